@@ -1,0 +1,1 @@
+"""The program on the GPU: camera, tracking, fusion, inpainting, composite, publishing."""

@@ -1,0 +1,31 @@
+"""Records inside the pipeline. The records that leave the process are in `streaming.records`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.records import Float32Array, Side
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """Where the headset and the face under it are in one camera frame."""
+
+    mesh: Float32Array  # (478,3) px of the frame; z on the same scale
+    visible: NDArray[np.bool_]  # (478,) points that the headset does not hide
+    mask: NDArray[np.uint8]  # (H,W) 1 = hidden by the headset, 0 = known
+    frame_from_crop: Float32Array  # (2,3) affine: crop px -> frame px
+    confidence: float  # 0..1
+
+
+@dataclass(frozen=True)
+class EyeState:
+    """One eye as the wearer's calibration reads it."""
+
+    side: Side
+    openness: float  # 0 = closed, 1 = wide open as calibrated
+    gaze: Float32Array  # (2,) rad: yaw, pitch
+    age_ns: int  # capture time of the camera frame minus that of the observation

@@ -1,0 +1,1 @@
+"""The program beside the headset: eye cameras, eye observations, and the simulated headset."""

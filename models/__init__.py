@@ -1,0 +1,1 @@
+"""Networks, their tensor contract and input preparation, export, shipped weights and engines."""

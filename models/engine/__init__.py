@@ -1,0 +1,1 @@
+"""Engines run exported networks: bind tensors by name, run, keep recurrent states in place."""

@@ -1,0 +1,1 @@
+"""The contract between processes and with clients: records, messages, sockets, clocks."""

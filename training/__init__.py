@@ -1,0 +1,1 @@
+"""Data, coverings, losses, metrics, training and evaluation of the networks."""
