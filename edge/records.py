@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.records import Float32Array, Side
+from streaming.records import Float32Array, Frame, ImageU8, RestoredFace, Side
 
 
 @dataclass(frozen=True)
@@ -29,3 +29,15 @@ class EyeState:
     openness: float  # 0 = closed, 1 = wide open as calibrated
     gaze: Float32Array  # (2,) rad: yaw, pitch
     age_ns: int  # capture time of the camera frame minus that of the observation
+
+
+@dataclass(frozen=True)
+class PipelineView:
+    """One processed frame with everything a preview or recorder may show."""
+
+    camera: Frame  # as the camera delivered it, headset in view
+    restored: RestoredFace
+    eyes: tuple[ImageU8, ...]  # (right, left) grey eye-camera images; empty when none arrived
+    truth: ImageU8 | None  # (H,W,3) the bare frame when the headset is simulated
+    hidden: NDArray[np.uint8] | None  # (H,W) 1 = filled by the network (mask as composited)
+    frame_from_crop: Float32Array | None  # (2,3), None without a face
