@@ -82,7 +82,7 @@ CHIN = 152
 RIGHT_SIDE = 234  # the oval's widest points, in front of the ears
 LEFT_SIDE = 454
 
-# What a landmark contour image draws: open lines end where they end, closed ones repeat their start.
+# What a landmark contour image draws; closed lines repeat their first point.
 EYE_LINES: tuple[Line, ...] = (*RIGHT_EYE.lids, *LEFT_EYE.lids)
 IRIS_LINES: tuple[Line, ...] = tuple((*eye.iris_ring, eye.iris_ring[0]) for eye in EYES)
 BROW_LINES: tuple[Line, ...] = tuple(
