@@ -147,7 +147,7 @@ def from_json(text: str) -> SessionSettings:
 
 
 def override(settings: SessionSettings, changes: Mapping[str, Any]) -> SessionSettings:
-    """Replace values by dotted key, as in `{"edge.camera.source": "clip.mp4"}`; None changes nothing.
+    """Replace values by dotted key (`{"edge.camera.source": "clip.mp4"}`); None changes nothing.
 
     Raises:
         UserError: an unknown key or a wrong value.

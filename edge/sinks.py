@@ -30,7 +30,7 @@ class ViewSink(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish what was accepted (flush files, join threads). Called once, after the last show."""
+        """Finish what was accepted (flush files, join threads). Called once, at the end."""
         ...
 
 
