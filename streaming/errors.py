@@ -17,4 +17,5 @@ class UserError(Exception):
         super().__init__(message, next_step)
 
     def __str__(self) -> str:
+        """Message and next step as one line."""
         return f"{self.message} {self.next_step}".rstrip()
