@@ -26,7 +26,15 @@ from streaming.eye_message import (
 from streaming.face_message import FaceState, decode_face_state, encode_face_state
 from streaming.frame_message import FrameMessage, decode_frame, encode_frame
 from streaming.records import EyeObservation
-from streaming.topics import EYES, FACE_STATE, FRAMES, NOTIFY, SIMULATED_EYES
+from streaming.topics import (
+    EYES,
+    FACE_STATE,
+    FRAMES,
+    NOTIFY,
+    SIMULATED_EYES,
+    eye_topic,
+    simulated_eye_topic,
+)
 from streaming.wire import FieldReader, MessageError, pack, unpack_fields, unpack_topic
 
 __all__ = [
@@ -38,6 +46,7 @@ __all__ = [
     "Notification",
     "decode",
     "encode",
+    "topic_of",
 ]
 
 
@@ -61,6 +70,19 @@ _WITHOUT_PIXELS: dict[str, Callable[[FieldReader], Message]] = {
 }
 
 
+def topic_of(message: Message) -> str:
+    """Topic under which a record travels."""
+    if isinstance(message, FrameMessage):
+        return message.topic
+    if isinstance(message, FaceState):
+        return FACE_STATE
+    if isinstance(message, EyeObservation):
+        return eye_topic(message.side)
+    if isinstance(message, EyeImage):
+        return simulated_eye_topic(message.side)
+    return NOTIFY + message.subject
+
+
 def encode(message: Message) -> list[bytes]:
     """Return the multipart message; raises `MessageError` when an array has the wrong shape."""
     if isinstance(message, FrameMessage):
@@ -72,7 +94,7 @@ def encode(message: Message) -> list[bytes]:
     if isinstance(message, EyeImage):
         return encode_eye_image(message)
     fields = {**message.fields, "subject": message.subject}
-    return pack(NOTIFY + message.subject, fields)
+    return pack(topic_of(message), fields)
 
 
 def decode(parts: Sequence[bytes]) -> Message:
