@@ -187,5 +187,5 @@ def headset_box(mesh: Float32Array, shape: tuple[int, int]) -> NDArray[np.uint8]
     angle = float(np.degrees(np.arctan2(across[1], across[0])))
     corners = cv2.boxPoints(((float(centre[0]), float(centre[1])), size, angle))
     mask = np.zeros(shape, np.uint8)
-    cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), 1)
+    cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), (1.0,))
     return mask

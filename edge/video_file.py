@@ -41,6 +41,7 @@ class VideoFile:
             stream = _video_stream(container, path)
             rate = stream.average_rate or stream.guessed_rate
             self.fps = float(rate) if rate else DEFAULT_FPS
+            self.frame_count = int(stream.frames)  # as the file claims; 0 = it does not tell
         first = next(self._decoded(0), None)
         if first is None:
             raise UserError(f"{path} has no video frames.", "Record it again or try another file.")
