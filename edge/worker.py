@@ -35,8 +35,9 @@ from edge.webcam import Webcam
 from models.filling import Filler, Reference, make_filler
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
 from streaming.errors import UserError
-from streaming.messages import EyeObservation, Notification
+from streaming.messages import Notification
 from streaming.publisher import Publisher
+from streaming.records import EyeObservation
 from streaming.subscriber import Subscriber
 from streaming.topics import EYES
 
@@ -58,7 +59,9 @@ class Worker:
         self._stop = stop
         self._times = StageTimes()
         self._usage = ProcessUsage()
+        self._ticker = _Ticker()
         self._statuses: Counter[str] = Counter()
+        self._last_status: tuple[str, ...] = ()
         self._frames = self._first_id = self._last_id = 0
         self._begin_s = self._end_s = 0.0
         self._settled_mib = 0.0
@@ -95,39 +98,24 @@ class Worker:
                 max_gap_ns=round(edge.max_gap_ms * 1e6),
             )
             self._emit({"event": "ready", "control": control.port, "publisher": publisher.port})
-            camera = CameraThread(source, edge.camera, self._times, dress)
-            with camera:
-                self._loop(camera, source, pipeline, eyes, arrivals, publisher)
+            with CameraThread(source, edge.camera, self._times, dress) as camera:
+                while (capture := self._next(camera, source)) is not None:
+                    _observe(arrivals, eyes)
+                    self._count(capture, pipeline.process(capture))
+                    self._tell(publisher.paused, pipeline.note)
         return self._report(filler, results)
 
-    def _loop(
-        self,
-        camera: CameraThread,
-        source: Source,
-        pipeline: Pipeline,
-        eyes: EyeFusion,
-        arrivals: Subscriber,
-        publisher: Publisher,
-    ) -> None:
-        ticker = _Ticker()
+    def _next(self, camera: CameraThread, source: Source) -> Capture | None:
+        """The next capture; None when the source is over or the run was stopped."""
         while not self._stop.is_set():
-            ended = camera.has_ended  # asked first: what came before it ended is still taken
+            has_ended = camera.has_ended  # asked first: what came before the end is still taken
             capture = camera.take(0.1)
-            if capture is None:
-                if ended:
-                    return
-                if isinstance(source, Webcam) and source.is_lost:
-                    self._tell(
-                        ticker, publisher, None, pipeline, "the camera is lost: reconnecting"
-                    )
-                continue
-            for topic in EYES:
-                arrival = arrivals.take(topic, 0)
-                if arrival is not None and isinstance(arrival.message, EyeObservation):
-                    eyes.observe(arrival.message)
-            view = pipeline.process(capture)
-            self._count(capture, view)
-            self._tell(ticker, publisher, view, pipeline, "")
+            if capture is not None or has_ended:
+                return capture
+            if isinstance(source, Webcam) and source.is_lost:
+                self._last_status = ()
+                self._tell(False, "the camera is lost: check its cable; reconnecting")
+        return None
 
     def _count(self, capture: Capture, view: PipelineView) -> None:
         now_s = time.monotonic()
@@ -136,32 +124,25 @@ class Worker:
             self._usage.restart()
         self._frames += 1
         self._last_id, self._end_s = capture.frame.frame_id, now_s
-        self._statuses.update(status.value for status in view.restored.status)
+        self._last_status = tuple(status.value for status in view.restored.status)
+        self._statuses.update(self._last_status)
         if not self._settled_mib and now_s - self._begin_s >= SETTLED_S:
             self._settled_mib = rss_mib()
 
-    def _tell(
-        self,
-        ticker: _Ticker,
-        publisher: Publisher,
-        view: PipelineView | None,
-        pipeline: Pipeline,
-        detail: str,
-    ) -> None:
-        if not ticker.is_due(STATUS_S):
+    def _tell(self, is_paused: bool, detail: str) -> None:
+        if not self._ticker.is_due(STATUS_S):
             return
-        statuses = [] if view is None else [status.value for status in view.restored.status]
         event: dict[str, object] = {
             "event": "status",
             "frames": self._frames,
-            "fps": round(ticker.rate(self._frames), 1),
+            "fps": round(self._ticker.rate(self._frames), 1),
             "drops": self._drops(),
-            "status": statuses,
-            "paused": publisher.paused,
-            "detail": detail or pipeline.note,
+            "status": self._last_status,
+            "paused": is_paused,
+            "detail": detail,
         }
         self._emit(event)
-        if ticker.is_log_due(LOG_S):
+        if self._ticker.is_log_due(LOG_S):
             log.info("%s", json.dumps(event))
 
     def _drops(self) -> int:
@@ -240,6 +221,13 @@ class _Ticker:
         rate = (frames - self._frames) / max(now_s - self._rated_s, 1e-3)
         self._frames, self._rated_s = frames, now_s
         return rate
+
+
+def _observe(arrivals: Subscriber, eyes: EyeFusion) -> None:
+    for topic in EYES:
+        arrival = arrivals.take(topic, 0)
+        if arrival is not None and isinstance(arrival.message, EyeObservation):
+            eyes.observe(arrival.message)
 
 
 def _warm_up(filler: Filler, reference: Reference) -> None:
