@@ -45,6 +45,11 @@ def mesh_lids(mesh: Float32Array, eye: EyePoints) -> Float32Array:
     return mesh[np.asarray(eye.lids), :2]
 
 
+def mesh_iris(mesh: Float32Array, eye: EyePoints) -> Float32Array:
+    """(2,) px centre of one iris of the mesh."""
+    return mesh[eye.iris_centre, :2]
+
+
 def mesh_apertures(mesh: Float32Array) -> tuple[float, float]:
     """Apertures of the (right, left) eye of a mesh (478,3)."""
     right, left = (aperture(mesh_lids(mesh, eye)) for eye in EYES)

@@ -13,14 +13,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.eye_measures import aperture, iris_offset, mesh_apertures, mesh_lids
+from edge.eye_measures import (
+    aperture,
+    iris_offset,
+    mesh_apertures,
+    mesh_iris,
+    mesh_lids,
+    observed_offset,
+)
 from edge.fusion import openness_of
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
+from hmd_capture.eye_camera import SimulatedEyeCamera
+from hmd_capture.head_pose import head_pose
 from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from models.face_mesh import CHIN, EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
 from models.filling import Reference
 from streaming.errors import UserError
-from streaming.records import Float32Array, ImageU8
+from streaming.records import Float32Array, ImageU8, Side
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +58,8 @@ def profile_from_frames(frames: Sequence[ImageU8], meshes: Float32Array) -> Sess
             f"No face was found in {len(frames)} frames.",
             "Face the camera in even light, without the headset, and try again.",
         )
-    eyes = calibrate_eyes(meshes[usable])
-    scores, sharpness = _scores([frames[i] for i in usable], meshes[usable], eyes)
+    faces = [frames[i] for i in usable]
+    scores, sharpness = _scores(faces, meshes[usable], _mesh_calibration(meshes[usable]))
     best = int(scores.argmax())
     index = int(usable[best])
     frame_from_crop = crop_from_mesh(meshes[index], STORED_PX)
@@ -66,12 +75,28 @@ def profile_from_frames(frames: Sequence[ImageU8], meshes: Float32Array) -> Sess
         "face_px": float(frame_from_crop[0, 0] * STORED_PX),
         "frames_with_face": usable.size / len(frames),
     }
+    # Until real eye cameras are calibrated on their own, the simulated ones stand in for them.
+    eyes = calibrate_simulated_eyes(faces, meshes[usable])
     return SessionProfile((view,), eyes, quality)
 
 
-def calibrate_eyes(meshes: Float32Array) -> tuple[EyeCalibration, EyeCalibration]:
-    """Lid range and resting iris position of the (right, left) eye from (T,478,3) meshes."""
-    right, left = (_calibrate_eye(meshes, side) for side in (0, 1))
+def calibrate_simulated_eyes(
+    frames: Sequence[ImageU8], meshes: Float32Array
+) -> tuple[EyeCalibration, EyeCalibration]:
+    """Calibrate the (right, left) eye by looking with the simulated eye cameras.
+
+    Eye cameras look from below, so that their measures differ from those of the face mesh.
+    """
+    cameras = [SimulatedEyeCamera(side, seed=0) for side in (Side.RIGHT, Side.LEFT)]
+    gaps: list[list[float]] = [[], []]
+    offsets: list[list[Float32Array]] = [[], []]
+    for image, mesh in zip(frames, meshes, strict=True):
+        pose = head_pose(mesh)
+        for index, camera in enumerate(cameras):
+            _, seen = camera.look(image, mesh, pose, 0)
+            gaps[index].append(aperture(seen.lids))
+            offsets[index].append(observed_offset(seen))
+    right, left = (_calibration(np.array(gaps[i]), np.array(offsets[i])) for i in (0, 1))
     return right, left
 
 
@@ -114,14 +139,21 @@ def _least_openness(mesh: Float32Array, eyes: tuple[EyeCalibration, EyeCalibrati
     return min(openness_of(value, eye) for value, eye in values)
 
 
-def _calibrate_eye(meshes: Float32Array, side: int) -> EyeCalibration:
-    eye = EYES[side]
-    apertures = np.array([aperture(mesh_lids(mesh, eye)) for mesh in meshes])
-    closed, opened = (float(np.quantile(apertures, q)) for q in (CLOSED_QUANTILE, OPEN_QUANTILE))
+def _mesh_calibration(meshes: Float32Array) -> tuple[EyeCalibration, EyeCalibration]:
+    """In the measures of the mesh itself; for judging frames."""
+    eyes = []
+    for eye in EYES:
+        lids = [mesh_lids(mesh, eye) for mesh in meshes]
+        offsets = [
+            iris_offset(pair, mesh_iris(mesh, eye)) for pair, mesh in zip(lids, meshes, strict=True)
+        ]
+        eyes.append(_calibration(np.array([aperture(pair) for pair in lids]), np.array(offsets)))
+    return eyes[0], eyes[1]
+
+
+def _calibration(gaps: NDArray[np.float64], offsets: NDArray[np.float32]) -> EyeCalibration:
+    closed, opened = (float(np.quantile(gaps, q)) for q in (CLOSED_QUANTILE, OPEN_QUANTILE))
     if closed > BLINK_SHARE * opened:
         closed = CLOSED_SHARE * opened
-    offsets = np.array(
-        [iris_offset(mesh_lids(mesh, eye), mesh[eye.iris_centre, :2]) for mesh in meshes]
-    )
-    rest_x, rest_y = (float(v) for v in np.median(offsets[apertures >= closed], axis=0))
+    rest_x, rest_y = (float(v) for v in np.median(offsets[gaps >= closed], axis=0))
     return EyeCalibration(closed, opened, (rest_x, rest_y))

@@ -47,7 +47,7 @@ class SimulationSettings:
 
     enabled: bool = False
     cover: Cover = "headset"
-    cutouts: str = ""  # folder of RGBA headset pictures; empty = the procedural headset
+    headset: str = ""  # visor, goggles, box, or a folder of RGBA cut-outs; empty = by the seed
     seed: int = 0
     cache: str = ""  # folder of precomputed meshes; empty = the user's cache folder
 

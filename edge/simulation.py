@@ -6,6 +6,7 @@ webcams they are found live, and their cost is listed as a stage of its own.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +16,22 @@ from typing import Protocol
 import numpy as np
 
 from edge.camera import Dress, Source
+from edge.eye_feed import EyeFeed
 from edge.oracle_cache import Progress, clip_meshes, default_cache
 from edge.records import Capture, Truth
 from edge.settings import SessionSettings
 from edge.timing import StageTimes
 from edge.tracker import choose_face
 from edge.video_file import VideoFile
-from hmd_capture.feed import EyeFeed
 from hmd_capture.simulated import SimulatedHeadset
 from models.mediapipe_mesh import FaceMesher
-from streaming.records import Float32Array, Frame, ImageU8
+from streaming.errors import UserError
+from streaming.messages import EyeImage
+from streaming.records import Float32Array, Frame, ImageU8, Side
 
 log = logging.getLogger(__name__)
+
+SIDES = (Side.RIGHT, Side.LEFT)
 
 
 class Oracle(Protocol):
@@ -84,12 +89,13 @@ class SimulatedCamera:
             bare = np.zeros(frame.image.shape[:2], np.uint8)
             return Capture(frame, Truth(frame.image, None, bare, ()))
         with self._times.measure("simulate"):
-            worn = self._headset.wear(frame, mesh)
+            worn = self._headset.wear(frame.image, mesh, frame.capture_time_ns)
         with self._times.measure("feed"):
-            for eye in worn.eyes:
-                self._feed.send(eye)
-        eyes = tuple(eye.image for eye in worn.eyes)
-        return Capture(worn.frame, Truth(frame.image, mesh, worn.mask, eyes))
+            for side, image, seen in zip(SIDES, worn.eyes, worn.observations, strict=True):
+                time_ns = frame.capture_time_ns
+                self._feed.send(EyeImage(side, frame.frame_id, time_ns, image, seen))
+        dressed = dataclasses.replace(frame, image=worn.camera)
+        return Capture(dressed, Truth(worn.truth, mesh, worn.hidden, worn.eyes))
 
 
 def prepare_oracle(settings: SessionSettings, progress: Progress | None = None) -> None:
@@ -116,11 +122,7 @@ def open_simulation(
     if not simulation.enabled:
         yield None
         return
-    headset = SimulatedHeadset(
-        cover=simulation.cover,
-        cutouts=Path(simulation.cutouts) if simulation.cutouts else None,
-        seed=simulation.seed,
-    )
+    headset = _headset(settings)
     with EyeFeed(settings.hmd_capture.feed) as feed:
         if isinstance(source, VideoFile):
             oracle = ClipOracle(_meshes(settings, source.path, None))
@@ -134,3 +136,17 @@ def _meshes(settings: SessionSettings, path: Path, progress: Progress | None) ->
     folder = settings.edge.simulation.cache
     cache = Path(folder) if folder else default_cache()
     return clip_meshes(path, settings.edge.camera.max_width_px, cache, progress)
+
+
+def _headset(settings: SessionSettings) -> SimulatedHeadset:
+    simulation = settings.edge.simulation
+    if simulation.cover != "headset":
+        raise UserError(
+            f"The cover {simulation.cover!r} is not part of this version.", "Use --cover headset."
+        )
+    try:
+        return SimulatedHeadset(simulation.headset or None, simulation.seed)
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(
+            f"{error}.", "Leave the headset's name out to get the usual one."
+        ) from error
