@@ -8,6 +8,7 @@ pixels are untouched. Everything happens in the bounding box of these regions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -48,7 +49,7 @@ def open_hole(mask: MaskU8, frame_from_crop: Float32Array, size_px: int) -> Hole
     """
     left, top, side = upright_box(frame_from_crop, size_px)
     scale = side / size_px
-    margin = max(MIN_MARGIN_PX, round(MARGIN_CROP_PX * scale))
+    margin = max(MIN_MARGIN_PX, math.ceil(MARGIN_CROP_PX * scale))
     feather = max(MIN_FEATHER_PX, round(FEATHER_CROP_PX * scale))
     boxed = _dilate(cut_box(mask, left, top, side), margin)
     # A crop pixel that touches the grown mask at all belongs to the hole.
@@ -57,16 +58,8 @@ def open_hole(mask: MaskU8, frame_from_crop: Float32Array, size_px: int) -> Hole
     rows, columns = _inside(mask.shape, left, top, side)
     inside = boxed[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     y0, x0, part = _bounded(inside, 2 * feather)
-    # Box blur of the mask grown by its radius: exactly 255 over the mask, 0 from 2 radii on.
-    grown = _dilate(part, feather) * np.uint8(255)
-    weight = cv2.blur(grown, (2 * feather + 1,) * 2, borderType=cv2.BORDER_REPLICATE)
-    weight[part > 0] = 255
     return Hole(
-        frame_from_crop,
-        crop_hidden,
-        rows.start + y0,
-        columns.start + x0,
-        weight.astype(np.uint8, copy=False),
+        frame_from_crop, crop_hidden, rows.start + y0, columns.start + x0, _weights(part, feather)
     )
 
 
@@ -92,6 +85,16 @@ def hidden_in_frame(hole: Hole, shape: tuple[int, ...]) -> MaskU8:
     height, width = hole.weight.shape
     hidden[hole.top : hole.top + height, hole.left : hole.left + width] = hole.weight > 0
     return hidden
+
+
+def _weights(grown: MaskU8, feather: int) -> MaskU8:
+    if grown.size == 0:
+        return grown
+    # Box blur of the mask grown by its radius: exactly 255 over the mask, 0 from two radii on.
+    full = _dilate(grown, feather) * np.uint8(255)
+    weight = cv2.blur(full, (2 * feather + 1,) * 2, borderType=cv2.BORDER_REPLICATE)
+    weight[grown > 0] = 255
+    return np.asarray(weight, np.uint8)
 
 
 def _blend(camera: NDArray[np.uint8], fill: NDArray[np.uint8], weight: MaskU8) -> ImageU8:
