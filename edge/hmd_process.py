@@ -7,11 +7,13 @@ import time
 
 from edge.child import Child
 from edge.settings import SessionSettings
+from streaming.errors import UserError
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
+REFUSED = 1  # exit code after a user's mistake
 STEADY_S = 30.0  # having run for so long, the next pause is short again
 
 
@@ -35,15 +37,22 @@ class HmdProcess:
         self._started_s = time.monotonic()
 
     def check(self) -> str:
-        """Start it again when it died and the pause is over; returns what is worth telling."""
+        """Start it again when it died and the pause is over; returns what is worth telling.
+
+        Raises:
+            UserError: it refused to start the first time (a port in use, say), in its own words.
+        """
         child = self._child
         now_s = time.monotonic()
         if child is not None and child.exit_code is None:
             self._cpu_s = child.cpu_seconds()
             return ""
         if child is not None:
+            code = child.stop()
             last = next(reversed(child.last_lines), "no word")
-            log.warning("hmd_capture ended with code %s (%s)", child.stop(), last)
+            if code == REFUSED and not self.restarts:
+                raise UserError(f"The eye cameras' program: {last.removeprefix('Error: ')}")
+            log.warning("hmd_capture ended with code %s (%s)", code, last)
             if now_s - self._started_s > STEADY_S:
                 self._pause_s = FIRST_PAUSE_S
             self._cpu_before_s += self._cpu_s

@@ -114,7 +114,7 @@ def load_profile(folder: Path) -> SessionProfile:
         raise UserError(f"The profile {folder} has schema {version}, not {SCHEMA}.", MAKE_AGAIN)
     try:
         return _from_document(document, folder)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / DOCUMENT} is incomplete: {error!r}.", MAKE_AGAIN) from error
 
 
