@@ -78,7 +78,7 @@ def composite(frame: ImageU8, filled: ImageU8, hole: Hole) -> ImageU8:
         return result
     left, top, side = upright_box(hole.frame_from_crop, filled.shape[0])
     method = cv2.INTER_LINEAR if side >= filled.shape[0] else cv2.INTER_AREA
-    enlarged = cv2.resize(filled, (side, side), interpolation=method)
+    enlarged = np.asarray(cv2.resize(filled, (side, side), interpolation=method), np.uint8)
     y0, x0 = hole.top - top, hole.left - left
     fill = enlarged[y0 : y0 + height, x0 : x0 + width]
     target = result[hole.top : hole.top + height, hole.left : hole.left + width]

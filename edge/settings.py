@@ -97,8 +97,8 @@ class ModelsSettings:
 class StreamingSettings:
     """`[streaming]`: sockets that clients connect to."""
 
-    control: str = "tcp://127.0.0.1:50020"
-    publisher: str = "tcp://127.0.0.1:50021"
+    control_port: int = 50020  # loopback, as the next one; 0 = any free port
+    publisher_port: int = 50021
     pixel_format: PixelFormat = "jpeg"
     jpeg_quality: int = 90
 

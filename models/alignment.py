@@ -1,7 +1,8 @@
 """Where the crop sits: an upright square around the head, framed as in the training clips.
 
 Crops are upright boxes with whole-pixel corners, so that cutting one out and putting one back are
-plain resizes. `frame_from_crop` maps pixel centres: frame = corner + (crop + 0.5) * side / size - 0.5.
+plain resizes. `frame_from_crop` maps pixel centres:
+frame = corner + (crop + 0.5) * side / size - 0.5.
 """
 
 from __future__ import annotations
@@ -13,14 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.face_mesh import FACE_OVAL
+
 Float32Array = NDArray[np.float32]
 ImageU8 = NDArray[np.uint8]
 
-# MediaPipe's face oval, clockwise from the forehead.
-FACE_OVAL = (
-    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
-    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
-)
 # Medians over the 159 training clips (256 px crops): the network expects heads of this size at
 # this place. Spread between clips (5..95 %): width .46-.57, height .59-.67, centre ±.06.
 OVAL_WIDTH = 0.51  # width of the face oval / side of the crop
@@ -92,7 +90,7 @@ def cut_box(image: ImageU8, left: int, top: int, side: int) -> ImageU8:
         return image[top : top + side, left : left + side]
     rows = np.clip(np.arange(top, top + side), 0, height - 1)
     columns = np.clip(np.arange(left, left + side), 0, width - 1)
-    return image[rows[:, None], columns[None]]
+    return np.asarray(image[rows[:, None], columns[None]], np.uint8)
 
 
 def mesh_to_crop(mesh: Float32Array, frame_from_crop: Float32Array) -> Float32Array:

@@ -1,0 +1,127 @@
+"""Making a session profile from video frames of the bare face: which frame becomes the reference.
+
+Video starts blurred (the first frames after a key frame at low rate), eyes blink and heads turn;
+the reference should be sharp, frontal and with open eyes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.eye_measures import aperture, iris_offset, mesh_apertures, mesh_lids
+from edge.fusion import openness_of
+from edge.profile import STORED_PX, EyeCalibration, SessionProfile
+from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
+from models.face_mesh import CHIN, EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
+from models.filling import Reference
+from streaming.errors import UserError
+from streaming.records import Float32Array, ImageU8
+
+log = logging.getLogger(__name__)
+
+FRONTAL_RAD = 0.17  # 10°: a head turned by that much counts 60 %
+OPEN_ENOUGH = 0.75  # openness from which an eye is simply open
+CLOSED_QUANTILE, OPEN_QUANTILE = 0.02, 0.90  # as EyeTrackVR calibrates lids
+# Somebody who did not blink meanwhile leaves no closed eye: a closed lid then counts as this share
+# of the open one, about what the mesh shows on blinks in the training clips.
+CLOSED_SHARE = 0.35
+BLINK_SHARE = 0.6  # the smallest aperture is a blink when below this share of the open one
+
+
+def profile_from_frames(frames: Sequence[ImageU8], meshes: Float32Array) -> SessionProfile:
+    """Choose the best frame as reference and calibrate the eyes.
+
+    Args:
+        frames: (H,W,3) uint8 BGR images of the bare face.
+        meshes: (T,478,3) px of the frames; NaN rows where no face was found.
+
+    Raises:
+        UserError: no face in any frame.
+    """
+    usable = np.flatnonzero(np.isfinite(meshes).all(axis=(1, 2)))
+    if usable.size == 0:
+        raise UserError(
+            f"No face was found in {len(frames)} frames.",
+            "Face the camera in even light, without the headset, and try again.",
+        )
+    eyes = calibrate_eyes(meshes[usable])
+    scores, sharpness = _scores([frames[i] for i in usable], meshes[usable], eyes)
+    best = int(scores.argmax())
+    index = int(usable[best])
+    frame_from_crop = crop_from_mesh(meshes[index], STORED_PX)
+    view = Reference(
+        cut_crop(frames[index], frame_from_crop, STORED_PX),
+        mesh_to_crop(meshes[index], frame_from_crop),
+    )
+    log.info("reference: frame %d of %d, sharpness %.0f", index, len(frames), sharpness[best])
+    quality = {
+        "frame_index": float(index),
+        "sharpness": float(sharpness[best]),
+        "score": float(scores[best]),
+        "face_px": float(frame_from_crop[0, 0] * STORED_PX),
+        "frames_with_face": usable.size / len(frames),
+    }
+    return SessionProfile((view,), eyes, quality)
+
+
+def calibrate_eyes(meshes: Float32Array) -> tuple[EyeCalibration, EyeCalibration]:
+    """Lid range and resting iris position of the (right, left) eye from (T,478,3) meshes."""
+    right, left = (_calibrate_eye(meshes, side) for side in (0, 1))
+    return right, left
+
+
+def head_angles(mesh: Float32Array) -> tuple[float, float]:
+    """(yaw, pitch) in rad from the mesh's depth; 0 yaw faces the camera, pitch is relative."""
+    across = mesh[LEFT_SIDE] - mesh[RIGHT_SIDE]
+    down = mesh[CHIN] - mesh[FOREHEAD_TOP]
+    yaw = np.arctan2(across[2], np.hypot(across[0], across[1]))
+    pitch = np.arctan2(down[2], np.hypot(down[0], down[1]))
+    return float(yaw), float(pitch)
+
+
+def eye_sharpness(frame: ImageU8, mesh: Float32Array) -> float:
+    """Variance of the Laplacian around the eyes at crop scale: blur of any kind lowers it."""
+    frame_from_crop = crop_from_mesh(mesh, STORED_PX)
+    crop = cut_crop(frame, frame_from_crop, STORED_PX)
+    eyes = mesh_to_crop(mesh, frame_from_crop)[[p for eye in EYES for p in eye.upper_lid], :2]
+    (left, top), (right, bottom) = eyes.min(axis=0) - 12, eyes.max(axis=0) + 16
+    part = crop[max(0, int(top)) : int(bottom), max(0, int(left)) : int(right)]
+    if part.size == 0:
+        return 0.0
+    return float(cv2.Laplacian(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
+
+
+def _scores(
+    frames: Sequence[ImageU8], meshes: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    sharpness = np.array([eye_sharpness(f, m) for f, m in zip(frames, meshes, strict=True)])
+    sharp = np.clip(sharpness / max(float(np.quantile(sharpness, 0.95)), 1e-6), 0, 1)
+    angles = np.array([head_angles(mesh) for mesh in meshes])
+    # A frontal mesh has no fixed pitch (foreheads differ), so the usual one counts as level.
+    off_level = angles[:, 1] - np.median(angles[:, 1])
+    frontal = np.exp(-(angles[:, 0] ** 2 + off_level**2) / (2 * FRONTAL_RAD**2))
+    opened = np.array([_least_openness(mesh, eyes) for mesh in meshes])
+    return sharp * frontal * np.clip(opened / OPEN_ENOUGH, 0, 1), sharpness
+
+
+def _least_openness(mesh: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]) -> float:
+    values = zip(mesh_apertures(mesh), eyes, strict=True)
+    return min(openness_of(value, eye) for value, eye in values)
+
+
+def _calibrate_eye(meshes: Float32Array, side: int) -> EyeCalibration:
+    eye = EYES[side]
+    apertures = np.array([aperture(mesh_lids(mesh, eye)) for mesh in meshes])
+    closed, opened = (float(np.quantile(apertures, q)) for q in (CLOSED_QUANTILE, OPEN_QUANTILE))
+    if closed > BLINK_SHARE * opened:
+        closed = CLOSED_SHARE * opened
+    offsets = np.array(
+        [iris_offset(mesh_lids(mesh, eye), mesh[eye.iris_centre, :2]) for mesh in meshes]
+    )
+    rest_x, rest_y = (float(v) for v in np.median(offsets[apertures >= closed], axis=0))
+    return EyeCalibration(closed, opened, (rest_x, rest_y))
