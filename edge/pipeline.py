@@ -98,6 +98,11 @@ class Pipeline:
                 sink.show(view)
         return view
 
+    @property
+    def note(self) -> str:
+        """A detail worth telling the user now, such as a second face; empty = nothing."""
+        return self._tracker.note
+
     def use_filler(self, filler: Filler) -> None:
         """Go on with another filler: another profile has another reference."""
         self._filler = filler

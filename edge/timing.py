@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import threading
 import time
@@ -74,25 +75,16 @@ class StageTimes:
 
 
 class ProcessUsage:
-    """CPU cores and resident memory of this process since the last `restart`."""
+    """CPU cores kept busy by this process since the last `restart`."""
 
     def __init__(self) -> None:
         """Start counting now."""
-        self.rss = Samples(1 << 12)  # MiB, one a second
         self.restart()
 
     def restart(self) -> None:
         """Count CPU time from here."""
         self._wall = time.monotonic()
         self._cpu = _cpu_seconds()
-        self._next_sample = 0.0
-
-    def sample(self) -> None:
-        """Note the resident memory, at most once a second; cheap enough for every frame."""
-        now = time.monotonic()
-        if now >= self._next_sample:
-            self._next_sample = now + 1.0
-            self.rss.add(rss_mib())
 
     def cpu_cores(self) -> float:
         """Mean number of cores kept busy, all threads of this process."""
@@ -107,6 +99,19 @@ def rss_mib() -> float:
     except (OSError, IndexError, ValueError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def device_name() -> str:
+    """What the times were measured on, such as "2 × Intel Xeon …"."""
+    model = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    return f"{os.cpu_count()} × {model}"
 
 
 def _cpu_seconds() -> float:

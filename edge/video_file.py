@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from edge.settings import Playback
 from streaming.errors import UserError
@@ -42,7 +43,7 @@ class VideoFile:
             rate = stream.average_rate or stream.guessed_rate
             self.fps = float(rate) if rate else DEFAULT_FPS
             self.frame_count = int(stream.frames)  # as the file claims; 0 = it does not tell
-        first = next(self._decoded(0), None)
+        first = next(self._decoded(is_native=True), None)
         if first is None:
             raise UserError(f"{path} has no video frames.", "Record it again or try another file.")
         height, width = first.shape[:2]
@@ -77,19 +78,20 @@ class VideoFile:
             yield index, kept[index]
 
     def _scaled(self) -> Iterator[tuple[int, ImageU8]]:
-        return enumerate(self._decoded(self.width_px, self.height_px))
+        return enumerate(self._decoded())
 
-    def _decoded(self, width: int, height: int = 0) -> Iterator[ImageU8]:
-        """Decode all frames; width 0 keeps their size."""
+    def _decoded(self, is_native: bool = False) -> Iterator[ImageU8]:
+        """Decode all frames at working size, or at the file's own."""
+        # One converter for all frames: making one costs ten times as much as using it.
+        converter = VideoReformatter()
         with _open(self.path) as container:
             for frame in _frames(container, self.path):
-                turned = frame.rotation % 180 != 0
-                size = (height, width) if turned else (width, height)
-                image = (
-                    frame.to_ndarray(format="bgr24", width=size[0], height=size[1])
-                    if width
-                    else frame.to_ndarray(format="bgr24")
-                )
+                size = (frame.width, frame.height)
+                if not is_native:
+                    size = (self.width_px, self.height_px)
+                    size = size[::-1] if frame.rotation % 180 else size
+                converted = converter.reformat(frame, size[0], size[1], format="bgr24")
+                image = np.asarray(converted.to_ndarray(), np.uint8)
                 # Phones store portrait video lying down, with a rotation in quarter turns.
                 quarters = round(frame.rotation / 90) % 4
                 yield np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
