@@ -26,6 +26,8 @@ import numpy as np
 
 from edge.records import PipelineView
 from edge.settings import SessionSettings
+from streaming.control import PAUSE, RESUME
+from streaming.control_client import ControlClient
 from streaming.errors import UserError
 from streaming.records import ImageU8
 
@@ -79,7 +81,6 @@ class Preview:
                 f"From another machine use `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE`.",
             )
         self.on_pause = on_pause
-        self.is_paused = False
         self.is_closed = False
         self._arrived = threading.Condition()
         self._newest: _Shown | None = None
@@ -130,9 +131,10 @@ class Preview:
         with self._arrived:
             self._arrived.wait_for(lambda: self.is_closed or self._is_newer_than(after), WAIT_S)
             shown = self._newest
-        facts: dict[str, Any] = {"paused": self.is_paused, "can_pause": self.on_pause is not None}
+        status = [each.value for each in shown.view.restored.status] if shown else []
+        facts: dict[str, Any] = {"status": status, "can_pause": self.on_pause is not None}
         if shown is None or not self._is_newer_than(after):
-            facts |= {"sequence": after, "status": _status(shown)}
+            facts["sequence"] = after
             return _message(facts, {})
         with self._encoding:  # several watchers share one encoding
             if self._encoded[0] != shown.sequence:
@@ -143,18 +145,23 @@ class Preview:
         return self._newest is not None and self._newest.sequence > after
 
     def pause(self, paused: bool) -> None:
-        """Pass a watcher's wish on to the pipeline."""
-        if self.on_pause is None:
-            return
-        self.on_pause(paused)
-        self.is_paused = paused
-        with self._encoding:
-            self._encoded = (0, b"")
+        """Pass a watcher's wish on; whether it was granted shows in the next view's status."""
+        if self.on_pause is not None:
+            self.on_pause(paused)
 
 
 def open_preview(settings: SessionSettings) -> Preview:
-    """Open the preview that the settings ask for (a sink opener)."""
-    return Preview(settings.edge.preview.port, settings.edge.preview.host)
+    """Open the preview that the settings ask for (a sink opener); its pause key is connected."""
+
+    def ask(paused: bool) -> None:
+        # Through the control socket, as any other client: one way to pause, and one to see it.
+        client = ControlClient(settings.streaming.control)
+        try:
+            client.notify(PAUSE if paused else RESUME)
+        except UserError as error:
+            log.warning("the pause key had no effect: %s", error)
+
+    return Preview(settings.edge.preview.port, settings.edge.preview.host, ask)
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
@@ -241,10 +248,6 @@ def _rate(times_s: deque[float]) -> float:
     return (len(times_s) - 1) / span_s if span_s > 0 else 0.0
 
 
-def _status(shown: _Shown | None) -> list[str]:
-    return [status.value for status in shown.view.restored.status] if shown else []
-
-
 def _facts(shown: _Shown) -> dict[str, Any]:
     restored = shown.view.restored
     return {
@@ -255,7 +258,6 @@ def _facts(shown: _Shown) -> dict[str, Any]:
         "drops": shown.drops,
         "filler": restored.filler,
         "landmarks": restored.landmark_source,
-        "status": _status(shown),
     }
 
 
