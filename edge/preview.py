@@ -155,13 +155,14 @@ def open_preview(settings: SessionSettings) -> Preview:
 
     def ask(paused: bool) -> None:
         # Through the control socket, as any other client: one way to pause, and one to see it.
-        client = ControlClient(settings.streaming.control)
+        client = ControlClient(f"127.0.0.1:{settings.streaming.control_port}")
         try:
             client.notify(PAUSE if paused else RESUME)
         except UserError as error:
             log.warning("the pause key had no effect: %s", error)
 
-    return Preview(settings.edge.preview.port, settings.edge.preview.host, ask)
+    on_pause = ask if settings.streaming.control_port else None  # 0: any port, unknown here
+    return Preview(settings.edge.preview.port, settings.edge.preview.host, on_pause)
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
