@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import ipaddress
 import re
+import time
 
 import zmq
 
 from streaming.errors import UserError
 
 LOOPBACK = "127.0.0.1"
+PREDECESSOR_WAIT_S = 0.5
 
 # A stalled reader must not find seconds of old frames in the kernel's buffers. Below about 64 kB
 # TCP on loopback, whose packets are 64 kB large, stalls on its own window.
@@ -42,7 +44,7 @@ def bind_loopback(socket: zmq.Socket[bytes], host: str, port: int) -> int:
         socket.setsockopt(zmq.IPV6, 1)
     bracketed = f"[{address}]" if address.version == 6 else str(address)
     try:
-        socket.bind(f"tcp://{bracketed}:{port or '*'}")
+        _bind_patiently(socket, f"tcp://{bracketed}:{port or '*'}")
     except zmq.ZMQError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             raise AddressInUse(
@@ -67,6 +69,19 @@ def normalise_endpoint(text: str) -> str:
             f"{text!r} is not an address.", "Write it as HOST:PORT, such as 127.0.0.1:50021."
         )
     return f"tcp://{match[1] or LOOPBACK}:{int(match[2])}"
+
+
+def _bind_patiently(socket: zmq.Socket[bytes], address: str) -> None:
+    """Bind, waiting a moment for a predecessor: ZeroMQ frees a closed socket's port later."""
+    deadline_s = time.monotonic() + PREDECESSOR_WAIT_S
+    while True:
+        try:
+            socket.bind(address)
+            return
+        except zmq.ZMQError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline_s:
+                raise
+        time.sleep(0.02)
 
 
 def _loopback_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

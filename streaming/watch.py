@@ -151,12 +151,13 @@ def _follow(
 def _save_newest(frame: FrameMessage | None, path: Path) -> None:
     if frame is None:
         raise UserError("No frame arrived, so none was saved.", "Wait for the first frame.")
+    next_step = "Name a .jpg or .png file in a folder that exists."
     try:
         if frame.format == "jpeg" and path.suffix.lower() in (".jpg", ".jpeg"):
             path.write_bytes(frame.pixels)
         elif not cv2.imwrite(str(path), frame.image()):
-            raise OSError("the image could not be written")
-    except (OSError, cv2.error) as error:
-        raise UserError(
-            f"Cannot write {path}: {error}.", "Name a .jpg or .png file in a folder that exists."
-        ) from error
+            raise UserError(f"Cannot write {path}.", next_step)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.", next_step) from error
+    except cv2.error as error:  # its text is about OpenCV's own files
+        raise UserError(f"Cannot write {path}.", next_step) from error
