@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import socketserver
-import struct
 import threading
 import time
 from collections import deque
@@ -21,19 +20,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import cv2
-import numpy as np
-
+from edge.panes import pack, panes_of
 from edge.records import PipelineView
 from edge.settings import SessionSettings
 from streaming.control import PAUSE, RESUME
 from streaming.control_client import ControlClient
 from streaming.errors import UserError
-from streaming.records import ImageU8
 
 PAGE = Path(__file__).with_name("preview.html")
-PANE_WIDTH_PX = 640  # wider frames are scaled down: a pane is no larger on screen
-JPEG_QUALITY = 80
 WAIT_S = 1.0  # how long a request for the next view is held open
 RATE_FRAMES = 50  # the rate is an average over these
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
@@ -135,10 +129,10 @@ class Preview:
         facts: dict[str, Any] = {"status": status, "can_pause": self.on_pause is not None}
         if shown is None or not self._is_newer_than(after):
             facts["sequence"] = after
-            return _message(facts, {})
+            return pack(facts, {})
         with self._encoding:  # several watchers share one encoding
             if self._encoded[0] != shown.sequence:
-                self._encoded = (shown.sequence, _message(facts | _facts(shown), _panes(shown)))
+                self._encoded = (shown.sequence, pack(facts | _facts(shown), panes_of(shown.view)))
             return self._encoded[1]
 
     def _is_newer_than(self, after: int) -> bool:
@@ -260,47 +254,6 @@ def _facts(shown: _Shown) -> dict[str, Any]:
         "filler": restored.filler,
         "landmarks": restored.landmark_source,
     }
-
-
-def _panes(shown: _Shown) -> dict[str, ImageU8]:
-    view = shown.view
-    panes = {"camera": view.camera.image, "restored": view.restored.image}
-    if view.eyes:
-        panes["eyes"] = _side_by_side(view.eyes)
-    if view.truth is not None:
-        panes["truth"] = view.truth
-    return panes
-
-
-def _message(facts: dict[str, Any], panes: dict[str, ImageU8]) -> bytes:
-    jpegs = {name: _jpeg(image) for name, image in panes.items()}
-    listing = [{"name": name, "bytes": len(jpeg)} for name, jpeg in jpegs.items()]
-    header = json.dumps(facts | {"panes": listing}).encode()
-    return b"".join([struct.pack(">I", len(header)), header, *jpegs.values()])
-
-
-def _jpeg(image: ImageU8) -> bytes:
-    if image.shape[1] > PANE_WIDTH_PX:
-        height = max(1, round(image.shape[0] * PANE_WIDTH_PX / image.shape[1]))
-        small = cv2.resize(image, (PANE_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
-        image = np.asarray(small, np.uint8)
-    encoded, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not encoded:
-        raise ValueError(f"cannot encode a pane of shape {image.shape}")
-    return jpeg.tobytes()
-
-
-def _side_by_side(eyes: tuple[ImageU8, ...]) -> ImageU8:
-    """The eye images at the height of the first, with a narrow white gap."""
-    height = eyes[0].shape[0]
-    columns: list[ImageU8] = []
-    for eye in eyes:
-        width = max(1, round(eye.shape[1] * height / eye.shape[0]))
-        columns += [
-            np.asarray(cv2.resize(eye, (width, height)), np.uint8),
-            np.full((height, 2), 255, np.uint8),
-        ]
-    return np.hstack(columns[:-1])
 
 
 def _paused_wish(body: bytes) -> bool | None:
