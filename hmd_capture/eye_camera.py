@@ -30,6 +30,8 @@ GAP_OPEN, GAP_CLOSED = 0.22, 0.09
 MAX_TURN_DEG = 55.0  # beyond this the far eye is only guessed by the mesh
 FULL_DETAIL_PX = 24.0  # an eye this wide in the frame gives trustworthy labels
 NOISE_IMAGES = 8
+# Seen from the side the face's plane is a line, and nothing of the eye is in the frame.
+MIN_AREA_PX, MIN_AREA_SPANS = 0.01, 0.01
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,16 @@ class EyeLabels:
     pupil: Float32Array  # (5,)
     blink: float  # 0 open … 1 closed
     confidence: float  # 0..1
+
+
+# What is said of an eye that the frame does not show.
+BLIND = EyeLabels(
+    lids=np.zeros((2, 9, 2), np.float32),
+    iris=np.zeros(5, np.float32),
+    pupil=np.zeros(5, np.float32),
+    blink=0.0,
+    confidence=0.0,
+)
 
 
 class SimulatedEyeCamera:
@@ -67,9 +79,12 @@ class SimulatedEyeCamera:
         `image` is the bare (H,W,3) BGR frame, `mesh` its (478,3) px mesh, `pose` that mesh's pose.
         """
         corners = self._corners_px(mesh, pose)
-        eye_from_frame = _homography(corners)
-        labels = self._labels(mesh, pose, eye_from_frame, corners, image.shape)
-        picture = self._picture(image, eye_from_frame, corners, labels)
+        if _area(corners) < max(MIN_AREA_PX, MIN_AREA_SPANS * pose.span_px**2):
+            labels, picture = BLIND, self._dark()
+        else:
+            eye_from_frame = _homography(corners)
+            labels = self._labels(mesh, pose, eye_from_frame, corners, image.shape)
+            picture = self._picture(image, eye_from_frame, corners, labels)
         observation = EyeObservation(
             side=self.side,
             capture_time_ns=capture_time_ns,
@@ -132,10 +147,16 @@ class SimulatedEyeCamera:
         )
         exposed = _exposed(grey.astype(np.float32))
         self._draw_pupil(exposed, labels)
-        exposed *= self._vignette
-        exposed += self._noise[self._taken % NOISE_IMAGES]
+        return self._developed(exposed * self._vignette)
+
+    def _dark(self) -> ImageU8:
+        return self._developed(np.full(IMAGE_SIZE_PX[::-1], 16, np.float32))
+
+    def _developed(self, exposed: Float32Array) -> ImageU8:
+        """Add the sensor's noise."""
         self._taken += 1
-        return np.asarray(np.clip(exposed, 0, 255), np.uint8)
+        noisy = exposed + self._noise[self._taken % NOISE_IMAGES]
+        return np.asarray(np.clip(noisy, 0, 255), np.uint8)
 
     def _draw_pupil(self, grey: Float32Array, labels: EyeLabels) -> None:
         """Darken the pupil and add the lamp's reflection where the lids leave them in view."""
@@ -154,6 +175,12 @@ class SimulatedEyeCamera:
         if cv2.pointPolygonTest(opening, (float(spot[0]), float(spot[1])), False) > 0:
             centre = (round(float(spot[0]) * 16), round(float(spot[1]) * 16))
             cv2.circle(grey, centre, 24, (235.0,), -1, cv2.LINE_AA, shift=4)
+
+
+def _area(corners: FloatArray) -> float:
+    """Signed area of the eye camera's field in the frame, px²; negative when seen from behind."""
+    across, along = corners[2] - corners[0], corners[3] - corners[1]
+    return float(across[0] * along[1] - across[1] * along[0]) / 2
 
 
 def _homography(corners: FloatArray) -> FloatArray:

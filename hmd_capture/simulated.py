@@ -18,6 +18,7 @@ from hmd_capture.cutouts import CutoutHeadset
 from hmd_capture.eye_camera import SimulatedEyeCamera
 from hmd_capture.head_pose import head_pose
 from hmd_capture.headset_render import Headset, ProceduralHeadset
+from streaming.messages import EyeImage
 from streaming.records import EyeObservation, Float32Array, ImageU8, Side
 
 
@@ -31,6 +32,14 @@ class Worn:
     hidden: NDArray[np.uint8]  # (H,W) 1 = headset; exactly where camera and truth differ
     eyes: tuple[ImageU8, ImageU8]  # (right, left) grey (96,128)
     observations: tuple[EyeObservation, EyeObservation]  # (right, left), read off the true mesh
+
+    def eye_images(self, frame_id: int) -> tuple[EyeImage, EyeImage]:
+        """Return both eyes as messages for `hmd_capture`'s feed, numbered like the frame."""
+        right, left = (
+            EyeImage(seen.side, frame_id, self.capture_time_ns, image, seen)
+            for image, seen in zip(self.eyes, self.observations, strict=True)
+        )
+        return right, left
 
 
 class SimulatedHeadset:
