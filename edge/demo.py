@@ -52,7 +52,8 @@ class Scene:
 
 def demo(
     clip: Annotated[Path | None, typer.Option(help="Restore this video of a bare face.")] = None,
-    webcam: Annotated[str | None, typer.Option(help="Restore yourself: an id or 0.")] = None,
+    webcam: Annotated[bool, typer.Option("--webcam", help="Restore yourself.")] = False,
+    camera: Annotated[str, typer.Option(help="Which webcam (see `unvisor devices`).")] = "0",
     cover: Annotated[str, typer.Option(help="What covers the face: headset.")] = "headset",
     out: Annotated[Path, typer.Option(help="Folder for demo.mp4 and demo.json.")] = Path("out"),
     seconds: Annotated[float, typer.Option(min=1.0, help="Length of the paced run.")] = 60.0,
@@ -75,7 +76,7 @@ def demo(
     )
     cv2.setNumThreads(1)
     check_choices(clip, webcam, cover, cutouts)
-    scene = choose_scene(clip, webcam, seconds)
+    scene = choose_scene(clip, camera if webcam else None, seconds)
     errors.print(f"{scene.name} ({scene.licence}): {scene.credit}")
     with tempfile.TemporaryDirectory(prefix="unvisor-demo-") as folder:
         profile = Path(folder) / "profile"
@@ -96,9 +97,9 @@ def demo(
         Console(soft_wrap=True).print_json(json.dumps(tree))
 
 
-def check_choices(clip: Path | None, webcam: str | None, cover: str, cutouts: Path | None) -> None:
+def check_choices(clip: Path | None, webcam: bool, cover: str, cutouts: Path | None) -> None:
     """Raise UserError for options that exclude each other or cannot work."""
-    if clip is not None and webcam is not None:
+    if clip is not None and webcam:
         raise UserError("--clip and --webcam exclude each other.", "Choose one of them.")
     if cover != "headset":
         raise UserError(

@@ -16,6 +16,7 @@ from edge.profile import SessionProfile
 from edge.reference_choice import profile_from_frames
 from edge.settings import CameraSettings
 from edge.tracker import choose_face
+from edge.webcam import Webcam
 from models.face_mesh import POINT_COUNT
 from models.mediapipe_mesh import FaceMesher
 from streaming.records import Float32Array, ImageU8
@@ -29,14 +30,13 @@ def profile_of_source(settings: CameraSettings, console: Console) -> SessionProf
     """
     source = open_source(settings)
     wanted = max(1, round(settings.seconds * source.fps))
-    # Every second frame is enough to choose from, and halves the wait.
-    chosen = itertools.islice(source.frames(), 0, wanted, 2)
     frames: list[ImageU8] = []
     meshes: list[Float32Array] = []
     absent = np.full((POINT_COUNT, 3), np.nan, np.float32)
     with FaceMesher(max_faces=2) as mesher:
         bar = track(
-            chosen,
+            # Every second frame is enough to choose from, and halves the wait.
+            itertools.islice(source.frames(), 0, wanted, 2),
             "making the wearer's profile",
             total=(wanted + 1) // 2,
             console=console,
@@ -47,4 +47,6 @@ def profile_of_source(settings: CameraSettings, console: Console) -> SessionProf
             previous = choose_face(mesher.meshes(image), previous)
             frames.append(image)
             meshes.append(absent if previous is None else previous)
+    if isinstance(source, Webcam):
+        source.close()  # the edge process opens it next
     return profile_from_frames(frames, np.stack(meshes))
