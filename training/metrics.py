@@ -58,11 +58,10 @@ def summarise(clips: Sequence[FrameScores]) -> dict[str, float]:
     `psnr_masked_db` is made from the mean of the masked MSE, so that one perfect clip does not
     lift it. `lpips` is left out when it was not computed.
     """
+    masked = _mean([clip.masked_mse for clip in clips])
     means = {
         "psnr_db": _mean([clip.psnr_db for clip in clips]),
-        "psnr_masked_db": float(
-            psnr_from_mse(np.asarray(_mean([clip.masked_mse for clip in clips])))
-        ),
+        "psnr_masked_db": float(psnr_from_mse(np.asarray(masked))),
         "ssim": _mean([clip.ssim for clip in clips]),
         "lpips": _mean([clip.lpips for clip in clips]),
         "mse": _mean([clip.mse for clip in clips]),
@@ -91,7 +90,8 @@ def psnr(image: ImageU8, other: ImageU8) -> FloatArray:
 
 def psnr_from_mse(error: FloatArray) -> FloatArray:
     """dB of a mean squared error of values in 0..1."""
-    return -10 * np.log10(np.maximum(error, 10 ** (-PSNR_CAP_DB / 10)))
+    floor = 10 ** (-PSNR_CAP_DB / 10)
+    return np.asarray(-10 * np.log10(np.maximum(error, floor)), np.float64)
 
 
 def ssim(image: ImageU8, other: ImageU8) -> FloatArray:
