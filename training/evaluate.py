@@ -195,7 +195,7 @@ def makers_of(
     def maker(name: str) -> FillerMaker:
         chosen = weights if name == "unvisor" else None
         return lambda reference, size_px: make_filler(
-            name, reference, size_px, threads, weights=chosen
+            name, reference, threads=threads, weights=chosen
         )
 
     return {name: maker(name) for name in names}
