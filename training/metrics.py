@@ -9,7 +9,7 @@ counts reflected borders (0.905 instead of 0.888 for `paste` on `hmd`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -67,6 +67,16 @@ def summarise(clips: Sequence[FrameScores]) -> dict[str, float]:
         "mse": _mean([clip.mse for clip in clips]),
     }
     return {name: value for name, value in means.items() if np.isfinite(value)}
+
+
+def joined(clips: Sequence[FrameScores]) -> FrameScores:
+    """Several clips' frames as those of one."""
+    return FrameScores(
+        **{
+            part.name: np.concatenate([getattr(clip, part.name) for clip in clips])
+            for part in fields(FrameScores)
+        }
+    )
 
 
 def mse(image: ImageU8, other: ImageU8) -> FloatArray:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from streaming.errors import UserError
 from training.faces import ImageU8
-from training.metrics import FrameScores, summarise
+from training.metrics import FrameScores, joined, summarise
 from training.protocol import ScoredClip
 
 COLUMNS = {  # JSON key: heading, decimals
@@ -30,25 +30,15 @@ MASK_GREY = 128
 def method_scores(
     segments: Sequence[str], identities: Sequence[str], clips: Sequence[FrameScores]
 ) -> dict[str, Any]:
-    """Means over clips, then `people_mean`, `per_person` and `per_clip`.
-
-    A person's score is the mean over that person's clips; `people_mean` counts each person once
-    and averages every score as printed, PSNR inside the mask included.
-    """
-    per_person = {
-        who: summarise(
-            [clip for clip, owner in zip(clips, identities, strict=True) if owner == who]
-        )
-        for who in dict.fromkeys(identities)
-    }
-    names = next(iter(per_person.values()), {})
+    """Means over clips; `people_mean`, where each person counts once; `per_person`; `per_clip`."""
     people = {
-        name: float(np.mean([scores[name] for scores in per_person.values()])) for name in names
+        who: joined([clip for clip, owner in zip(clips, identities, strict=True) if owner == who])
+        for who in dict.fromkeys(identities)
     }
     per_clip = {segment: summarise([clip]) for segment, clip in zip(segments, clips, strict=True)}
     return summarise(clips) | {
-        "people_mean": people,
-        "per_person": per_person,
+        "people_mean": summarise(list(people.values())),
+        "per_person": {who: summarise([scores]) for who, scores in people.items()},
         "per_clip": per_clip,
     }
 
