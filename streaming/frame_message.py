@@ -1,0 +1,123 @@
+"""Images on the wire: `frame.world`, `frame.face`, `frame.eye.0`, `frame.eye.1`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from streaming.records import ImageU8, Status
+from streaming.topics import FRAMES
+from streaming.wire import MAX_TIME_NS, FieldReader, MessageError, pack
+
+FORMATS = ("jpeg", "bgr", "gray")
+MAX_SIDE_PX = 16384
+MAX_JPEG_BYTES = 64 * 1024 * 1024
+DEFAULT_JPEG_QUALITY = 85  # of 100; about 20 kB for 400×300
+
+
+@dataclass(frozen=True)
+class FrameMessage:
+    """One published image with what a client must know about it."""
+
+    topic: str  # one of `topics.FRAMES`
+    width: int  # px
+    height: int  # px
+    index: int  # frame id; a gap is a drop
+    timestamp: float  # s on the publishing clock, of the capture
+    format: str  # "jpeg" | "bgr" | "gray"
+    capture_time_ns: int  # monotonic clock of the publisher's machine
+    publish_time_ns: int  # same clock
+    status: tuple[Status, ...]
+    filler: str  # "unvisor" | "warp-blend" | "none"
+    landmark_source: str  # "oracle" | "tracker" | "mediapipe"; key `landmarks`
+    synthesised: bool  # whether any pixel was made by a filler
+    pixels: bytes  # a JPEG file, or height·width·3 (bgr) or height·width (gray) bytes
+
+    def image(self) -> ImageU8:
+        """Decode to (H,W,3) BGR uint8, or (H,W) for gray; raises `MessageError`."""
+        if self.format != "jpeg":
+            shape = (self.height, self.width, 3) if self.format == "bgr" else self.shape
+            return np.frombuffer(self.pixels, dtype=np.uint8).reshape(shape)
+        try:
+            image = cv2.imdecode(np.frombuffer(self.pixels, dtype=np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as error:
+            raise MessageError(f"The JPEG of {self.topic!r} cannot be decoded.") from error
+        if image is None or image.shape[:2] != self.shape:
+            raise MessageError(
+                f"The JPEG of {self.topic!r} is broken or not {self.width}×{self.height}."
+            )
+        return image.astype(np.uint8, copy=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in px."""
+        return self.height, self.width
+
+
+def encode_pixels(image: ImageU8, image_format: str, jpeg_quality: int) -> bytes:
+    """Turn (H,W,3) BGR or (H,W) grey uint8 into the bytes of `image_format`."""
+    if image_format == "bgr":
+        bgr = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        return np.ascontiguousarray(bgr).tobytes()
+    if image_format == "gray":
+        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        return np.ascontiguousarray(grey).tobytes()
+    written, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
+    if not written:
+        raise MessageError(f"An image of shape {image.shape} cannot be written as JPEG.")
+    return jpeg.tobytes()
+
+
+def encode_frame(message: FrameMessage) -> list[bytes]:
+    """Return the three parts of one image message."""
+    fields = {
+        "width": int(message.width),
+        "height": int(message.height),
+        "index": int(message.index),
+        "timestamp": float(message.timestamp),
+        "format": message.format,
+        "capture_time_ns": int(message.capture_time_ns),
+        "publish_time_ns": int(message.publish_time_ns),
+        "status": [status.value for status in message.status],
+        "filler": message.filler,
+        "landmarks": message.landmark_source,
+        "synthesised": bool(message.synthesised),
+    }
+    return pack(message.topic, fields, message.pixels)
+
+
+def decode_frame(fields: FieldReader, pixels: bytes) -> FrameMessage:
+    """Check and read one image message; raises `MessageError`."""
+    message = FrameMessage(
+        topic=fields.text("topic", FRAMES),
+        width=fields.integer("width", 1, MAX_SIDE_PX),
+        height=fields.integer("height", 1, MAX_SIDE_PX),
+        index=fields.integer("index", 0, MAX_TIME_NS),
+        timestamp=fields.number("timestamp", -1e12, 1e12),
+        format=fields.text("format", FORMATS),
+        capture_time_ns=fields.time_ns("capture_time_ns"),
+        publish_time_ns=fields.time_ns("publish_time_ns"),
+        status=fields.statuses("status"),
+        filler=fields.text("filler"),
+        landmark_source=fields.text("landmarks"),
+        synthesised=fields.flag("synthesised"),
+        pixels=pixels,
+    )
+    check_pixels(message.topic, message.format, message.shape, pixels)
+    return message
+
+
+def check_pixels(topic: str, image_format: str, shape: tuple[int, int], pixels: bytes) -> None:
+    """Raise `MessageError` unless the raw part can hold what the map promises."""
+    if image_format == "jpeg":
+        if not pixels.startswith(b"\xff\xd8") or len(pixels) > MAX_JPEG_BYTES:
+            raise MessageError(f"The raw part of {topic!r} is not a JPEG of acceptable size.")
+        return
+    wanted = shape[0] * shape[1] * (3 if image_format == "bgr" else 1)
+    if len(pixels) != wanted:
+        raise MessageError(
+            f"The raw part of {topic!r} has {len(pixels)} bytes; "
+            f"{shape[1]}×{shape[0]} {image_format} needs {wanted}."
+        )

@@ -1,0 +1,34 @@
+"""Names on the wire: topics and ports that several parts share."""
+
+from __future__ import annotations
+
+from streaming.records import Side
+
+CONTROL_PORT = 50020
+PUBLISHER_PORT = 50021
+EYES_PORT = 50022
+
+FRAME_WORLD = "frame.world"  # the whole camera frame, face restored
+FRAME_FACE = "frame.face"  # the aligned square crop
+FRAME_EYES = ("frame.eye.0", "frame.eye.1")  # right, left, as the eye cameras see them
+FACE_STATE = "face.state"
+EYES = ("eye.0", "eye.1")  # right, left observations
+SIMULATED_EYES = ("sim.eye.0", "sim.eye.1")  # right, left images that a simulated headset feeds
+NOTIFY = "notify."  # prefix; the subject follows
+
+FRAMES = (FRAME_WORLD, FRAME_FACE, *FRAME_EYES)
+
+
+def eye_topic(side: Side) -> str:
+    """Topic of one side's observations."""
+    return EYES[side.eye_index]
+
+
+def simulated_eye_topic(side: Side) -> str:
+    """Topic on which a simulated headset feeds one side's camera images."""
+    return SIMULATED_EYES[side.eye_index]
+
+
+def side_of(topic: str) -> Side:
+    """Side that an eye topic speaks of; the last character decides (`0` right, `1` left)."""
+    return Side.RIGHT if topic.endswith("0") else Side.LEFT

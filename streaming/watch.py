@@ -1,0 +1,163 @@
+"""`unvisor watch`: the reference client on the command line."""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from streaming.ages import AgeStatistics
+from streaming.endpoints import LOOPBACK
+from streaming.errors import UserError
+from streaming.messages import FrameMessage, Notification
+from streaming.publisher import PAUSED
+from streaming.subscriber import Arrival, Subscriber
+from streaming.topics import FRAME_WORLD, PUBLISHER_PORT
+
+DEFAULT_ENDPOINT = f"tcp://{LOOPBACK}:{PUBLISHER_PORT}"
+WORDS = "notify.unvisor."  # pause and resume are announced here
+POLL_S = 0.2
+SHOW_EVERY_S = 0.25  # percentiles over many frames are not for every frame
+
+
+class NobodyPublishes(UserError):
+    """No frame came in time."""
+
+
+class Watcher:
+    """What has been seen of the stream so far."""
+
+    def __init__(self) -> None:
+        """Start with nothing seen."""
+        self.statistics = AgeStatistics()
+        self.statuses: Counter[str] = Counter()
+        self.newest: FrameMessage | None = None
+        self.paused = False
+        self._started_s: float | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the first frame; 0 before it."""
+        return 0.0 if self._started_s is None else time.monotonic() - self._started_s
+
+    def add(self, arrival: Arrival) -> None:
+        """Count one frame, or note that the publisher paused or resumed."""
+        message = arrival.message
+        if isinstance(message, Notification):
+            self.paused = message.subject == PAUSED
+        elif isinstance(message, FrameMessage):
+            self.paused = False
+            self.newest = message
+            self._started_s = self._started_s or time.monotonic()
+            self.statuses.update(status.value for status in message.status)
+            self.statistics.add(message.index, message.capture_time_ns, arrival.arrival_time_ns)
+
+    def line(self) -> str:
+        """One line for the terminal."""
+        if self.newest is None:
+            return "paused by the publisher" if self.paused else "waiting for the first frame"
+        seen = self.statistics
+        statuses = ["PAUSED"] if self.paused else [s.value for s in self.newest.status]
+        return (
+            f"{self.newest.width}×{self.newest.height}  {seen.fps:5.1f} fps  "
+            f"age p50 {seen.age_ms(50):.0f} ms p99 {seen.age_ms(99):.0f} ms  "
+            f"drops {seen.drops}  {' '.join(statuses)}  filler {self.newest.filler}  "
+            f"landmarks {self.newest.landmark_source}"
+        )
+
+    def summary(self, endpoint: str) -> dict[str, object]:
+        """Everything as JSON values; `status` counts frames by status."""
+        newest = self.newest
+        return {
+            "endpoint": endpoint,
+            "seconds": round(self.elapsed_s, 3),
+            **self.statistics.summary(),
+            "status": dict(self.statuses),
+            "filler": newest.filler if newest else None,
+            "landmarks": newest.landmark_source if newest else None,
+            "width": newest.width if newest else None,
+            "height": newest.height if newest else None,
+        }
+
+
+def watch(
+    endpoint: Annotated[str, typer.Argument(help="Publisher to watch.")] = DEFAULT_ENDPOINT,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Stop after so many seconds of frames.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without any frame that count as silence.")
+    ] = 5.0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Write the newest frame to FILE.jpg.")] = None,
+) -> None:
+    """Show how the stream arrives: frames per second, age, drops, status, filler.
+
+    Ages are true when the publisher runs on this machine. Ends with Ctrl-C, `--seconds` or
+    `--frames`; raises `NobodyPublishes` when no frame comes within the timeout.
+    """
+    watcher = Watcher()
+    with (
+        Subscriber(endpoint, [FRAME_WORLD, WORDS]) as subscriber,
+        Live(Text(watcher.line()), console=Console(stderr=json), auto_refresh=False) as live,
+        suppress(KeyboardInterrupt),  # the way to stop; what was seen is reported below
+    ):
+        _follow(subscriber, watcher, live, timeout, frames or math.inf, seconds or math.inf)
+    if save is not None:
+        _save_newest(watcher.newest, save)
+    if json:
+        typer.echo(json_module.dumps(watcher.summary(subscriber.endpoint)))
+
+
+def _follow(
+    subscriber: Subscriber,
+    watcher: Watcher,
+    live: Live,
+    timeout_s: float,
+    frames: float,
+    seconds: float,
+) -> None:
+    """Watch until enough was seen or the stream falls silent without having been paused."""
+    heard_s = shown_s = time.monotonic()
+    while watcher.statistics.frames < frames and watcher.elapsed_s < seconds:
+        for arrival in (subscriber.take(WORDS, 0), subscriber.take(FRAME_WORLD, POLL_S)):
+            if arrival is not None:
+                watcher.add(arrival)
+                heard_s = time.monotonic()
+        if time.monotonic() - shown_s >= SHOW_EVERY_S:
+            shown_s = time.monotonic()
+            live.update(Text(watcher.line(), overflow="ellipsis", no_wrap=True), refresh=True)
+        if time.monotonic() - heard_s > timeout_s and not watcher.paused:
+            if watcher.newest is not None:
+                break  # the publisher ended: report what was seen
+            raise NobodyPublishes(
+                f"No frame came from {subscriber.endpoint} within {timeout_s:g} s.",
+                "Start `unvisor run` or `unvisor demo` first, or give the address it prints.",
+            )
+    live.update(Text(watcher.line()), refresh=True)
+
+
+def _save_newest(frame: FrameMessage | None, path: Path) -> None:
+    if frame is None:
+        raise UserError("No frame arrived, so none was saved.", "Wait for the first frame.")
+    next_step = "Name a .jpg or .png file in a folder that exists."
+    try:
+        if frame.format == "jpeg" and path.suffix.lower() in (".jpg", ".jpeg"):
+            path.write_bytes(frame.pixels)
+        elif not cv2.imwrite(str(path), frame.image()):
+            raise UserError(f"Cannot write {path}.", next_step)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.", next_step) from error
+    except cv2.error as error:  # its text is about OpenCV's own files
+        raise UserError(f"Cannot write {path}.", next_step) from error
