@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from models.filling import Filler, Reference, make_filler
+from models.shipped import WeightsError
 from streaming.errors import UserError
 from training import protocol as protocols
 from training import score_report
@@ -194,9 +195,14 @@ def makers_of(
 
     def maker(name: str) -> FillerMaker:
         chosen = weights if name == "unvisor" else None
-        return lambda reference, size_px: make_filler(
-            name, reference, threads=threads, weights=chosen
-        )
+
+        def make(reference: Reference, size_px: int) -> Filler:
+            try:
+                return make_filler(name, reference, threads=threads, weights=chosen)
+            except (WeightsError, ValueError) as error:  # another size than the network's
+                raise UserError(f"'{name}' cannot run at {size_px} px: {error}.") from error
+
+        return make
 
     return {name: maker(name) for name in names}
 
