@@ -33,6 +33,7 @@ from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
 from edge.tracker import make_tracker
 from edge.webcam import Webcam
 from models.filling import Filler, Reference, make_filler
+from models.shipped import WeightsError
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
 from streaming.errors import UserError
 from streaming.messages import Notification
@@ -151,7 +152,10 @@ class Worker:
     def _open_filler(self, profile: SessionProfile) -> Filler:
         models = self._settings.models
         reference = profile.reference(models.size_px)
-        filler = make_filler(models.filler, reference, models.size_px, models.threads)
+        try:
+            filler = make_filler(models.filler, reference, threads=models.threads)
+        except (WeightsError, ValueError) as error:
+            raise UserError(str(error), "Or choose --filler warp-blend.") from error
         _warm_up(filler, reference)
         return filler
 
