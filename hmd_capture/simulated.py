@@ -94,8 +94,8 @@ def covered(image: ImageU8, patch: Patch | None) -> tuple[ImageU8, NDArray[np.ui
     rest = cv2.cvtColor(cv2.bitwise_not(patch.alpha), cv2.COLOR_GRAY2BGR)
     mixed = cv2.add(cv2.multiply(bare, rest, scale=1 / 255), patch.colour)
     # A headset pixel of the very colour of what is behind it would fall out of the mask.
-    same = (cv2.absdiff(mixed, bare).max(axis=2) == 0) & (mask == 1)
-    mixed[same] ^= 1
+    blue, green, red = cv2.split(cv2.absdiff(mixed, bare))
+    mixed[(blue | green | red == 0) & (mask == 1)] ^= 1
     cv2.copyTo(mixed, mask, camera[area])
     hidden[area] = mask
     return camera, hidden
