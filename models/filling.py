@@ -6,22 +6,22 @@ network on top of it. Training, evaluation and the live pipeline all call these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models import preparation
+from models.engine.onnx import OnnxEngine
+from models.engine.interface import Engine
+from models.preparation import Reference
+from models.shipped import SHIPPED_NETWORK, load_network
+
+__all__ = ["Filler", "Reference", "make_filler"]
+
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """One view of the bare face, in crop coordinates."""
-
-    image: ImageU8  # (S,S,3) uint8 BGR
-    mesh: Float32Array  # (478,3) px of `image`
 
 
 class Filler(Protocol):
@@ -39,3 +39,92 @@ class Filler(Protocol):
     def reset(self) -> None:
         """Forget earlier frames."""
         ...
+
+
+class PasteFiller:
+    """Copies the reference as it lies: a reference point."""
+
+    name = "paste"
+
+    def __init__(self, reference: Reference) -> None:
+        """Fill from `reference`."""
+        self.reference = reference
+
+    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
+        """See `Filler.fill`."""
+        return preparation.compose(self.reference.image, crop, hidden)
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+
+class WarpFiller(PasteFiller):
+    """Moves the reference onto the current pose by the face mesh."""
+
+    name = "warp"
+
+    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
+        """See `Filler.fill`."""
+        warped = preparation.warp_reference(self.reference, mesh)
+        return preparation.compose(warped, crop, hidden)
+
+
+class WarpBlendFiller(PasteFiller):
+    """`warp`, with the difference at the hole's border continued inside."""
+
+    name = "warp-blend"
+
+    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
+        """See `Filler.fill`."""
+        warped = preparation.warp_reference(self.reference, mesh)
+        return preparation.compose(preparation.blend(warped, crop, hidden), crop, hidden)
+
+
+class NetworkFiller:
+    """The recurrent network, run by an engine, on top of the prepared reference."""
+
+    name = "unvisor"
+
+    def __init__(self, reference: Reference, engine: Engine) -> None:
+        """Fill from `reference` with a loaded network of the reference's size."""
+        self.reference, self.engine = reference, engine
+
+    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
+        """See `Filler.fill`."""
+        prepared = preparation.prepare(crop, hidden, mesh, self.reference)
+        planes = self.engine.step(preparation.network_input(prepared)[None])[0]
+        return preparation.compose(preparation.image_from_planes(planes), crop, hidden)
+
+    def reset(self) -> None:
+        """Zero the network's states."""
+        self.engine.reset()
+
+
+FILLERS = ("paste", "warp", "warp-blend", "unvisor")
+
+
+def make_filler(
+    name: str,
+    reference: Reference,
+    *,
+    threads: int = 2,
+    weights: Path | None = None,
+) -> Filler:
+    """Build a filler by name; `weights` replaces the shipped network of `unvisor`.
+
+    Raises ValueError for an unknown name, WeightsError when the network cannot be used.
+    """
+    plain: dict[str, type[PasteFiller]] = {
+        kind.name: kind for kind in (PasteFiller, WarpFiller, WarpBlendFiller)
+    }
+    if name in plain:
+        return plain[name](reference)
+    if name != NetworkFiller.name:
+        raise ValueError(f"unknown filler '{name}'; choose one of {', '.join(FILLERS)}")
+    network = load_network(weights or SHIPPED_NETWORK)
+    if network.size_px != len(reference.image):
+        raise ValueError(
+            f"{network.path.name} works at {network.size_px} px, "
+            f"the reference has {len(reference.image)} px"
+        )
+    return NetworkFiller(reference, OnnxEngine(network, threads))

@@ -1,0 +1,200 @@
+"""EVI-HRnet: recurrent inpainting of a face, one frame in, one frame out.
+
+Gated convolutions (Yu et al., ICCV 2019) with an online temporal shift on the feature path, a dilated
+middle and self-attention (Zhang et al.: SAGAN, ICML 2019), after Ghorbani Lohesara et al., 2023. The
+geometry of the layers is that of LGTSM's generator; up-sampling is bilinear.
+
+Two heads: `correction` starts at the warped reference and learns small corrections to it (flow,
+colour, residual), zero-initialised so that the untrained network returns its start; `rgb` is the
+published one, which draws the face itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from models.contract import (
+    INPUT_CHANNELS,
+    KNOWN_RGB,
+    MASK,
+    REFERENCE_RGB,
+    SHIFTED_LAYERS,
+    TensorContract,
+    evi_hrnet_contract,
+)
+from models.temporal_shift import OnlineTemporalShift
+
+LEAK = 0.2
+DILATIONS = (2, 4, 8, 16)
+LARGEST_FLOW_PX = 6.0
+States = list[Tensor]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What tells one EVI-HRnet from another."""
+
+    width: int = 32
+    size_px: int = 128
+    head: str = "correction"  # or "rgb"
+    attention: str = "32"  # "32": at the 32×32 level only; "both": at 64×64 too; "none"
+
+    def __post_init__(self) -> None:
+        """Refuse heads and attention levels that do not exist."""
+        if self.head not in ("correction", "rgb") or self.attention not in ("32", "both", "none"):
+            raise ValueError(f"unknown head or attention in {asdict(self)}")
+
+    @property
+    def contract(self) -> TensorContract:
+        """Tensor contract of the exported network."""
+        return evi_hrnet_contract(self.width, self.size_px)
+
+
+class GatedConv(nn.Module):
+    """sigmoid(gate) × activation(feature); the gate sees the unshifted input."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        shifted: bool = True,
+        upsample: bool = False,
+        activated: bool = True,
+    ) -> None:
+        super().__init__()
+        padding = dilation * (kernel - 1) // 2
+        shape = (inputs, outputs, kernel, stride, padding, dilation)
+        self.feature, self.gate = nn.Conv2d(*shape), nn.Conv2d(*shape)
+        self.shift = OnlineTemporalShift(inputs) if shifted else None
+        self.upsample, self.activated = upsample, activated
+
+    def forward(self, x: Tensor, states: States, frames: int) -> tuple[Tensor, States]:
+        """Consume this layer's state from the front of `states`; return output and next state."""
+        shifted, following = x, []
+        if self.shift is not None:
+            shifted, after = self.shift(x, states.pop(0), frames)
+            following = [after]
+        if self.upsample:
+            x, shifted = _twice(x), _twice(shifted)
+        feature = self.feature(shifted)
+        if self.activated:
+            feature = functional.leaky_relu(feature, LEAK)
+        return torch.sigmoid(self.gate(x)) * feature, following
+
+
+class SelfAttention(nn.Module):
+    """Spatial self-attention within a frame; starts as the identity (weight 0)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, channels // 8, 1)
+        self.key = nn.Conv2d(channels, channels // 8, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what similar places of the frame hold; keys and values are max-pooled 2×2."""
+        query = self.query(x).flatten(2)
+        key = functional.max_pool2d(self.key(x), 2).flatten(2)
+        value = functional.max_pool2d(self.value(x), 2).flatten(2)
+        attention = torch.softmax(query.transpose(1, 2) @ key, -1)  # (N, HW, HW/4)
+        found = (value @ attention.transpose(1, 2)).view_as(x)
+        return x + self.weight * found
+
+
+class EviHrnet(nn.Module):
+    """The recurrent network; `forward` takes clips, `step` one frame, states are values."""
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        w = settings.width
+        self.conv1 = GatedConv(INPUT_CHANNELS, w, 5, shifted=False)
+        self.conv2 = GatedConv(w, 2 * w, 4, stride=2)
+        self.attention64 = SelfAttention(2 * w) if settings.attention == "both" else nn.Identity()
+        self.conv3 = GatedConv(2 * w, 2 * w, 3)
+        self.conv4 = GatedConv(2 * w, 4 * w, 4, stride=2)
+        self.conv5, self.conv6 = GatedConv(4 * w, 4 * w, 3), GatedConv(4 * w, 4 * w, 3)
+        none = settings.attention == "none"
+        self.attention32 = nn.Identity() if none else SelfAttention(4 * w)
+        self.dilated = nn.ModuleList(GatedConv(4 * w, 4 * w, 3, dilation=d) for d in DILATIONS)
+        self.conv7, self.conv8 = GatedConv(4 * w, 4 * w, 3), GatedConv(4 * w, 4 * w, 3)
+        self.deconv1 = GatedConv(4 * w, 2 * w, 3, upsample=True)
+        self.conv9 = GatedConv(2 * w, 2 * w, 3)
+        self.deconv2 = GatedConv(2 * w, w, 3, upsample=True)
+        self.conv10 = GatedConv(w, w // 2, 3)
+        self.conv11 = GatedConv(w // 2, 3, 3, activated=False)
+        self.smooth_head = nn.Conv2d(2 * w, 8, 3, padding=1)  # flow 2, gain 3, offset 3
+        if settings.head == "correction":
+            for layer in (self.smooth_head, self.conv11.feature):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def initial_states(self, batch: int) -> States:
+        """Zero states, as at the start of a session."""
+        contract = evi_hrnet_contract(self.settings.width, self.settings.size_px, batch)
+        like = self.conv1.feature.weight
+        return [like.new_zeros(state.shape) for state in contract.states]
+
+    def forward(self, clips: Tensor, states: States | None = None) -> tuple[Tensor, States]:
+        """Fill clips (B,T,8,S,S) in 0..1; returns (B,T,3,S,S) and the states after the clip."""
+        batch, frames = clips.shape[:2]
+        before = self.initial_states(batch) if states is None else states
+        fill, after = self._run(clips.flatten(0, 1), before, frames)
+        return fill.unflatten(0, (batch, frames)), after
+
+    def step(self, inputs: Tensor, states: States) -> tuple[Tensor, States]:
+        """Fill one frame (B,8,S,S); returns (B,3,S,S) and the next states."""
+        return self._run(inputs, states, 1)
+
+    def _run(self, inputs: Tensor, states: States, frames: int) -> tuple[Tensor, States]:
+        pending, after = list(states), []
+
+        def through(x: Tensor, *layers: nn.Module) -> Tensor:
+            for layer in layers:
+                x, following = layer(x, pending, frames)
+                after.extend(following)
+            return x
+
+        x = self.attention64(through(inputs, self.conv1, self.conv2))
+        x = self.attention32(through(x, self.conv3, self.conv4, self.conv5, self.conv6))
+        x = through(x, *self.dilated, self.conv7, self.conv8)
+        half = through(x, self.deconv1, self.conv9)
+        drawn = through(half, self.deconv2, self.conv10, self.conv11)
+        if self.settings.head == "rgb":
+            return drawn, after
+        return self._corrected(inputs, self.smooth_head(half), drawn), after
+
+    def _corrected(self, inputs: Tensor, smooth: Tensor, residual: Tensor) -> Tensor:
+        """Move, tint and repaint the start: known pixels, and the prepared reference in the hole."""
+        start = inputs[:, KNOWN_RGB] + inputs[:, MASK] * inputs[:, REFERENCE_RGB]
+        smooth = _twice(smooth)
+        flow = torch.tanh(smooth[:, :2] / LARGEST_FLOW_PX) * LARGEST_FLOW_PX
+        moved = functional.grid_sample(
+            start, self._positions(flow), padding_mode="border", align_corners=False
+        )
+        return moved * (1 + smooth[:, 2:5]) + smooth[:, 5:8] + residual
+
+    def _positions(self, flow: Tensor) -> Tensor:
+        """Sampling grid (N,S,S,2) in -1..1 for a backward flow (N,2,S,S) in px."""
+        size = self.settings.size_px
+        axis = (torch.arange(size, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / size) - 1
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+        return grid + flow.permute(0, 2, 3, 1) * (2 / size)
+
+
+def shifted_layer_names() -> tuple[str, ...]:
+    """Layers that carry a state, in the order of the states."""
+    return tuple(layer.name for layer in SHIFTED_LAYERS)
+
+
+def _twice(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
