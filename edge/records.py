@@ -41,3 +41,21 @@ class PipelineView:
     truth: ImageU8 | None  # (H,W,3) the bare frame when the headset is simulated
     hidden: NDArray[np.uint8] | None  # (H,W) 1 = filled by the network (mask as composited)
     frame_from_crop: Float32Array | None  # (2,3), None without a face
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a simulated headset hides, and how it was put on; nothing here reaches the network."""
+
+    image: ImageU8  # (H,W,3) uint8 BGR: the bare frame
+    mesh: Float32Array | None  # (478,3) px of the frame; None where no face is seen
+    mask: NDArray[np.uint8]  # (H,W) 1 = headset
+    eyes: tuple[ImageU8, ...]  # (right, left) grey eye-camera images; empty without a face
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One frame as the camera thread hands it over."""
+
+    frame: Frame
+    truth: Truth | None = None  # only with a simulated headset

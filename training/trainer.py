@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -103,6 +103,15 @@ class Trainer:
             "discriminator": self.discriminator.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "judge_optimiser": self.judge_optimiser.state_dict(),
+        }
+
+    def shippable(self) -> dict[str, Any]:
+        """What `unvisor export` needs: averaged weights and the settings that made them."""
+        return {
+            "step": self.finished_steps,
+            "average": self.average.state_dict(),
+            "settings": asdict(self.generator.settings),
+            "training": {"optimisation": asdict(self.settings), "losses": asdict(self.weights)},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,0 +1,87 @@
+"""The command table of `unvisor`: which function runs each command. Imports only what is asked for.
+
+Every folder owns its commands; this is the one file that knows them all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streaming.errors import UserError
+
+COMMANDS = {
+    "demo": ("edge.demo:demo", "Watch a face being restored live, on a demo clip or a webcam."),
+    "run": ("edge.run:run", "Run the product: camera and eye cameras in, restored face out."),
+    "watch": ("streaming.watch:watch", "Subscribe to a running session and show what arrives."),
+    "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
+    "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),
+    "calibrate-reference": (
+        "calibration.reference:calibrate_reference",
+        "Make the wearer's profile, before the headset goes on.",
+    ),
+    "train": ("training.train:train", "Train the network."),
+    "evaluate": ("training.evaluate:evaluate", "Score fillers on a folder of face clips."),
+    "export": ("models.export:export", "Write a trained network as ONNX."),
+}
+HELP = ("--help", "-h", "help")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `unvisor COMMAND …`; exits with 0, 1 (after one sentence why) or 2 (wrong usage)."""
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in HELP:
+        _show_commands()
+        sys.exit(0)
+    if name not in COMMANDS:
+        errors = Console(stderr=True, highlight=False)
+        errors.print(f"There is no command {name!r}. Known: {', '.join(COMMANDS)}.")
+        sys.exit(2)
+    _run(name, f"unvisor {name}", rest)
+
+
+def calibrate_reference() -> None:
+    """Run the console command `calibrate-reference`, the same as `unvisor calibrate-reference`."""
+    _run("calibrate-reference", "calibrate-reference", sys.argv[1:])
+
+
+def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
+    try:
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command()(_load(name))
+        app(args=list(arguments), prog_name=shown_as)
+    except UserError as error:
+        Console(stderr=True, highlight=False, markup=False).print(str(error), soft_wrap=True)
+        sys.exit(1)
+
+
+def _load(name: str):  # type: ignore[no-untyped-def]  # typer reads the function's own annotations
+    module, _, function = COMMANDS[name][0].partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise UserError(
+                f"`unvisor {name}` needs torch, which is not installed.",
+                'Install it with `pip install -e ".[train]"`.',
+            ) from error
+        raise
+
+
+def _show_commands() -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name, (_, summary) in COMMANDS.items():
+        table.add_row(f"[bold]{name}[/bold]", summary)
+    console = Console()
+    console.print("unvisor takes the VR headset off a person's face, live.\n")
+    console.print(table)
+    console.print("\n`unvisor COMMAND --help` tells more about each.")
+
+
+if __name__ == "__main__":
+    main()

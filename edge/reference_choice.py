@@ -1,0 +1,159 @@
+"""Making a session profile from video frames of the bare face: which frame becomes the reference.
+
+Video starts blurred (the first frames after a key frame at low rate), eyes blink and heads turn;
+the reference should be sharp, frontal and with open eyes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.eye_measures import (
+    aperture,
+    iris_offset,
+    mesh_apertures,
+    mesh_iris,
+    mesh_lids,
+    observed_offset,
+)
+from edge.fusion import openness_of
+from edge.profile import STORED_PX, EyeCalibration, SessionProfile
+from hmd_capture.eye_camera import SimulatedEyeCamera
+from hmd_capture.head_pose import head_pose
+from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
+from models.face_mesh import CHIN, EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
+from models.filling import Reference
+from streaming.errors import UserError
+from streaming.records import Float32Array, ImageU8, Side
+
+log = logging.getLogger(__name__)
+
+FRONTAL_RAD = 0.17  # 10°: a head turned by that much counts 60 %
+OPEN_ENOUGH = 0.75  # openness from which an eye is simply open
+CLOSED_QUANTILE, OPEN_QUANTILE = 0.02, 0.90  # as EyeTrackVR calibrates lids
+# Somebody who did not blink meanwhile leaves no closed eye: a closed lid then counts as this share
+# of the open one, about what the mesh shows on blinks in the training clips.
+CLOSED_SHARE = 0.35
+BLINK_SHARE = 0.6  # the smallest aperture is a blink when below this share of the open one
+
+
+def profile_from_frames(frames: Sequence[ImageU8], meshes: Float32Array) -> SessionProfile:
+    """Choose the best frame as reference and calibrate the eyes.
+
+    Args:
+        frames: (H,W,3) uint8 BGR images of the bare face.
+        meshes: (T,478,3) px of the frames; NaN rows where no face was found.
+
+    Raises:
+        UserError: no face in any frame.
+    """
+    usable = np.flatnonzero(np.isfinite(meshes).all(axis=(1, 2)))
+    if usable.size == 0:
+        raise UserError(
+            f"No face was found in {len(frames)} frames.",
+            "Face the camera in even light, without the headset, and try again.",
+        )
+    faces = [frames[i] for i in usable]
+    scores, sharpness = _scores(faces, meshes[usable], _mesh_calibration(meshes[usable]))
+    best = int(scores.argmax())
+    index = int(usable[best])
+    frame_from_crop = crop_from_mesh(meshes[index], STORED_PX)
+    view = Reference(
+        cut_crop(frames[index], frame_from_crop, STORED_PX),
+        mesh_to_crop(meshes[index], frame_from_crop),
+    )
+    log.info("reference: frame %d of %d, sharpness %.0f", index, len(frames), sharpness[best])
+    quality = {
+        "frame_index": float(index),
+        "sharpness": float(sharpness[best]),
+        "score": float(scores[best]),
+        "face_px": float(frame_from_crop[0, 0] * STORED_PX),
+        "frames_with_face": usable.size / len(frames),
+    }
+    # Until real eye cameras are calibrated on their own, the simulated ones stand in for them.
+    eyes = calibrate_simulated_eyes(faces, meshes[usable])
+    return SessionProfile((view,), eyes, quality)
+
+
+def calibrate_simulated_eyes(
+    frames: Sequence[ImageU8], meshes: Float32Array
+) -> tuple[EyeCalibration, EyeCalibration]:
+    """Calibrate the (right, left) eye by looking with the simulated eye cameras.
+
+    Eye cameras look from below, so that their measures differ from those of the face mesh.
+    """
+    cameras = [SimulatedEyeCamera(side, seed=0) for side in (Side.RIGHT, Side.LEFT)]
+    gaps: list[list[float]] = [[], []]
+    offsets: list[list[Float32Array]] = [[], []]
+    for image, mesh in zip(frames, meshes, strict=True):
+        pose = head_pose(mesh)
+        for index, camera in enumerate(cameras):
+            _, seen = camera.look(image, mesh, pose, 0)
+            gaps[index].append(aperture(seen.lids))
+            offsets[index].append(observed_offset(seen))
+    right, left = (_calibration(np.array(gaps[i]), np.array(offsets[i])) for i in (0, 1))
+    return right, left
+
+
+def head_angles(mesh: Float32Array) -> tuple[float, float]:
+    """(yaw, pitch) in rad from the mesh's depth; 0 yaw faces the camera, pitch is relative."""
+    across = mesh[LEFT_SIDE] - mesh[RIGHT_SIDE]
+    down = mesh[CHIN] - mesh[FOREHEAD_TOP]
+    yaw = np.arctan2(across[2], np.hypot(across[0], across[1]))
+    pitch = np.arctan2(down[2], np.hypot(down[0], down[1]))
+    return float(yaw), float(pitch)
+
+
+def eye_sharpness(frame: ImageU8, mesh: Float32Array) -> float:
+    """Variance of the Laplacian around the eyes at crop scale: blur of any kind lowers it."""
+    frame_from_crop = crop_from_mesh(mesh, STORED_PX)
+    crop = cut_crop(frame, frame_from_crop, STORED_PX)
+    eyes = mesh_to_crop(mesh, frame_from_crop)[[p for eye in EYES for p in eye.upper_lid], :2]
+    (left, top), (right, bottom) = eyes.min(axis=0) - 12, eyes.max(axis=0) + 16
+    part = crop[max(0, int(top)) : int(bottom), max(0, int(left)) : int(right)]
+    if part.size == 0:
+        return 0.0
+    return float(cv2.Laplacian(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
+
+
+def _scores(
+    frames: Sequence[ImageU8], meshes: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    sharpness = np.array([eye_sharpness(f, m) for f, m in zip(frames, meshes, strict=True)])
+    sharp = np.clip(sharpness / max(float(np.quantile(sharpness, 0.95)), 1e-6), 0, 1)
+    angles = np.array([head_angles(mesh) for mesh in meshes])
+    # A frontal mesh has no fixed pitch (foreheads differ), so the usual one counts as level.
+    off_level = angles[:, 1] - np.median(angles[:, 1])
+    frontal = np.exp(-(angles[:, 0] ** 2 + off_level**2) / (2 * FRONTAL_RAD**2))
+    opened = np.array([_least_openness(mesh, eyes) for mesh in meshes])
+    return sharp * frontal * np.clip(opened / OPEN_ENOUGH, 0, 1), sharpness
+
+
+def _least_openness(mesh: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]) -> float:
+    values = zip(mesh_apertures(mesh), eyes, strict=True)
+    return min(openness_of(value, eye) for value, eye in values)
+
+
+def _mesh_calibration(meshes: Float32Array) -> tuple[EyeCalibration, EyeCalibration]:
+    """In the measures of the mesh itself; for judging frames."""
+    eyes = []
+    for eye in EYES:
+        lids = [mesh_lids(mesh, eye) for mesh in meshes]
+        offsets = [
+            iris_offset(pair, mesh_iris(mesh, eye)) for pair, mesh in zip(lids, meshes, strict=True)
+        ]
+        eyes.append(_calibration(np.array([aperture(pair) for pair in lids]), np.array(offsets)))
+    return eyes[0], eyes[1]
+
+
+def _calibration(gaps: NDArray[np.float64], offsets: NDArray[np.float32]) -> EyeCalibration:
+    closed, opened = (float(np.quantile(gaps, q)) for q in (CLOSED_QUANTILE, OPEN_QUANTILE))
+    if closed > BLINK_SHARE * opened:
+        closed = CLOSED_SHARE * opened
+    rest_x, rest_y = (float(v) for v in np.median(offsets[gaps >= closed], axis=0))
+    return EyeCalibration(closed, opened, (rest_x, rest_y))

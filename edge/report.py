@@ -1,0 +1,59 @@
+"""What a run measured: the timing JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SessionReport:
+    """Keys of the timing JSON; times in ms unless the name says otherwise."""
+
+    frames: int  # processed by the pipeline
+    fps: float  # as processed
+    capacity_fps: float | None  # `fps` of an unpaced run, where nothing waits for the camera
+    age_ms: Mapping[str, float]  # p50, p99 from capture to a client on this machine; paced runs
+    drops: int  # camera frames that the pipeline never saw
+    stages_ms: Mapping[str, Mapping[str, float]]  # p50, p95, p99, max per stage
+    cpu_cores: float  # mean cores kept busy by all processes of the product
+    rss_mib: float  # resident memory of the edge process at the end
+    rss_mib_10s: float  # the same ten seconds after the start
+    device: str
+    landmarks: str  # oracle | tracker | mediapipe
+    filler: str
+    size_px: int
+    paced: bool
+    client: Mapping[str, Any] = field(default_factory=dict)  # what the measuring client saw
+    results: Mapping[str, float] = field(default_factory=dict)  # of sinks: psnr_db, …
+    statuses: Mapping[str, int] = field(default_factory=dict)  # frames per status
+
+    def to_tree(self) -> dict[str, Any]:
+        """Plain tree for JSON; the sinks' results stand at the top level."""
+        tree = dataclasses.asdict(self)
+        tree.update(tree.pop("results"))
+        return tree
+
+
+def report_from_json(text: str) -> SessionReport:
+    """Read what `write_report` wrote; unknown top-level numbers are sinks' results."""
+    tree = json.loads(text)
+    known = {field.name for field in dataclasses.fields(SessionReport)} - {"results"}
+    results = {key: value for key, value in tree.items() if key not in known}
+    return SessionReport(**{k: v for k, v in tree.items() if k in known}, results=results)
+
+
+def write_report(report: SessionReport, path: Path) -> None:
+    """Write the JSON in one step: a reader sees all of it or the older one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(suffix=".json", dir=path.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(report.to_tree(), file, indent=1)
+    os.chmod(draft, 0o644)
+    os.replace(draft, path)

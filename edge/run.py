@@ -1,0 +1,102 @@
+"""`unvisor run`: the product on a camera, or on a simulated headset."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import typer
+from rich.console import Console
+
+from edge.profile import load_profile, profile_path
+from edge.settings import SessionSettings, load_toml, override, to_json
+from edge.status_line import StatusLine
+from edge.supervisor import run_session
+from streaming.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Name or folder of the wearer's profile.")
+    ] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="webcam:ID (see `unvisor devices`) or a video file.")
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Render a headset over a bare face.")
+    ] = False,
+    landmarks: Annotated[
+        str | None, typer.Option(help="oracle (simulated only), mediapipe or tracker.")
+    ] = None,
+    filler: Annotated[
+        str | None, typer.Option(help="auto, unvisor, warp-blend, warp or paste.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Serve the browser preview.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the timing JSON here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the timing JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
+) -> None:
+    """Restore the wearer's face live and publish it. Space pauses sending, q or Ctrl-C stops."""
+    errors = Console(stderr=True)
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    cv2.setNumThreads(1)
+    settings = load_toml(config) if config else SessionSettings()
+    changes: dict[str, Any] = {
+        "edge.camera.source": camera,
+        "edge.camera.seconds": seconds,
+        "edge.landmarks": landmarks,
+        "edge.simulation.enabled": True if simulate else None,
+        "edge.preview.enabled": True if preview else None,
+        "edge.report": str(report) if report else None,
+        "models.filler": filler,
+    }
+    settings = _with_profile(override(settings, changes), profile)
+    _check(settings, was_chosen=landmarks is not None or config is not None)
+    log.info("settings: %s", to_json(settings))
+    with StatusLine(errors) as line:
+        measured = run_session(settings, line)
+    if as_json:
+        Console(soft_wrap=True).print_json(json.dumps(measured.to_tree()))
+    else:
+        age = measured.age_ms.get("p99")
+        errors.print(
+            f"{measured.frames} frames at {measured.fps:.1f} fps, {measured.drops} dropped"
+            + ("" if age is None else f", age p99 {age:.0f} ms")
+            + f" · filler {measured.filler}, landmarks {measured.landmarks}"
+        )
+
+
+def _with_profile(settings: SessionSettings, name: str | None) -> SessionSettings:
+    chosen = name or settings.edge.profile
+    if not chosen:
+        raise UserError(
+            "No profile was named.",
+            "Make one with `calibrate-reference --profile NAME`, then add --profile NAME.",
+        )
+    folder = profile_path(chosen)
+    load_profile(folder)  # a wrong profile should be told before anything starts
+    return override(settings, {"edge.profile": str(folder)})
+
+
+def _check(settings: SessionSettings, *, was_chosen: bool) -> None:
+    edge = settings.edge
+    if edge.landmarks == "oracle" and not edge.simulation.enabled:
+        hint = "" if was_chosen else "The headset tracker is not part of this version yet. "
+        raise UserError(
+            "The oracle knows only simulated headsets.",
+            f"{hint}Use --landmarks mediapipe with a real camera, or --simulate.",
+        )
+    if edge.landmarks == "tracker":
+        raise UserError(
+            "The headset tracker is not part of this version.", "Use --landmarks mediapipe."
+        )

@@ -1,0 +1,195 @@
+"""Settings of one run: frozen records, one TOML section per folder, JSON for child processes.
+
+Precedence is command line > config file > default; whoever reads the command line passes its
+values to `override`. Paths are plain strings so that the tree stays serialisable; empty = unset.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from streaming.errors import UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Playback = Literal["once", "loop", "back-and-forth"]
+Landmarks = Literal["oracle", "tracker", "mediapipe"]
+Cover = Literal["headset", "face-mask"]
+PixelFormat = Literal["jpeg", "bgr"]
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """`[edge.camera]`: where the frames of the wearer come from."""
+
+    source: str = "webcam:0"  # a video file, or webcam:ID with an id that `unvisor devices` lists
+    playback: Playback = "once"  # video files only
+    paced: bool = True  # False: as fast as the pipeline takes frames, none dropped (capacity)
+    seconds: float = 0.0  # stop after this much source time; 0 = no limit
+    max_width_px: int = 1280  # wider frames are scaled down on arrival
+    fps: float = 30.0  # asked of webcams; video files keep their own rate
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """`[edge.simulation]`: a headset rendered over a bare face, with eye cameras and the truth."""
+
+    enabled: bool = False
+    cover: Cover = "headset"
+    headset: str = ""  # visor, goggles, box, or a folder of RGBA cut-outs; empty = by the seed
+    seed: int = 0
+    cache: str = ""  # folder of precomputed meshes; empty = the user's cache folder
+
+
+@dataclass(frozen=True)
+class PreviewSettings:
+    """`[edge.preview]`: the live browser page."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8750
+
+
+@dataclass(frozen=True)
+class RecordingSettings:
+    """`[edge.recording]`: side-by-side video of what the preview shows."""
+
+    path: str = ""  # mp4 file; empty = no recording
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    """`[edge]`: the pipeline."""
+
+    profile: str = ""  # folder of the session profile
+    landmarks: Landmarks = "oracle"
+    max_eye_age_ms: float = 100.0  # older eye observations are not used
+    max_gap_ms: float = 500.0  # a longer hole between frames resets the network's states
+    report: str = ""  # timing JSON written when the run ends
+    quality: bool = False  # compare with the truth of a simulated headset
+    camera: CameraSettings = field(default_factory=CameraSettings)
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
+    preview: PreviewSettings = field(default_factory=PreviewSettings)
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
+
+
+@dataclass(frozen=True)
+class ModelsSettings:
+    """`[models]`: which filler runs, at which size."""
+
+    filler: str = "auto"  # "auto" = what the shipped weights' manifest has earned
+    size_px: int = 128
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class StreamingSettings:
+    """`[streaming]`: sockets that clients connect to."""
+
+    control_port: int = 50020  # loopback, as the next one; 0 = any free port
+    publisher_port: int = 50021
+    pixel_format: PixelFormat = "jpeg"
+    jpeg_quality: int = 90
+
+
+@dataclass(frozen=True)
+class HmdCaptureSettings:
+    """`[hmd_capture]`: the program beside the headset."""
+
+    publisher: str = "tcp://127.0.0.1:50022"  # eye landmarks, bound by hmd_capture
+    feed: str = "tcp://127.0.0.1:50023"  # simulated eye crops, bound by hmd_capture
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """Everything one run needs; one section per folder."""
+
+    edge: EdgeSettings = field(default_factory=EdgeSettings)
+    models: ModelsSettings = field(default_factory=ModelsSettings)
+    streaming: StreamingSettings = field(default_factory=StreamingSettings)
+    hmd_capture: HmdCaptureSettings = field(default_factory=HmdCaptureSettings)
+
+
+def load_toml(path: Path) -> SessionSettings:
+    """Read a config file; missing keys keep their defaults.
+
+    Raises:
+        UserError: the file is missing, is not TOML, or has an unknown key or a wrong value.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"Cannot read the config file {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from error
+    return from_mapping(SessionSettings, tree, str(path))
+
+
+def to_json(settings: SessionSettings) -> str:
+    """The whole tree as JSON text, for a child process or beside a result."""
+    return json.dumps(dataclasses.asdict(settings), indent=1)
+
+
+def from_json(text: str) -> SessionSettings:
+    """Inverse of `to_json`."""
+    return from_mapping(SessionSettings, json.loads(text), "settings JSON")
+
+
+def override(settings: SessionSettings, changes: Mapping[str, Any]) -> SessionSettings:
+    """Replace values by dotted key (`{"edge.camera.source": "clip.mp4"}`); None changes nothing.
+
+    Raises:
+        UserError: an unknown key or a wrong value.
+    """
+    tree = dataclasses.asdict(settings)
+    for key, value in changes.items():
+        if value is None:
+            continue
+        *sections, leaf = key.split(".")
+        node = tree
+        for section in sections:
+            node = node.get(section, {})
+        if leaf not in node:
+            raise UserError(f"Unknown setting {key!r}.")
+        node[leaf] = value
+    return from_mapping(SessionSettings, tree, "command line")
+
+
+def from_mapping(record: type[Record], tree: Mapping[str, Any], origin: str) -> Record:
+    """Build a settings record from nested mappings; unknown keys and wrong types are errors."""
+    hints = typing.get_type_hints(record)
+    unknown = sorted(set(tree) - set(hints))
+    if unknown:
+        raise UserError(
+            f"Unknown key {unknown[0]!r} in {origin}; known here: {', '.join(sorted(hints))}."
+        )
+    values = {key: _checked(hints[key], tree[key], f"{origin}: {key}") for key in tree}
+    return record(**values)
+
+
+def _checked(hint: Any, value: Any, origin: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{origin} must be a section, not {value!r}.")
+        return from_mapping(hint, value, origin)
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise UserError(f"{origin} must be one of {', '.join(choices)}, not {value!r}.")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise UserError(f"{origin} must be a {hint.__name__}, not {value!r}.")
+    return value

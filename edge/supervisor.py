@@ -1,0 +1,243 @@
+"""Runs a session: starts `hmd_capture` and the edge worker, watches them, measures, stops both.
+
+The supervisor is also a client: it subscribes to the restored faces like any other and measures
+how old frames are when they arrive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from edge.child import Child, Event
+from edge.hmd_process import HmdProcess
+from edge.keys import read_keys
+from edge.report import SessionReport, report_from_json, write_report
+from edge.settings import SessionSettings, override, to_json
+from edge.simulation import prepare_oracle
+from streaming.ages import AgeStatistics
+from streaming.control import PAUSE, RESUME
+from streaming.control_client import ControlClient, NoAnswer
+from streaming.errors import UserError
+from streaming.messages import FrameMessage
+from streaming.subscriber import Subscriber
+from streaming.topics import FRAME_FACE
+
+log = logging.getLogger(__name__)
+
+START_S = 60.0  # loading MediaPipe and a network on a busy two-core machine takes many seconds
+POLL_S = 0.02
+PAUSE_KEYS, STOP_KEYS = (" ", "p"), ("q", "\x03")
+
+
+@dataclass(frozen=True)
+class SessionStatus:
+    """What a user may see of a running session."""
+
+    phase: str  # "meshes" (before the start), "starting", "running", "stopping"
+    done: int = 0  # frames: meshes found, or frames restored
+    total: int = 0  # frames in all, while known; 0 = unknown
+    fps: float = 0.0
+    drops: int = 0
+    age_ms: float | None = None  # median so far
+    status: tuple[str, ...] = ()  # of the newest frame
+    is_paused: bool = False
+    detail: str = ""  # worth telling: camera lost, two faces, eye cameras restarting
+
+
+OnStatus = Callable[[SessionStatus], None]
+
+
+def run_session(
+    settings: SessionSettings, on_status: OnStatus, *, watch_keys: bool = True
+) -> SessionReport:
+    """Run until the source ends, Ctrl-C, SIGTERM or the stop key; call from the main thread.
+
+    `on_status` is called from this thread about twice a second, more often in phase "meshes".
+    Space or p pauses sending at once and resumes it, q stops.
+
+    Raises:
+        UserError: a child could not start or failed, with its sentence.
+    """
+    session = Session(settings, on_status)
+    with _signals(session.stop), read_keys(session.press if watch_keys else None):
+        return session.run()
+
+
+class Session:
+    """One run; `press`, `toggle_pause` and `stop` may be called from other threads."""
+
+    def __init__(self, settings: SessionSettings, on_status: OnStatus) -> None:
+        """Prepare; nothing is started yet."""
+        self._settings = settings
+        self._on_status = on_status
+        self._stop = threading.Event()
+        self._control: ControlClient | None = None
+        self._is_paused = False
+        self._ages = AgeStatistics()
+        self._status = SessionStatus("starting")
+
+    def run(self) -> SessionReport:
+        """See `run_session`."""
+        prepare_oracle(self._settings, self._tell_meshes)
+        self._tell(phase="starting")
+        with tempfile.TemporaryDirectory(prefix="unvisor-") as folder:
+            report_path = Path(folder) / "report.json"
+            settings = override(self._settings, {"edge.report": str(report_path)})
+            settings_path = Path(folder) / "settings.json"
+            settings_path.write_text(to_json(settings), encoding="utf-8")
+            hmd_cpu_s = self._run_children(settings_path)
+            report = report_from_json(report_path.read_text(encoding="utf-8"))
+        report = self._complete(report, hmd_cpu_s)
+        if self._settings.edge.report:
+            write_report(report, Path(self._settings.edge.report))
+        return report
+
+    def stop(self) -> None:
+        """End the run after the current frame."""
+        self._stop.set()
+
+    def press(self, key: str) -> None:
+        """Act on a key of the terminal."""
+        if key in PAUSE_KEYS:
+            self.toggle_pause()
+        elif key in STOP_KEYS:
+            self.stop()
+
+    def toggle_pause(self) -> None:
+        """Stop sending at once, or go on sending."""
+        if self._control is None:
+            return
+        try:
+            self._control.notify(RESUME if self._is_paused else PAUSE)
+            self._is_paused = not self._is_paused
+        except NoAnswer:
+            log.warning("the edge process does not answer; stopping instead of pausing")
+            self.stop()  # a pause that is not certain must not leave pictures going out
+
+    def _run_children(self, settings_path: Path) -> float:
+        """Run both children to the end; returns CPU seconds of `hmd_capture` while running."""
+        hmd = HmdProcess(self._settings)
+        try:
+            hmd.start()
+            worker = Child("edge", "edge.worker", [str(settings_path)])
+            try:
+                ready = self._await(worker, hmd)
+                if ready is None:
+                    raise UserError("Stopped before the pipeline was ready.")
+                return self._watch(worker, hmd, ready)
+            finally:
+                self._tell(phase="stopping")
+                worker.stop()
+        finally:
+            hmd.stop()
+
+    def _await(self, worker: Child, hmd: HmdProcess) -> Event | None:
+        """Wait until the worker is ready; None when stopped meanwhile."""
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and not self._stop.is_set():
+            hmd.check()
+            event = _next_event(worker, POLL_S)
+            if event is not None and event["event"] == "ready":
+                return event
+        if self._stop.is_set():
+            return None
+        raise UserError(f"The edge process was not ready within {START_S:.0f} s.", "Try again.")
+
+    def _watch(self, worker: Child, hmd: HmdProcess, ready: Event) -> float:
+        self._control = ControlClient(f"127.0.0.1:{ready['control']}")
+        begin_cpu_s = hmd.cpu_seconds()
+        asked = False
+        with Subscriber(f"127.0.0.1:{ready['publisher']}", [FRAME_FACE]) as client:
+            while True:
+                self._measure(client)
+                event = _next_event(worker)
+                if event is not None and event["event"] == "done":
+                    return hmd.cpu_seconds() - begin_cpu_s
+                if event is not None:
+                    self._tell_running(event, hmd.check())
+                if self._stop.is_set() and not asked:
+                    asked = True
+                    worker.ask_to_stop()
+
+    def _measure(self, client: Subscriber) -> None:
+        arrival = client.take(FRAME_FACE, POLL_S)
+        if arrival is not None and isinstance(arrival.message, FrameMessage):
+            message = arrival.message
+            self._ages.add(message.index, message.capture_time_ns, arrival.arrival_time_ns)
+
+    def _complete(self, report: SessionReport, hmd_cpu_s: float) -> SessionReport:
+        ages = {name: self._ages.age_ms(p) for name, p in (("p50", 50.0), ("p99", 99.0))}
+        known = {name: age for name, age in ages.items() if age is not None and report.paced}
+        seconds = report.frames / report.fps if report.fps else 0.0
+        hmd_cores = hmd_cpu_s / seconds if seconds else 0.0
+        return dataclasses.replace(
+            report,
+            age_ms=known,
+            cpu_cores=round(report.cpu_cores + hmd_cores, 3),
+            client=self._ages.summary(),
+        )
+
+    def _tell_meshes(self, done: int, total: int) -> None:
+        self._tell(phase="meshes", done=done, total=total)
+        if self._stop.is_set():
+            raise UserError("Stopped while the face meshes were being found.")
+
+    def _tell_running(self, event: Event, hmd_detail: str) -> None:
+        if event["event"] != "status":
+            return
+        self._tell(
+            phase="running",
+            done=event["frames"],
+            fps=event["fps"],
+            drops=event["drops"],
+            age_ms=self._ages.age_ms(50),
+            status=tuple(event["status"]),
+            is_paused=event["paused"],
+            detail=event["detail"] or hmd_detail,
+        )
+
+    def _tell(self, **changes: Any) -> None:
+        self._status = dataclasses.replace(self._status, **changes)
+        self._on_status(self._status)
+
+
+def _next_event(worker: Child, timeout_s: float = 0.0) -> Event | None:
+    """The worker's next event; raises what it reported, or that it died without a word."""
+    event = worker.next_event(timeout_s)
+    if event is None and worker.exit_code is not None:
+        event = worker.next_event(0.5)  # said just before it ended
+        if event is None:
+            last = next(reversed(worker.last_lines), "it said nothing")
+            raise UserError(
+                f"The edge process ended with code {worker.exit_code}: {last}.",
+                "Run again with --verbose to see its log.",
+            )
+    if event is not None and event["event"] == "error":
+        raise UserError(event["message"], event["next_step"])
+    return event
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the session cleanly instead of raising in the middle of it."""
+
+    def act(number: int, frame: FrameType | None) -> None:
+        stop()
+
+    before = {number: signal.signal(number, act) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

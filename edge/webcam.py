@@ -1,0 +1,143 @@
+"""A webcam that survives being unplugged: it is opened again with growing pauses."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from streaming.errors import UserError
+from streaming.records import ImageU8
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 5.0
+BY_ID = Path("/dev/v4l/by-id")
+
+
+class Device(Protocol):
+    """What is needed of `cv2.VideoCapture`."""
+
+    def isOpened(self) -> bool:
+        """Whether the camera answers."""
+        ...
+
+    def read(self) -> tuple[bool, ImageU8]:
+        """Wait for an image; False when the camera is gone."""
+        ...
+
+    def release(self) -> None:
+        """Give the camera back."""
+        ...
+
+
+class Webcam:
+    """A live camera.
+
+    Args:
+        camera_id: an OpenCV index ("0"), a device path, or a name in /dev/v4l/by-id.
+        fps: rate asked of the camera; it may deliver another.
+        max_side_px: larger images are scaled down.
+        open_device: for tests.
+
+    Raises:
+        UserError: it cannot be opened now.
+    """
+
+    def __init__(
+        self,
+        camera_id: str,
+        fps: float = 30.0,
+        max_side_px: int = 1280,
+        open_device: Callable[[int | str, float], Device] | None = None,
+    ) -> None:
+        """Open the camera."""
+        self.camera_id = camera_id
+        self.fps = fps
+        self.is_lost = False
+        self._max_side_px = max_side_px
+        self._open_device = open_device or _open_opencv
+        self._stop = threading.Event()
+        self._device = self._open()
+        if self._device is None:
+            raise UserError(
+                f"Camera {camera_id!r} cannot be opened.",
+                "Run `unvisor devices` to see what is connected, and close programs that use it.",
+            )
+
+    def frames(self) -> Iterator[tuple[int, ImageU8]]:
+        """Yield images until `close`; a lost camera is waited for."""
+        index = 0
+        try:
+            while not self._stop.is_set():
+                image = self._read()
+                if image is not None:
+                    yield index, image
+                    index += 1
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop and give the camera back."""
+        self._stop.set()
+        if self._device is not None:
+            self._device.release()
+            self._device = None
+
+    def _read(self) -> ImageU8 | None:
+        if self._device is None:
+            return None
+        is_read, image = self._device.read()
+        if is_read and image is not None:
+            return _at_most(image, self._max_side_px)
+        self._device.release()
+        self._device = None
+        self._reconnect()
+        return None
+
+    def _reconnect(self) -> None:
+        self.is_lost = True
+        log.warning("camera %s is lost: check its cable; trying again", self.camera_id)
+        since, pause_s = time.monotonic(), FIRST_PAUSE_S
+        while self._device is None and not self._stop.wait(pause_s):
+            self._device = self._open()
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        if self._device is not None:
+            self.is_lost = False
+            log.warning("camera %s is back after %.1f s", self.camera_id, time.monotonic() - since)
+
+    def _open(self) -> Device | None:
+        device = self._open_device(_address(self.camera_id), self.fps)
+        if device.isOpened():
+            return device
+        device.release()
+        return None
+
+
+def _address(camera_id: str) -> int | str:
+    if camera_id.isdecimal():
+        return int(camera_id)
+    named = BY_ID / camera_id
+    return str(named) if named.exists() else camera_id
+
+
+def _open_opencv(address: int | str, fps: float) -> Device:
+    device = cv2.VideoCapture(address)
+    device.set(cv2.CAP_PROP_FPS, fps)
+    device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else the driver queues up to four old images
+    return device  # type: ignore[return-value]
+
+
+def _at_most(image: ImageU8, max_side_px: int) -> ImageU8:
+    scale = max_side_px / max(image.shape[:2])
+    if scale >= 1.0:
+        return image
+    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,268 @@
+"""The edge process: `python -m edge.worker SETTINGS.json`.
+
+Tells its supervisor by JSON lines on standard output: `ready`, `status` (twice a second), `error`
+(one sentence and the next step) and `done`. Its log goes to standard error. SIGTERM and SIGINT end
+the run after the current frame, with the report written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+
+from edge.camera import CameraThread, Source, open_source
+from edge.fusion import EyeFusion
+from edge.pipeline import Pipeline
+from edge.profile import SessionProfile, load_profile
+from edge.records import Capture, PipelineView
+from edge.report import SessionReport, write_report
+from edge.settings import SessionSettings, from_json
+from edge.simulation import open_simulation
+from edge.sinks import close_sinks, open_sinks
+from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
+from edge.tracker import make_tracker
+from edge.webcam import Webcam
+from models.filling import Filler, Reference, make_filler
+from streaming.control import PAUSE, RESUME, STOP, ControlServer
+from streaming.errors import UserError
+from streaming.messages import Notification
+from streaming.publisher import Publisher
+from streaming.records import EyeObservation
+from streaming.subscriber import Subscriber
+from streaming.topics import EYES
+
+log = logging.getLogger(__name__)
+
+STATUS_S = 0.5
+LOG_S = 5.0
+SETTLED_S = 10.0  # memory is compared with what it was then
+Emit = Callable[[dict[str, object]], None]
+
+
+class Worker:
+    """Opens all parts from the settings, runs the pipeline and reports."""
+
+    def __init__(self, settings: SessionSettings, emit: Emit, stop: threading.Event) -> None:
+        """`emit` sends an event to the supervisor; setting `stop` ends the run."""
+        self._settings = settings
+        self._emit = emit
+        self._stop = stop
+        self._times = StageTimes()
+        self._usage = ProcessUsage()
+        self._ticker = _Ticker()
+        self._statuses: Counter[str] = Counter()
+        self._last_status: tuple[str, ...] = ()
+        self._frames = self._first_id = self._last_id = 0
+        self._begin_s = self._end_s = 0.0
+        self._settled_mib = 0.0
+
+    def run(self) -> SessionReport:
+        """Run until the source ends or `stop` is set.
+
+        Raises:
+            UserError: a part cannot be opened, or the camera's file fails meanwhile.
+        """
+        settings, edge = self._settings, self._settings.edge
+        results: dict[str, float] = {}
+        with ExitStack() as stack:
+            profile = load_profile(Path(edge.profile))
+            filler = self._open_filler(profile)
+            publisher = stack.enter_context(self._open_publisher())
+            control = stack.enter_context(self._open_control(publisher))
+            eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6))
+            arrivals = stack.enter_context(Subscriber(settings.hmd_capture.publisher, EYES))
+            tracker = make_tracker(edge.landmarks, settings.models.size_px)
+            stack.callback(tracker.close)
+            sinks = open_sinks(settings)
+            stack.callback(lambda: results.update(close_sinks(sinks)))
+            source = open_source(edge.camera)
+            dress = stack.enter_context(open_simulation(settings, source, self._times))
+            pipeline = Pipeline(
+                tracker,
+                eyes,
+                filler,
+                publisher,
+                sinks,
+                self._times,
+                size_px=settings.models.size_px,
+                max_gap_ns=round(edge.max_gap_ms * 1e6),
+            )
+            self._emit({"event": "ready", "control": control.port, "publisher": publisher.port})
+            with CameraThread(source, edge.camera, self._times, dress) as camera:
+                while (capture := self._next(camera, source)) is not None:
+                    _observe(arrivals, eyes)
+                    self._count(capture, pipeline.process(capture))
+                    self._tell(publisher.paused, pipeline.note)
+        return self._report(filler, results)
+
+    def _next(self, camera: CameraThread, source: Source) -> Capture | None:
+        """The next capture; None when the source is over or the run was stopped."""
+        while not self._stop.is_set():
+            has_ended = camera.has_ended  # asked first: what came before the end is still taken
+            capture = camera.take(0.1)
+            if capture is not None or has_ended:
+                return capture
+            if isinstance(source, Webcam) and source.is_lost:
+                self._last_status = ()
+                self._tell(False, "the camera is lost: check its cable; reconnecting")
+        return None
+
+    def _count(self, capture: Capture, view: PipelineView) -> None:
+        now_s = time.monotonic()
+        if not self._frames:
+            self._first_id, self._begin_s = capture.frame.frame_id, now_s
+            self._usage.restart()
+        self._frames += 1
+        self._last_id, self._end_s = capture.frame.frame_id, now_s
+        self._last_status = tuple(status.value for status in view.restored.status)
+        self._statuses.update(self._last_status)
+        if not self._settled_mib and now_s - self._begin_s >= SETTLED_S:
+            self._settled_mib = rss_mib()
+
+    def _tell(self, is_paused: bool, detail: str) -> None:
+        if not self._ticker.is_due(STATUS_S):
+            return
+        event: dict[str, object] = {
+            "event": "status",
+            "frames": self._frames,
+            "fps": round(self._ticker.rate(self._frames), 1),
+            "drops": self._drops(),
+            "status": self._last_status,
+            "paused": is_paused,
+            "detail": detail,
+        }
+        self._emit(event)
+        if self._ticker.is_log_due(LOG_S):
+            log.info("%s", json.dumps(event))
+
+    def _drops(self) -> int:
+        return self._last_id + 1 - self._frames if self._frames else 0
+
+    def _open_filler(self, profile: SessionProfile) -> Filler:
+        models = self._settings.models
+        reference = profile.reference(models.size_px)
+        filler = make_filler(models.filler, reference, models.size_px, models.threads)
+        _warm_up(filler, reference)
+        return filler
+
+    def _open_publisher(self) -> Publisher:
+        streaming = self._settings.streaming
+        publisher = Publisher(streaming.publisher_port, jpeg_quality=streaming.jpeg_quality)
+        publisher.obey(
+            Notification("frame_publishing.set_format", {"format": streaming.pixel_format})
+        )
+        return publisher
+
+    def _open_control(self, publisher: Publisher) -> ControlServer:
+        def act(notification: Notification) -> None:
+            actions = {PAUSE: publisher.pause, RESUME: publisher.resume, STOP: self._stop.set}
+            actions.get(notification.subject, lambda: publisher.obey(notification))()
+
+        port = self._settings.streaming.control_port
+        return ControlServer(publisher.port, act, publisher.clock, port)
+
+    def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:
+        settings = self._settings
+        wall_s = self._end_s - self._begin_s
+        fps = (self._frames - 1) / wall_s if self._frames > 1 and wall_s > 0 else 0.0
+        is_paced = settings.edge.camera.paced
+        return SessionReport(
+            frames=self._frames,
+            fps=round(fps, 2),
+            capacity_fps=None if is_paced else round(fps, 2),
+            age_ms={},
+            drops=self._drops(),
+            stages_ms=self._times.summary(),
+            cpu_cores=round(self._usage.cpu_cores(), 3),
+            rss_mib=round(rss_mib(), 1),
+            rss_mib_10s=round(self._settled_mib, 1),
+            device=device_name(),
+            landmarks=settings.edge.landmarks,
+            filler=filler.name,
+            size_px=settings.models.size_px,
+            paced=is_paced,
+            results=results,
+            statuses=dict(self._statuses),
+        )
+
+
+class _Ticker:
+    """Says when to tell the status again, and the frame rate since the last time."""
+
+    def __init__(self) -> None:
+        self._told_s = self._logged_s = self._rated_s = time.monotonic()
+        self._frames = 0
+
+    def is_due(self, period_s: float) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._told_s < period_s:
+            return False
+        self._told_s = now_s
+        return True
+
+    def is_log_due(self, period_s: float) -> bool:
+        if self._told_s - self._logged_s < period_s:
+            return False
+        self._logged_s = self._told_s
+        return True
+
+    def rate(self, frames: int) -> float:
+        now_s = time.monotonic()
+        rate = (frames - self._frames) / max(now_s - self._rated_s, 1e-3)
+        self._frames, self._rated_s = frames, now_s
+        return rate
+
+
+def _observe(arrivals: Subscriber, eyes: EyeFusion) -> None:
+    for topic in EYES:
+        arrival = arrivals.take(topic, 0)
+        if arrival is not None and isinstance(arrival.message, EyeObservation):
+            eyes.observe(arrival.message)
+
+
+def _warm_up(filler: Filler, reference: Reference) -> None:
+    """Let first-time costs fall before the first frame, not into it."""
+    hidden = (reference.image[..., 0] * 0).astype("uint8")
+    third = hidden.shape[0] // 3
+    hidden[third : 2 * third, third : 2 * third] = 1
+    filler.fill(reference.image, hidden, reference.mesh)
+    filler.reset()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from a settings file; returns the exit code."""
+    (settings_path,) = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    cv2.setNumThreads(1)  # the budget is in core-ms; small images gain nothing from threads
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = from_json(Path(settings_path).read_text(encoding="utf-8"))
+        report = Worker(settings, _emit, stop).run()
+        if settings.edge.report:
+            write_report(report, Path(settings.edge.report))
+    except UserError as error:
+        _emit({"event": "error", "message": error.message, "next_step": error.next_step})
+        return 1
+    _emit({"event": "done"})
+    return 0
+
+
+def _emit(event: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

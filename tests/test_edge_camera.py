@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import itertools
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from edge.camera import CameraThread, open_source
+from edge.records import Capture
+from edge.settings import CameraSettings
+from edge.timing import StageTimes
+from edge.video_file import VideoFile
+from edge.webcam import Webcam
+from streaming.errors import UserError
+from streaming.records import ImageU8
+
+
+def write_clip(path: Path, count: int, size: tuple[int, int] = (64, 48), fps: int = 25) -> Path:
+    """A clip whose frame n is grey 40 * n."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=fps)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for index in range(count):
+            image = np.full((size[1], size[0], 3), 40 * index % 240, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        sound.sample_rate = 16000
+        sound.time_base = Fraction(1, 16000)
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    return path
+
+
+def greys(video: VideoFile, count: int) -> list[int]:
+    images = (image for _, image in video.frames())
+    return [round(float(image.mean()) / 40) for image in itertools.islice(images, count)]
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        VideoFile(tmp_path / "none.mp4")
+
+
+def test_a_folder_is_not_a_video(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="folder"):
+        VideoFile(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video at all" * 100])
+def test_a_file_that_is_no_video_says_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="not a video that can be read"):
+        VideoFile(path)
+
+
+def test_a_file_whose_pictures_are_all_damaged_is_refused(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.avi", 20)
+    content = bytearray(path.read_bytes())
+    begin, end = content.index(b"movi") + 4, content.rindex(b"idx1")
+    content[begin + 8 : end] = bytes(255 - b for b in content[begin + 8 : end])
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=r"not a video that can be read|no video frames"):
+        VideoFile(path)
+
+
+def test_a_file_with_only_sound_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="only sound"):
+        VideoFile(write_sound(tmp_path / "voice.m4a"))
+
+
+def test_a_file_without_a_single_frame_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "empty.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(UserError, match="no video frames"):
+        VideoFile(path)
+
+
+def test_every_way_of_playing_gives_its_order(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", 4)
+    assert greys(VideoFile(path, "once"), 9) == [0, 1, 2, 3]
+    assert greys(VideoFile(path, "loop"), 9) == [0, 1, 2, 3, 0, 1, 2, 3, 0]
+    assert greys(VideoFile(path, "back-and-forth"), 9) == [0, 1, 2, 3, 2, 1, 0, 1, 2]
+
+
+def test_a_clip_of_one_frame_plays_back_and_forth(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", 1)
+    assert greys(VideoFile(path, "back-and-forth"), 3) == [0, 0, 0]
+
+
+def test_8k_frames_are_scaled_down_to_the_working_size(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = VideoFile(write_clip(tmp_path / "large.mp4", 1, (7680, 4320)))
+    (_, image) = next(video.frames())
+    assert image.shape == (720, 1280, 3)
+    assert "7680×4320" in caplog.text
+
+
+def test_a_frame_of_two_pixels_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1, 1, "bgr0"
+        image = np.full((1, 1, 3), 77, np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    (_, read) = next(VideoFile(path).frames())
+    assert read.tolist() == [[[77, 77, 77]]]
+
+
+def run_camera(settings: CameraSettings, pause_s: float = 0.0) -> list[Capture]:
+    taken = []
+    with CameraThread(open_source(settings), settings, StageTimes()) as camera:
+        while True:
+            has_ended = camera.has_ended
+            capture = camera.take(0.05)
+            if capture is not None:
+                taken.append(capture)
+                time.sleep(pause_s)
+            elif has_ended:
+                return taken
+
+
+def test_paced_frames_carry_the_time_at_which_they_were_due(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", 10, fps=50)
+    frames = [capture.frame for capture in run_camera(CameraSettings(source=str(path)))]
+    begin_ns = frames[0].capture_time_ns
+    expected = [begin_ns + round(frame.frame_id * 1e9 / 50) for frame in frames]
+    assert [frame.capture_time_ns for frame in frames] == expected
+
+
+def test_unpaced_no_frame_is_lost_however_slow_the_taker_is(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", 12, fps=500)
+    settings = CameraSettings(source=str(path), paced=False)
+    ids = [capture.frame.frame_id for capture in run_camera(settings, pause_s=0.01)]
+    assert ids == list(range(12))
+
+
+def test_paced_a_slow_taker_loses_frames_and_sees_the_gap(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", 30, fps=100)
+    ids = [c.frame.frame_id for c in run_camera(CameraSettings(source=str(path)), pause_s=0.04)]
+    assert len(ids) < 20
+    assert ids == sorted(set(ids))
+
+
+def test_the_camera_stops_after_the_asked_time_of_the_source(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", 20)
+    settings = CameraSettings(source=str(path), paced=False, playback="loop", seconds=2.0)
+    assert len(run_camera(settings)) == 50
+
+
+def test_an_error_in_the_camera_thread_reaches_the_pipeline(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", 3)
+    settings = CameraSettings(source=str(path))
+    source = open_source(settings)
+    path.unlink()
+    with (
+        CameraThread(source, settings, StageTimes()) as camera,
+        pytest.raises(UserError, match="does not exist"),
+    ):
+        camera.take(5.0)
+
+
+class FakeDevice:
+    """A camera that gives two images each time it is plugged in."""
+
+    def __init__(self, is_plugged: bool) -> None:
+        self.left = 2 if is_plugged else 0
+        self.is_plugged = is_plugged
+
+    def isOpened(self) -> bool:
+        return self.is_plugged
+
+    def read(self) -> tuple[bool, ImageU8]:
+        self.left -= 1
+        return self.left >= 0, np.zeros((4, 4, 3), np.uint8)
+
+    def release(self) -> None:
+        self.is_plugged = False
+
+
+def test_a_lost_webcam_is_opened_again_until_it_answers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge.webcam.FIRST_PAUSE_S", 0.01)
+    plugged = iter([True, False, False, True])
+    webcam = Webcam("7", open_device=lambda address, fps: FakeDevice(next(plugged)))
+    frames = webcam.frames()
+    assert [next(frames)[0] for _ in range(4)] == [0, 1, 2, 3]
+    assert "is lost" in caplog.text
+    assert "is back" in caplog.text
+    webcam.close()
+
+
+def test_a_webcam_that_is_not_there_names_the_command_that_lists_them() -> None:
+    with pytest.raises(UserError, match="unvisor devices"):
+        Webcam("7", open_device=lambda address, fps: FakeDevice(False))

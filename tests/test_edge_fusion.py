@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.eye_measures import aperture, gaze_from_offset, iris_offset
+from edge.fusion import EyeFusion, eye_statuses, openness_of
+from edge.profile import EyeCalibration
+from streaming.clock import ClockOffset
+from streaming.records import EyeObservation, Float32Array, Side, Status
+
+MS = 1_000_000
+CALIBRATION = EyeCalibration(closed=0.1, open=0.3)
+
+
+def lids(gap: float, width: float = 100.0, turn_rad: float = 0.0) -> Float32Array:
+    """Lids whose middle is open by `gap` of the eye's width."""
+    x = np.linspace(-width / 2, width / 2, 9)
+    half = gap * width / 2 * np.array([0, 0.5, 1, 1, 1, 1, 1, 0.5, 0])
+    both = np.stack([np.stack([x, -half], axis=1), np.stack([x, half], axis=1)])
+    turn = np.array([[np.cos(turn_rad), -np.sin(turn_rad)], [np.sin(turn_rad), np.cos(turn_rad)]])
+    return (both @ turn.T + [64, 48]).astype(np.float32)
+
+
+def seen(
+    side: Side, time_ns: int, gap: float, pupil_x: float = 64.0, confidence: float = 1.0
+) -> EyeObservation:
+    pupil = np.array([pupil_x, 48, 10, 10, 0], np.float32)
+    return EyeObservation(side, time_ns, lids(gap), pupil, pupil * 2, 0.0, confidence)
+
+
+def fusion(offset: ClockOffset | None = None) -> EyeFusion:
+    return EyeFusion((CALIBRATION, CALIBRATION), 100 * MS, offset)
+
+
+@pytest.mark.parametrize("turn_rad", [0.0, 0.4, -1.0])
+def test_the_aperture_does_not_depend_on_how_the_eye_camera_is_turned(turn_rad: float) -> None:
+    assert aperture(lids(0.25, turn_rad=turn_rad)) == pytest.approx(0.25, abs=1e-4)
+
+
+def test_looking_to_the_images_right_and_up_is_positive() -> None:
+    offset = iris_offset(lids(0.3), np.array([74, 40], np.float32))
+    yaw, pitch = gaze_from_offset(offset, (0.0, 0.0))
+    assert yaw == pytest.approx(np.arcsin(0.1 * 2.5), abs=1e-4)
+    assert pitch == pytest.approx(np.arcsin(0.08 * 2.5), abs=1e-4)
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.05, 0), (0.1, 0), (0.2, 0.5), (0.3, 1), (0.5, 1)])
+def test_openness_is_measured_by_the_wearers_own_range(gap: float, expected: float) -> None:
+    assert openness_of(gap, CALIBRATION) == pytest.approx(expected)
+
+
+def test_between_two_observations_the_eye_is_interpolated() -> None:
+    eyes = fusion()
+    eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.10))
+    eyes.observe(seen(Side.RIGHT, 1020 * MS, 0.30))
+    right, left = eyes.at(1005 * MS)
+    assert left is None
+    assert right is not None
+    assert right.openness == pytest.approx(0.25, abs=0.01)
+    assert right.age_ns == 5 * MS
+
+
+def test_the_newest_observation_holds_until_it_is_too_old() -> None:
+    eyes = fusion()
+    for side in (Side.RIGHT, Side.LEFT):
+        eyes.observe(seen(side, 1000 * MS, 0.2))
+    held = eyes.at(1099 * MS)
+    assert eye_statuses(held) == ()
+    assert held[0] is not None
+    assert held[0].openness == pytest.approx(0.5, abs=0.01)
+    stale = eyes.at(1101 * MS)
+    assert stale == (None, None)
+    assert eye_statuses(stale) == (Status.STALE_EYES,)
+
+
+def test_one_eye_alone_is_told() -> None:
+    eyes = fusion()
+    eyes.observe(seen(Side.LEFT, 1000 * MS, 0.2))
+    assert eye_statuses(eyes.at(1000 * MS)) == (Status.ONE_EYE,)
+
+
+def test_unsure_and_late_observations_are_left_out() -> None:
+    eyes = fusion()
+    eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
+    eyes.observe(seen(Side.RIGHT, 1010 * MS, 0.1, confidence=0.1))
+    eyes.observe(seen(Side.RIGHT, 990 * MS, 0.1))
+    right, _ = eyes.at(1010 * MS)
+    assert right is not None
+    assert right.openness == pytest.approx(1.0)
+
+
+def test_another_machines_clock_is_converted() -> None:
+    eyes = fusion(ClockOffset(offset_ns=5_000 * MS))
+    eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
+    assert eyes.at(1000 * MS)[0] is None
+    assert eyes.at(6000 * MS)[0] is not None
+
+
+def test_a_reset_forgets_the_former_wearers_eyes() -> None:
+    eyes = fusion()
+    eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
+    eyes.reset()
+    assert eyes.at(1000 * MS) == (None, None)
