@@ -58,8 +58,16 @@ class GatedConv(nn.Module):
     """sigmoid(gate) × activation(feature); the gate sees the unshifted input."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilation: int = 1,
-        shifted: bool = True, upsample: bool = False, activated: bool = True,
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        shifted: bool = True,
+        upsample: bool = False,
+        activated: bool = True,
     ) -> None:
         super().__init__()
         padding = dilation * (kernel - 1) // 2

@@ -65,9 +65,7 @@ def blend(warped: ImageU8, crop: ImageU8, hidden: MaskU8) -> ImageU8:
     return blended
 
 
-def prepare(
-    crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Reference
-) -> Prepared:
+def prepare(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Reference) -> Prepared:
     """Prepare one frame: `crop` (S,S,3) uint8 BGR, `hidden` (S,S) 1 = fill, `mesh` (478,3) px.
 
     What `crop` shows inside the hole is never read. Raises ValueError when sizes disagree.

@@ -46,7 +46,10 @@ def backward_map(mesh: Float32Array, reference_mesh: Float32Array, size_px: int)
     displacement[rows, columns] = sources - grid[rows, columns]
     covered[rows, columns] = True
     displacement = _look_where_the_irises_look(
-        _fade_beyond_mesh(membrane.extend(displacement, covered), covered), grid, mesh, reference_mesh
+        _fade_beyond_mesh(membrane.extend(displacement, covered), covered),
+        grid,
+        mesh,
+        reference_mesh,
     )
     displacement = cv2.GaussianBlur(displacement, (0, 0), SMOOTHING_CELLS)
     size = (cells * GRID_STEP_PX, cells * GRID_STEP_PX)
@@ -89,9 +92,7 @@ def identity_map(size_px: int) -> Float32Array:
 
 def sample(image: ImageU8, backward: Float32Array) -> ImageU8:
     """Look `image` (H,W,3) up at the positions of `backward` (S,S,2), border pixels repeated."""
-    sampled = cv2.remap(
-        image, backward, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    sampled = cv2.remap(image, backward, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, np.uint8)
 
 

@@ -186,8 +186,8 @@ class Trainer:
 
     @torch.no_grad()
     def _follow_average(self) -> None:
-        decay = min(self.settings.average_decay, (1 + self.finished_steps) / (10 + self.finished_steps))
-        for kept, new in zip(
-            self.average.parameters(), self.generator.parameters(), strict=True
-        ):
+        decay = min(
+            self.settings.average_decay, (1 + self.finished_steps) / (10 + self.finished_steps)
+        )
+        for kept, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
