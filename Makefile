@@ -47,7 +47,7 @@ $(VENV)/.created:
 	    "install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; \
 	fi; \
 	echo "Creating $(VENV) with $$($$chosen --version)"; \
-	$$chosen -m venv --clear $(VENV) || { \
+	$$chosen -m venv $(VENV) || { \
 	  echo "$$chosen cannot make virtual environments;" \
 	    "on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@

@@ -14,6 +14,8 @@ import typer
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from models.evi_hrnet import EviHrnet, NetworkSettings
+from models.export import export_network
 from models.filling import Filler, Reference
 from streaming.errors import UserError
 from training import evaluate as evaluation
@@ -219,6 +221,33 @@ def test_the_command_writes_json_markdown_and_strips(root: Path, tmp_path: Path)
     assert (tmp_path / "t.md").read_text().count("\n| ") >= 5
     strip = cv2.imread(str(tmp_path / "strips" / "long.png"))
     assert strip.shape == (5 * 128, 5 * 128, 3)  # reference, hole, two methods, truth
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "untrained.onnx"
+    export_network(EviHrnet(NetworkSettings(width=8, size_px=32)), path, {})
+    return path
+
+
+def test_an_untrained_network_file_is_scored_and_starts_above_paste(
+    root: Path, untrained: Path, tmp_path: Path
+) -> None:
+    options = ["--data", str(root), "--no-lpips", "--method", "unvisor", "--method", "paste"]
+    options += ["--weights", str(untrained), "--filler-size", "32"]
+    outcome = CliRunner().invoke(command(), [*options, "--json", str(tmp_path / "s.json")])
+    assert outcome.exit_code == 0, outcome.output
+    scores = json.loads((tmp_path / "s.json").read_text())["methods"]
+    assert scores["unvisor"]["filler"] == "unvisor"
+    # The clip brightens evenly; the start of the network takes the light from around the hole.
+    assert scores["unvisor"]["psnr_db"] > scores["paste"]["psnr_db"] + 3
+
+
+def test_a_network_of_another_size_is_explained(root: Path, untrained: Path) -> None:
+    options = ["--data", str(root), "--no-lpips", "--method", "unvisor"]
+    outcome = CliRunner().invoke(command(), [*options, "--weights", str(untrained)])
+    assert isinstance(outcome.exception, UserError)
+    assert "cannot run at 128 px: untrained.onnx works at 32 px" in str(outcome.exception)
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,8 @@ def makers_of(
             try:
                 return make_filler(name, reference, threads=threads, weights=chosen)
             except (WeightsError, ValueError) as error:  # another size than the network's
-                raise UserError(f"'{name}' cannot run at {size_px} px: {error}.") from error
+                reason = str(error).rstrip(".")
+                raise UserError(f"'{name}' cannot run at {size_px} px: {reason}.") from error
 
         return make
 
