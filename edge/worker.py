@@ -155,6 +155,7 @@ class Worker:
     def _open_filler(self, profile: SessionProfile) -> Filler:
         models = self._settings.models
         reference = profile.reference(models.size_px)
+<<<<<<< HEAD
         name = DEFAULT_FILLER if models.filler == "auto" else models.filler
         try:
             filler = make_filler(name, reference, threads=models.threads)
@@ -162,6 +163,12 @@ class Worker:
             raise UserError(
                 f"The filler {name!r} cannot be used: {error}.", "Try --filler warp-blend."
             ) from error
+=======
+        try:
+            filler = make_filler(models.filler, reference, threads=models.threads)
+        except (WeightsError, ValueError) as error:
+            raise UserError(str(error), "Or choose --filler warp-blend.") from error
+>>>>>>> main
         _warm_up(filler, reference)
         return filler
 

@@ -30,6 +30,7 @@ GAP_OPEN, GAP_CLOSED = 0.22, 0.09
 MAX_TURN_DEG = 55.0  # beyond this the far eye is only guessed by the mesh
 FULL_DETAIL_PX = 24.0  # an eye this wide in the frame gives trustworthy labels
 NOISE_IMAGES = 8
+PUPIL_GREY, IRIS_FLOOR = 22.0, 46.0
 # Seen from the side the face's plane is a line, and nothing of the eye is in the frame.
 MIN_AREA_PX, MIN_AREA_SPANS = 0.01, 0.01
 
@@ -170,7 +171,7 @@ class SimulatedEyeCamera:
         cv2.ellipse(pupil, ((x, y), (across, along), angle), (255.0,), -1, cv2.LINE_AA)
         share = cv2.GaussianBlur(cv2.min(pupil, seen), (3, 3), 0).astype(np.float32) / 255
         grey *= 1 - share
-        grey += 22 * share
+        grey += PUPIL_GREY * share
         spot = np.array([x, y]) + self._glint * across
         if cv2.pointPolygonTest(opening, (float(spot[0]), float(spot[1])), False) > 0:
             centre = (round(float(spot[0]) * 16), round(float(spot[1]) * 16))
@@ -212,7 +213,8 @@ def _exposed(grey: Float32Array) -> Float32Array:
     """The camera's automatic exposure: bright skin, dark iris, whatever the room's light."""
     mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(grey))
     gain = min(42.0 / max(deviation, 1e-3), 4.0)
-    return np.asarray(138.0 + (grey - mean) * gain, np.float32)
+    # In infrared only the pupil is black, even where the iris is brown.
+    return np.asarray(np.maximum(138.0 + (grey - mean) * gain, IRIS_FLOOR), np.float32)
 
 
 def _vignette(rng: np.random.Generator) -> Float32Array:

@@ -61,5 +61,5 @@ def run(
                 counts.published += publisher.publish(observation)
         if time.monotonic() >= status_due_s:
             status_due_s = time.monotonic() + STATUS_INTERVAL_S
-            LOGGER.info("%s", counts)
+            LOGGER.info("Eye images: %s", counts)
     return counts

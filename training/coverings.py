@@ -39,9 +39,7 @@ def random_shape(random: np.random.Generator, jitter_share: float) -> HeadsetSha
 PROTOCOL_SHAPE = HeadsetShape()
 
 
-def headset_mask(
-    mesh: Float32Array, size_px: int, shape: HeadsetShape = PROTOCOL_SHAPE
-) -> MaskU8:
+def headset_mask(mesh: Float32Array, size_px: int, shape: HeadsetShape = PROTOCOL_SHAPE) -> MaskU8:
     """Hole (S,S) uint8, 1 = hidden, for a mesh (478,>=2) in px of the crop.
 
     A box turned with the eyes, from above the brows to mid-nose and a little wider than the face;
@@ -62,5 +60,5 @@ def headset_mask(
         boxes.append((4.0 * size_px, height * shape.strap_ratio))
     for box in boxes:
         corners = cv2.boxPoints(((float(centre[0]), float(centre[1])), box, angle))
-        cv2.fillConvexPoly(mask, corners.astype(np.int32), 1)
+        cv2.fillConvexPoly(mask, corners.astype(np.int32), (1,))
     return mask

@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.errors import UserError
+
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
@@ -28,7 +30,7 @@ MESH_STEPS_PER_PX = np.array([8.0, 8.0, 4.0], np.float32)  # x, y in 1/8 px; z i
 NEEDED_COLUMNS = ("segment", "split", "identity", "frames")
 
 
-class FaceDataError(ValueError):
+class FaceDataError(UserError, ValueError):
     """The face folder, or one clip in it, cannot be used; the message says what to do."""
 
 

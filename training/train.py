@@ -119,8 +119,7 @@ def _validate(
     _record(run, {"step": trainer.finished_steps, "validation": asdict(score)})
     checkpoint.save(trainer.state_dict(), run / CHECKPOINT)
     if score.total > best:
-        weights = {"average": trainer.average.state_dict(), "step": trainer.finished_steps}
-        checkpoint.save({**weights, "validation": asdict(score)}, run / BEST)
+        checkpoint.save({**trainer.shippable(), "validation": asdict(score)}, run / BEST)
     return max(score.total, best)
 
 

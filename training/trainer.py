@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -105,6 +105,15 @@ class Trainer:
             "judge_optimiser": self.judge_optimiser.state_dict(),
         }
 
+    def shippable(self) -> dict[str, Any]:
+        """What `unvisor export` needs: averaged weights and the settings that made them."""
+        return {
+            "step": self.finished_steps,
+            "average": self.average.state_dict(),
+            "settings": asdict(self.generator.settings),
+            "training": {"optimisation": asdict(self.settings), "losses": asdict(self.weights)},
+        }
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; raises ValueError when it is of another network."""
         try:
@@ -177,8 +186,8 @@ class Trainer:
 
     @torch.no_grad()
     def _follow_average(self) -> None:
-        decay = min(self.settings.average_decay, (1 + self.finished_steps) / (10 + self.finished_steps))
-        for kept, new in zip(
-            self.average.parameters(), self.generator.parameters(), strict=True
-        ):
+        decay = min(
+            self.settings.average_decay, (1 + self.finished_steps) / (10 + self.finished_steps)
+        )
+        for kept, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)

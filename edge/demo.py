@@ -1,0 +1,278 @@
+"""`unvisor demo`: the whole product on a clip or webcam, with a simulated headset.
+
+Two runs of the same code: one at the camera's rate with preview, recording and scores, which gives
+age and drops; then one as fast as the pipeline goes, without them, which gives its capacity.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+import tempfile
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from edge.clips import demo_clip
+from edge.demo_profile import profile_of_source
+from edge.profile import save_profile
+from edge.report import SessionReport
+from edge.settings import CameraSettings, Playback, SessionSettings, override
+from edge.status_line import StatusLine
+from edge.supervisor import SessionStatus, run_session
+from streaming.errors import UserError
+
+CAPACITY_S = 20.0  # of video in the second run
+PROFILE_S = 8.0  # of another recording of the same person
+OWN_PROFILE_S = 3.0  # of the very clip that is then restored
+CUT_SHORT = 0.9  # of the frames to come: fewer mean that the user ended the run
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the demo restores, and where the wearer's profile comes from."""
+
+    name: str
+    licence: str
+    credit: str
+    camera: CameraSettings
+    profile_source: CameraSettings
+
+
+def demo(
+    clip: Annotated[Path | None, typer.Option(help="Restore this video of a bare face.")] = None,
+    webcam: Annotated[bool, typer.Option("--webcam", help="Restore yourself.")] = False,
+    camera: Annotated[str, typer.Option(help="Which webcam (see `unvisor devices`).")] = "0",
+    cover: Annotated[str, typer.Option(help="What covers the face: headset.")] = "headset",
+    out: Annotated[Path, typer.Option(help="Folder for demo.mp4 and demo.json.")] = Path("out"),
+    seconds: Annotated[float, typer.Option(min=1.0, help="Length of the paced run.")] = 60.0,
+    filler: Annotated[
+        str | None, typer.Option(help="auto, unvisor, warp-blend, warp or paste.")
+    ] = None,
+    preview: Annotated[bool, typer.Option(help="Serve the live page.")] = True,
+    preview_port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free.")] = 8750,
+    cutouts: Annotated[
+        Path | None, typer.Option(help="Folder of RGBA headset pictures to use.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print demo.json as well.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
+) -> None:
+    """Watch a face being restored live from under a simulated headset. Space pauses, q stops."""
+    errors = Console(stderr=True, highlight=False)
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    cv2.setNumThreads(1)
+    check_choices(clip, webcam, cover, cutouts)
+    scene = choose_scene(clip, camera if webcam else None, seconds)
+    errors.print(f"{scene.name} ({scene.licence}): {scene.credit}")
+    with tempfile.TemporaryDirectory(prefix="unvisor-demo-") as folder:
+        profile = Path(folder) / "profile"
+        save_profile(profile_of_source(scene.profile_source, errors), profile)
+        changes = {
+            "edge.profile": str(profile),
+            "edge.simulation.cutouts": str(cutouts) if cutouts else None,
+            "edge.preview.enabled": preview,
+            "edge.preview.port": preview_port or _free_port(),
+            "models.filler": filler,
+        }
+        settings = override(demo_settings(scene, out), changes)
+        paced, capacity = run_both(settings, errors)
+    tree = demo_tree(scene, paced, capacity)
+    _write_json(out / "demo.json", tree)
+    _print_result(errors, tree, out)
+    if as_json:
+        Console(soft_wrap=True).print_json(json.dumps(tree))
+
+
+def check_choices(clip: Path | None, webcam: bool, cover: str, cutouts: Path | None) -> None:
+    """Raise UserError for options that exclude each other or cannot work."""
+    if clip is not None and webcam:
+        raise UserError("--clip and --webcam exclude each other.", "Choose one of them.")
+    if cover != "headset":
+        raise UserError(
+            f"This version cannot cover a face with {cover!r}.", "Use `--cover headset`."
+        )
+    if cutouts is not None and not cutouts.is_dir():
+        raise UserError(f"There is no folder {cutouts}.", "Leave out --cutouts or correct it.")
+
+
+def choose_scene(clip: Path | None, webcam: str | None, seconds: float) -> Scene:
+    """The user's clip or webcam, or else the default clip, which is fetched once."""
+    if webcam is not None:
+        camera = CameraSettings(source=f"webcam:{webcam}", seconds=seconds)
+        own = CameraSettings(source=camera.source, seconds=OWN_PROFILE_S)
+        return Scene(f"webcam {webcam}", "your own picture", "not kept", camera, own)
+    if clip is not None:
+        return Scene(
+            clip.name,
+            "not known",
+            "your own clip",
+            CameraSettings(source=str(clip), seconds=seconds),
+            CameraSettings(source=str(clip), seconds=OWN_PROFILE_S),
+        )
+    fetched = demo_clip()
+    playback: Playback = "back-and-forth" if fetched.is_back_and_forth else "loop"
+    is_own = fetched.path == fetched.profile_path
+    return Scene(
+        fetched.name,
+        fetched.licence,
+        fetched.credit,
+        CameraSettings(source=str(fetched.path), playback=playback, seconds=seconds),
+        CameraSettings(
+            source=str(fetched.profile_path), seconds=OWN_PROFILE_S if is_own else PROFILE_S
+        ),
+    )
+
+
+def demo_settings(scene: Scene, out: Path) -> SessionSettings:
+    """Settings of the paced run: simulated headset, recording and scores."""
+    camera = scene.camera
+    return override(
+        SessionSettings(),
+        {
+            "edge.camera.source": camera.source,
+            "edge.camera.playback": camera.playback,
+            "edge.camera.seconds": camera.seconds,
+            "edge.simulation.enabled": True,
+            "edge.landmarks": "oracle",
+            "edge.recording.path": str(out / "demo.mp4"),
+            "edge.quality": True,
+        },
+    )
+
+
+def capacity_settings(settings: SessionSettings) -> SessionSettings:
+    """The same without pace and without anything that only watches."""
+    return override(
+        settings,
+        {
+            "edge.camera.paced": False,
+            "edge.camera.seconds": min(CAPACITY_S, settings.edge.camera.seconds),
+            "edge.preview.enabled": False,
+            "edge.recording.path": "",
+            "edge.quality": False,
+        },
+    )
+
+
+def run_both(
+    settings: SessionSettings, errors: Console
+) -> tuple[SessionReport, SessionReport | None]:
+    """The paced run and the capacity run, which a live camera and an early end leave out."""
+    if settings.edge.preview.enabled:
+        errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
+    with StatusLine(errors) as line:
+        watcher = _Watcher(settings, line)
+        paced = run_session(settings, watcher)
+    if settings.edge.camera.source.startswith("webcam:") or watcher.was_stopped_early(paced):
+        return paced, None
+    errors.print("measuring how fast it could go, without preview and recording …")
+    with StatusLine(errors) as line:
+        return paced, run_session(capacity_settings(settings), line)
+
+
+class _Watcher:
+    """Passes the status on and opens the browser once there is something to see."""
+
+    def __init__(self, settings: SessionSettings, line: StatusLine) -> None:
+        self._edge = settings.edge
+        self._line = line
+        self._total = 0
+        self._is_opened = not (settings.edge.preview.enabled and has_display())
+
+    def __call__(self, status: SessionStatus) -> None:
+        self._total = status.total or self._total
+        if status.phase == "running" and not self._is_opened:
+            self._is_opened = True
+            webbrowser.open(f"http://127.0.0.1:{self._edge.preview.port}/")
+        self._line(status)
+
+    def was_stopped_early(self, report: SessionReport) -> bool:
+        """Fewer frames than the clip or the wanted length has: the user ended it."""
+        seen = report.frames + report.drops
+        wanted = self._edge.camera.seconds * (report.fps or 1.0)
+        if self._edge.camera.playback == "once" and self._total:
+            wanted = min(wanted, self._total)
+        return seen < CUT_SHORT * wanted
+
+
+def has_display() -> bool:
+    """Whether a browser could show something to the person at this terminal."""
+    if not sys.stdout.isatty() or "SSH_CONNECTION" in os.environ:
+        return False
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def demo_tree(scene: Scene, paced: SessionReport, capacity: SessionReport | None) -> dict[str, Any]:
+    """The content of demo.json."""
+    tree = paced.to_tree()
+    if capacity is not None:
+        tree["capacity_fps"] = capacity.capacity_fps
+        tree["capacity"] = {
+            "frames": capacity.frames,
+            "cpu_cores": capacity.cpu_cores,
+            "stages_ms": dict(capacity.stages_ms),
+        }
+    tree["clip"] = {"name": scene.name, "licence": scene.licence, "credit": scene.credit}
+    tree["cover"] = "headset"
+    return tree
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _write_json(path: Path, tree: dict[str, Any]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}.", "Choose another folder with `--out`."
+        ) from error
+
+
+def _print_result(console: Console, tree: dict[str, Any], out: Path) -> None:
+    """A short table of what counts."""
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    rows = {
+        "frames": f"{tree['frames']} at {tree['fps']:.1f} fps, {tree['drops']} dropped",
+        "age at the client": _ages(tree["age_ms"]),
+        "capacity": _number(tree.get("capacity_fps"), "{:.1f} fps") + f" on {tree['device']}",
+        "quality": f"{_number(tree.get('psnr_db'), '{:.2f} dB')}, under the headset "
+        f"{_number(tree.get('psnr_masked_db'), '{:.2f} dB')}, "
+        f"SSIM {_number(tree.get('ssim'), '{:.3f}')}",
+        "memory": f"{tree['rss_mib_10s']:.0f} MiB after 10 s, {tree['rss_mib']:.0f} at the end",
+        "made with": f"filler {tree['filler']}, landmarks {tree['landmarks']}",
+        "files": f"{out / 'demo.mp4'}, {out / 'demo.json'}",
+    }
+    for name, value in rows.items():
+        table.add_row(f"[dim]{name}[/dim]", value)
+    console.print(table)
+
+
+def _ages(age_ms: dict[str, float]) -> str:
+    if not age_ms:
+        return "not measured"
+    return f"median {age_ms['p50']:.0f} ms, p99 {age_ms['p99']:.0f} ms"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "not measured" if value is None else form.format(value)

@@ -1,0 +1,52 @@
+"""The demo's profile: made from the first seconds of a video or webcam, without an interview.
+
+A person who is really there uses `calibrate-reference`, which guides them to a good picture.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from edge.camera import open_source
+from edge.profile import SessionProfile
+from edge.reference_choice import profile_from_frames
+from edge.settings import CameraSettings
+from edge.tracker import choose_face
+from edge.webcam import Webcam
+from models.face_mesh import POINT_COUNT
+from models.mediapipe_mesh import FaceMesher
+from streaming.records import Float32Array, ImageU8
+
+
+def profile_of_source(settings: CameraSettings, console: Console) -> SessionProfile:
+    """Look at the first `settings.seconds` of a source, with a progress bar on `console`.
+
+    Raises:
+        UserError: the source cannot be read, or shows no face.
+    """
+    source = open_source(settings)
+    wanted = max(1, round(settings.seconds * source.fps))
+    frames: list[ImageU8] = []
+    meshes: list[Float32Array] = []
+    absent = np.full((POINT_COUNT, 3), np.nan, np.float32)
+    with FaceMesher(max_faces=2) as mesher:
+        bar = track(
+            # Every second frame is enough to choose from, and halves the wait.
+            itertools.islice(source.frames(), 0, wanted, 2),
+            "making the wearer's profile",
+            total=(wanted + 1) // 2,
+            console=console,
+            transient=True,
+        )
+        previous: Float32Array | None = None
+        for _, image in bar:
+            previous = choose_face(mesher.meshes(image), previous)
+            frames.append(image)
+            meshes.append(absent if previous is None else previous)
+    if isinstance(source, Webcam):
+        source.close()  # the edge process opens it next
+    return profile_from_frames(frames, np.stack(meshes))

@@ -1,0 +1,238 @@
+"""`unvisor evaluate`: score fillers on the headset protocols, all on the same frames and masks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from models.filling import Filler, Reference, make_filler
+from models.shipped import WeightsError
+from streaming.errors import UserError
+from training import protocol as protocols
+from training import score_report
+from training.faces import FaceClip, FaceClips, ImageU8
+from training.helper_weights import DEFAULT_FOLDER, lpips_alex
+from training.metrics import FrameScores, score_frames
+from training.protocol import ScoredClip
+
+FillerMaker = Callable[[Reference, int], Filler]
+METHODS = ("paste", "warp", "warp-blend", "unvisor")
+
+
+@dataclass
+class MethodScores:
+    """What one method scored, clip by clip."""
+
+    filler: str = ""  # the name of the filler that ran
+    identities: list[str] = field(default_factory=list)
+    segments: list[str] = field(default_factory=list)
+    clips: list[FrameScores] = field(default_factory=list)
+    fill_ms: list[float] = field(default_factory=list)  # of every frame, wall clock
+
+
+@dataclass
+class Evaluation:
+    """Everything a report needs."""
+
+    protocol: str
+    split: str
+    size_px: int
+    too_short: list[str]
+    methods: dict[str, MethodScores]
+
+
+def evaluate_fillers(
+    clips: FaceClips,
+    makers: Mapping[str, FillerMaker],
+    *,
+    protocol: str = "hmd",
+    split: str = "test",
+    size_px: int = protocols.PUBLISHED_PX,
+    distance: nn.Module | None = None,
+    limit_clips: int | None = None,
+    on_clip: Callable[[int, int, ScoredClip, Mapping[str, ImageU8]], None] | None = None,
+) -> Evaluation:
+    """Run every maker's filler over the protocol's clips and score what it fills in.
+
+    A maker is called once per clip with the clip's reference and the crop's side in px.
+    `distance` is an LPIPS module, or None to leave LPIPS out. `on_clip` hears, after each clip:
+    its index, the number of clips, the clip and the filled frames (N,S,S,3) by method.
+
+    Raises:
+        UserError: if the clips cannot be used for the protocol.
+        ValueError: if a filler changes pixels that are not hidden.
+    """
+    kept, short = protocols.eligible(clips.rows(split), protocol)
+    rows = _spread(kept, limit_clips)
+    evaluation = Evaluation(
+        protocol,
+        split,
+        size_px,
+        [row.segment for row in short],
+        {m: MethodScores() for m in makers},
+    )
+    for index, row in enumerate(rows):
+        clip = protocols.load(clips, row, protocol, size_px)
+        reference = Reference(clip.reference_image, clip.reference_mesh)
+        filled = {}
+        for name, maker in makers.items():
+            scores = evaluation.methods[name]
+            filled[name] = fill_clip(maker(reference, size_px), clip, scores)
+            scores.identities.append(clip.identity)
+            scores.segments.append(clip.segment)
+            scores.clips.append(score_frames(filled[name], clip.truth, clip.hidden, distance))
+        if on_clip is not None:
+            on_clip(index, len(rows), clip, filled)
+    return evaluation
+
+
+def fill_clip(filler: Filler, clip: ScoredClip, scores: MethodScores) -> ImageU8:
+    """Fill a clip frame by frame from a reset; notes times and the filler's name in `scores`.
+
+    Returns (N,S,S,3) uint8 BGR. The filler sees hidden pixels as 0.
+    """
+    filler.reset()
+    scores.filler = filler.name
+    filled = np.empty_like(clip.truth)
+    for index, (truth, hidden, mesh) in enumerate(
+        zip(clip.truth, clip.hidden, clip.meshes, strict=True)
+    ):
+        crop = np.where(hidden[..., None] != 0, np.uint8(0), truth)
+        started_ns = time.perf_counter_ns()
+        filled[index] = filler.fill(crop, hidden, mesh)
+        scores.fill_ms.append((time.perf_counter_ns() - started_ns) / 1e6)
+    if np.any((filled != clip.truth) & (clip.hidden[..., None] == 0)):
+        raise ValueError(f"filler '{filler.name}' changed known pixels of clip {clip.segment}")
+    return filled
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
+    protocol: Annotated[str, typer.Option(help="hmd or hmd-far.")] = "hmd",
+    split: Annotated[str, typer.Option(help="train, val, test or demo.")] = "test",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Repeat for several; default: {', '.join(METHODS)}."),
+    ] = None,
+    filler_size: Annotated[int, typer.Option(min=32, max=512, help="Crop side, px.")] = 128,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="ONNX file that `unvisor` runs instead of the shipped one."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the network.")] = 1,
+    helper_weights: Annotated[
+        Path, typer.Option(help="Folder of the LPIPS network's weights.")
+    ] = DEFAULT_FOLDER,
+    lpips: Annotated[bool, typer.Option(help="Score LPIPS too (needs --helper-weights).")] = True,
+    limit_clips: Annotated[
+        int | None,
+        typer.Option(min=1, help="Score this many clips, spread over the split."),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write every score here."),
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(help="Write the table here."),
+    ] = None,
+    strips: Annotated[
+        Path | None,
+        typer.Option(help="Folder for one picture per clip: reference, hole, methods, truth."),
+    ] = None,
+) -> None:
+    """Score fillers on face clips under a simulated headset mask; landmarks are the true ones."""
+    clips = FaceClips(data)
+    makers = makers_of(method or METHODS, threads, weights)
+    distance = lpips_alex(helper_weights) if lpips else None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"{protocol}, {split}", total=None)
+
+        def show(index: int, total: int, clip: ScoredClip, filled: Mapping[str, ImageU8]) -> None:
+            progress.update(task, completed=index + 1, total=total)
+            if strips is not None:
+                score_report.write_strip(strips, clip, filled)
+
+        evaluation = evaluate_fillers(
+            clips,
+            makers,
+            protocol=protocol,
+            split=split,
+            size_px=filler_size,
+            distance=distance,
+            limit_clips=limit_clips,
+            on_clip=show,
+        )
+    document = report(evaluation)
+    Console().print(score_report.rich_table(document))
+    if json_file is not None:
+        score_report.write_json(json_file, document)
+    if markdown is not None:
+        score_report.write_text(markdown, score_report.markdown_table(document))
+
+
+def makers_of(
+    names: Sequence[str], threads: int = 1, weights: Path | None = None
+) -> dict[str, FillerMaker]:
+    """Makers of the fillers called `names`; `weights` replaces the network of `unvisor`.
+
+    Raises:
+        UserError: if a name is unknown.
+    """
+    for name in names:
+        if name not in METHODS:
+            raise UserError(f"There is no method '{name}'.", f"Use one of {', '.join(METHODS)}.")
+
+    def maker(name: str) -> FillerMaker:
+        chosen = weights if name == "unvisor" else None
+
+        def make(reference: Reference, size_px: int) -> Filler:
+            try:
+                return make_filler(name, reference, threads=threads, weights=chosen)
+            except (WeightsError, ValueError) as error:  # another size than the network's
+                raise UserError(f"'{name}' cannot run at {size_px} px: {error}.") from error
+
+        return make
+
+    return {name: maker(name) for name in names}
+
+
+def report(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation as `docs/INTERFACES.md` lays its JSON out."""
+    methods = evaluation.methods
+    return {
+        "protocol": evaluation.protocol,
+        "split": evaluation.split,
+        "clips": max((len(scores.clips) for scores in methods.values()), default=0),
+        "people": len({who for scores in methods.values() for who in scores.identities}),
+        "too_short": evaluation.too_short,
+        "size_px": evaluation.size_px,
+        "landmarks": "oracle",
+        "methods": {
+            name: {
+                "filler": scores.filler,
+                **score_report.method_scores(scores.segments, scores.identities, scores.clips),
+                "fill_ms": {
+                    "p50": float(np.percentile(scores.fill_ms, 50)),
+                    "p99": float(np.percentile(scores.fill_ms, 99)),
+                },
+            }
+            for name, scores in methods.items()
+        },
+    }
+
+
+def _spread(rows: list[FaceClip], limit: int | None) -> list[FaceClip]:
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[index] for index in np.linspace(0, len(rows) - 1, limit).round().astype(int)]
