@@ -161,9 +161,14 @@ def test_a_simulated_session_restores_publishes_and_reports(settings: SessionSet
 
 def test_unpaced_every_frame_is_processed(settings: SessionSettings, tmp_path: Path) -> None:
     written = tmp_path / "out" / "report.json"
-    changes = {"edge.camera.paced": False, "edge.report": str(written)}
+    changes = {
+        "edge.camera.paced": False,
+        "edge.report": str(written),
+        "models.filler": "auto",
+    }
     report = run_session(override(settings, changes), lambda status: None, watch_keys=False)
     assert (report.frames, report.drops) == (FRAMES, 0)
+    assert report.filler in ("warp-blend", "unvisor")
     assert report.capacity_fps is not None
     assert json.loads(written.read_text())["capacity_fps"] == report.capacity_fps
 
