@@ -19,6 +19,7 @@ import pytest
 
 from calibration.reference import make_profile, problem_of
 from edge.camera import open_source
+from edge.oracle_cache import clip_meshes
 from edge.profile import save_profile
 from edge.records import Capture
 from edge.reference_choice import eye_sharpness, profile_from_frames
@@ -383,3 +384,18 @@ def test_a_video_without_a_face_gives_advice_instead_of_a_profile(tmp_path: Path
 
     with pytest.raises(UserError, match="without the headset"):
         make_profile(Room(), 1.0)
+
+
+def test_meshes_are_found_once_and_a_damaged_cache_is_replaced(clip: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    first = clip_meshes(clip, 1280, tmp_path, lambda done, total: told.append((done, total)))
+    assert len(told) > FRAMES
+    assert np.isnan(first[35]).all()
+    assert np.isfinite(first[10]).all()
+    told.clear()
+    again = clip_meshes(clip, 1280, tmp_path, lambda done, total: told.append((done, total)))
+    assert told == [(FRAMES, FRAMES)]
+    assert np.array_equal(first, again, equal_nan=True)
+    (stored,) = tmp_path.iterdir()
+    stored.write_bytes(b"half a file")
+    assert np.array_equal(first, clip_meshes(clip, 1280, tmp_path), equal_nan=True)
