@@ -7,6 +7,7 @@ camera to the client.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import numpy as np
 
 from edge.composite import Hole, composite, hidden_in_frame, open_hole
 from edge.fusion import EyeFusion, EyePair, eye_statuses
+from edge.lids import LidMover
 from edge.records import Capture, FaceTrack, PipelineView
 from edge.sinks import ViewSink
 from edge.timing import StageTimes
@@ -62,16 +64,21 @@ class Pipeline:
         sinks: Sequence[ViewSink],
         times: StageTimes,
         *,
+        lids: LidMover | None = None,
         size_px: int = 128,
         max_gap_ns: int = 500_000_000,
     ) -> None:
-        """Keep the parts, which the caller opens and closes; start as after a reset."""
+        """Keep the parts, which the caller opens and closes; start as after a reset.
+
+        `lids` is None when the tracker's mesh has the true lids already (the oracle).
+        """
         self._tracker = tracker
         self._eyes = eyes
         self._filler = filler
         self._publisher = publisher
         self._sinks = sinks
         self._times = times
+        self._lids = lids
         self._size_px = size_px
         self._max_gap_ns = max_gap_ns
         self._last_time_ns: int | None = None
@@ -84,6 +91,8 @@ class Pipeline:
             track = self._tracker.track(capture)
         with self._times.measure("fuse"):
             eyes = self._eyes.at(capture.frame.capture_time_ns)
+            if track is not None and self._lids is not None:
+                track = dataclasses.replace(track, mesh=self._lids.move(track.mesh, eyes))
         if track is None:
             view = self._pass_through(capture, eyes, Status.NO_FACE)
         elif not track.mask.any():

@@ -137,8 +137,11 @@ class Session:
                     raise UserError("Stopped before the pipeline was ready.")
                 return self._watch(worker, hmd, ready)
             finally:
-                self._tell(phase="stopping")
-                worker.stop()
+                worker.ask_to_stop()
+                try:
+                    self._tell(phase="stopping")
+                finally:
+                    worker.stop()
         finally:
             hmd.stop()
 

@@ -22,6 +22,7 @@ import cv2
 
 from edge.camera import CameraThread, Source, open_source
 from edge.fusion import EyeFusion
+from edge.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile, load_profile
 from edge.records import Capture, PipelineView
@@ -33,6 +34,7 @@ from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
 from edge.tracker import make_tracker
 from edge.webcam import Webcam
 from models.filling import Filler, Reference, make_filler
+from models.shipped import WeightsError
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
 from streaming.errors import UserError
 from streaming.messages import Notification
@@ -43,6 +45,7 @@ from streaming.topics import EYES
 
 log = logging.getLogger(__name__)
 
+DEFAULT_FILLER = "warp-blend"  # what "auto" means until a shipped network beats it
 STATUS_S = 0.5
 LOG_S = 5.0
 SETTLED_S = 10.0  # memory is compared with what it was then
@@ -94,6 +97,7 @@ class Worker:
                 publisher,
                 sinks,
                 self._times,
+                lids=None if edge.landmarks == "oracle" else LidMover(profile.references[0].mesh),
                 size_px=settings.models.size_px,
                 max_gap_ns=round(edge.max_gap_ms * 1e6),
             )
@@ -151,7 +155,13 @@ class Worker:
     def _open_filler(self, profile: SessionProfile) -> Filler:
         models = self._settings.models
         reference = profile.reference(models.size_px)
-        filler = make_filler(models.filler, reference, models.size_px, models.threads)
+        name = DEFAULT_FILLER if models.filler == "auto" else models.filler
+        try:
+            filler = make_filler(name, reference, threads=models.threads)
+        except (ValueError, WeightsError) as error:
+            raise UserError(
+                f"The filler {name!r} cannot be used: {error}.", "Try --filler warp-blend."
+            ) from error
         _warm_up(filler, reference)
         return filler
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.eye_measures import aperture, gaze_from_offset, iris_offset
+from edge.eye_measures import aperture, gaze_from_offset, iris_offset, mesh_apertures
 from edge.fusion import EyeFusion, eye_statuses, openness_of
+from edge.lids import LidMover
 from edge.profile import EyeCalibration
+from edge.records import EyeState
+from models.face_mesh import EYES
 from streaming.clock import ClockOffset
 from streaming.records import EyeObservation, Float32Array, Side, Status
 
@@ -102,3 +105,38 @@ def test_a_reset_forgets_the_former_wearers_eyes() -> None:
     eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
     eyes.reset()
     assert eyes.at(1000 * MS) == (None, None)
+
+
+def eye_state(side: Side, openness: float, yaw: float = 0.0) -> EyeState:
+    return EyeState(side, openness, np.array([yaw, 0.0], np.float32), 0)
+
+
+def eyes_mesh(gap: float) -> Float32Array:
+    mesh = np.zeros((478, 3), np.float32)
+    for eye, x in zip(EYES, (0.0, 200.0), strict=True):
+        mesh[list(eye.upper_lid), :2], mesh[list(eye.lower_lid), :2] = lids(gap) + [x, 0]
+        mesh[[eye.iris_centre, *eye.iris_ring], :2] = [64 + x, 48]
+    return mesh
+
+
+def test_hidden_lids_follow_each_eye_camera() -> None:
+    mover = LidMover(eyes_mesh(0.3))
+    states = eye_state(Side.RIGHT, 0.0), eye_state(Side.LEFT, 1.0)
+    moved = mover.move(eyes_mesh(0.2), states)
+    right, left = mesh_apertures(moved)
+    assert right < 0.1
+    assert left == pytest.approx(0.3, abs=0.01)
+
+
+def test_an_eye_that_is_not_seen_is_drawn_open_and_still() -> None:
+    moved = LidMover(eyes_mesh(0.3)).move(eyes_mesh(0.1), (None, None))
+    assert mesh_apertures(moved) == pytest.approx((0.3, 0.3), abs=0.01)
+    assert moved[EYES[0].iris_centre, :2] == pytest.approx([64, 48], abs=1e-3)
+
+
+def test_the_iris_is_drawn_where_the_gaze_was_measured() -> None:
+    gaze = gaze_from_offset(np.array([0.1, 0.0], np.float32), (0.0, 0.0))
+    states = eye_state(Side.RIGHT, 1.0, float(gaze[0])), eye_state(Side.LEFT, 1.0)
+    moved = LidMover(eyes_mesh(0.3)).move(eyes_mesh(0.3), states)
+    assert moved[EYES[0].iris_centre, 0] == pytest.approx(74, abs=0.1)
+    assert moved[EYES[1].iris_centre, 0] == pytest.approx(264, abs=0.1)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.__main__ import COMMANDS, main
+from edge.child import Child
+from edge.timing import Samples, StageTimes
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_main(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("fly") == 2
+    assert "fly" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_refused() -> None:
+    assert run_main("run", "--fly") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run"], "calibrate-reference"),
+        (["run", "--profile", "/nowhere/at all"], "no profile"),
+        (["run", "--config", "/nowhere/x.toml"], "x.toml"),
+        (["run", "--landmarks", "guess"], "guess"),
+        (["calibrate-reference", "--profile", "/tmp/x"], "--video"),
+        (["calibrate-reference", "--profile", "/tmp/x", "--video", "/no.mp4"], "does not exist"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_and_exit_code_1(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(*arguments) == 1
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert "Traceback" not in shown
+
+
+def test_the_command_table_starts_without_heavy_imports() -> None:
+    program = (
+        "import sys, edge.__main__;"
+        "print(sorted({'torch', 'mediapipe', 'cv2', 'av', 'onnxruntime'} & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "[]"
+
+
+def test_a_child_without_a_word_leaves_its_last_line() -> None:
+    child = Child("test", "json.tool", ["/nowhere/at.all"])
+    deadline = time.monotonic() + 20
+    while child.exit_code is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert child.stop() > 0
+    assert "nowhere" in child.last_lines[-1]
+
+
+def test_samples_keep_the_newest_and_never_grow() -> None:
+    samples = Samples(capacity=4)
+    assert samples.summary() == {}
+    for value in range(10):
+        samples.add(float(value))
+    assert sorted(samples.values()) == [6, 7, 8, 9]
+    assert samples.summary()["max"] == 9
+    assert samples.count == 10
+
+
+def test_a_stage_that_fails_is_timed_too() -> None:
+    times = StageTimes()
+    with pytest.raises(ZeroDivisionError), times.measure("divide"):
+        1 / 0  # noqa: B018
+    assert "divide" in times.summary()
