@@ -45,7 +45,6 @@ from streaming.topics import EYES
 
 log = logging.getLogger(__name__)
 
-DEFAULT_FILLER = "warp-blend"  # what "auto" means until a shipped network beats it
 STATUS_S = 0.5
 LOG_S = 5.0
 SETTLED_S = 10.0  # memory is compared with what it was then
@@ -155,13 +154,10 @@ class Worker:
     def _open_filler(self, profile: SessionProfile) -> Filler:
         models = self._settings.models
         reference = profile.reference(models.size_px)
-        name = DEFAULT_FILLER if models.filler == "auto" else models.filler
         try:
-            filler = make_filler(name, reference, threads=models.threads)
-        except (ValueError, WeightsError) as error:
-            raise UserError(
-                f"The filler {name!r} cannot be used: {error}.", "Try --filler warp-blend."
-            ) from error
+            filler = make_filler(models.filler, reference, threads=models.threads)
+        except (WeightsError, ValueError) as error:
+            raise UserError(str(error), "Or choose --filler warp-blend.") from error
         _warm_up(filler, reference)
         return filler
 

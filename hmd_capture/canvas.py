@@ -59,12 +59,11 @@ class Canvas:
         """Fill a convex polygon, (N,2) px of the frame, with a BGR colour."""
         cv2.fillConvexPoly(self._drawn, self._fixed(points_px), (*colour, 255.0), shift=SHIFT)
 
-    def strip(self, edges_px: FloatArray, colours: FloatArray) -> None:
-        """Fill the quads between two lines, (2,K,2) px, with (K-1,3) BGR; NaN leaves one out."""
-        points = self._fixed(edges_px)
-        quads = np.stack([points[0, :-1], points[0, 1:], points[1, 1:], points[1, :-1]], axis=1)
+    def quads(self, corners_px: FloatArray, colours: FloatArray) -> None:
+        """Fill (Q,4,2) px quads in order, with (Q,3) BGR; NaN leaves one out."""
         shown = np.isfinite(colours[:, 0])
-        for quad, colour in zip(quads[shown], colours[shown].tolist(), strict=True):
+        points = self._fixed(corners_px[shown])
+        for quad, colour in zip(points, colours[shown].tolist(), strict=True):
             cv2.fillConvexPoly(self._drawn, quad, (*colour, 255.0), shift=SHIFT)
 
     def picture(self, levels: Sequence[ImageU8], corners_px: FloatArray, light: float) -> None:
@@ -76,18 +75,29 @@ class Canvas:
         height, width = picture.shape[:2]
         source = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
         drawn_from_picture = cv2.getPerspectiveTransform(source, corners.astype(np.float32))
-        size = self._drawn.shape[1::-1]
-        laid = cv2.warpPerspective(picture, drawn_from_picture, size, flags=cv2.INTER_LINEAR)
-        covered = np.asarray(laid[..., 3] > 127, np.uint8)
-        cv2.copyTo(_lit(np.asarray(laid, np.uint8), light, 255.0), covered, self._drawn)
+        limits = self._drawn.shape[1::-1]
+        left, top = (int(v) for v in np.clip(np.floor(corners.min(axis=0)), 0, limits))
+        right, bottom = (int(v) for v in np.clip(np.ceil(corners.max(axis=0)) + 1, 0, limits))
+        if right <= left or bottom <= top:
+            return
+        part_from_drawn = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
+        laid = cv2.warpPerspective(
+            picture, part_from_drawn @ drawn_from_picture, (right - left, bottom - top)
+        )
+        covered = cv2.threshold(cv2.extractChannel(laid, 3), 127, 255, cv2.THRESH_BINARY)[1]
+        lit = cv2.convertScaleAbs(laid, alpha=light)
+        cv2.insertChannel(covered, lit, 3)
+        cv2.copyTo(lit, covered, self._drawn[top:bottom, left:right])
 
     def reduced(self, light: float) -> Patch:
         """Return what was drawn, at the frame's scale, its colours times `light`."""
-        drawn = _lit(self._drawn, light, 1.0)
         how = cv2.INTER_AREA if self._scale > 1 else cv2.INTER_LINEAR
-        small = np.asarray(cv2.resize(drawn, self._size, interpolation=how), np.uint8)
-        alpha = np.ascontiguousarray(small[..., 3])
-        return Patch(self._left, self._top, np.ascontiguousarray(small[..., :3]), alpha)
+        small = cv2.resize(self._drawn, self._size, interpolation=how)
+        colour = cv2.convertScaleAbs(cv2.cvtColor(small, cv2.COLOR_BGRA2BGR), alpha=light)
+        alpha = cv2.extractChannel(small, 3)
+        return Patch(
+            self._left, self._top, np.asarray(colour, np.uint8), np.asarray(alpha, np.uint8)
+        )
 
     def _own(self, points_px: FloatArray) -> FloatArray:
         # Pixel centres are whole numbers on both sides.
@@ -96,9 +106,3 @@ class Canvas:
     def _fixed(self, points_px: FloatArray) -> NDArray[np.int32]:
         own = np.clip(self._own(points_px), -COORDINATE_LIMIT, COORDINATE_LIMIT)
         return np.asarray(np.round(own * (1 << SHIFT)), np.int32)
-
-
-def _lit(image: ImageU8, light: float, alpha_gain: float) -> ImageU8:
-    """Scale the colours and the coverage of a BGRA image, saturating at 255."""
-    gains = np.diag([light, light, light, alpha_gain])
-    return np.asarray(cv2.transform(image, gains), np.uint8)

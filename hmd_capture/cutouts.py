@@ -78,7 +78,7 @@ class CutoutHeadset:
         scale = float(np.hypot(*frame_from_view[:, 0]))
         layers = _warped((view.colour, view.alpha), patch_from_view, size, scale)
         light = light_of(image)
-        lit = cv2.transform(layers[0], np.eye(3) * light)
+        lit = cv2.convertScaleAbs(layers[0], alpha=light)
         return Patch(left, top, np.asarray(lit, np.uint8), layers[1])
 
     def _placed(self, pose: HeadPose) -> NDArray[np.float64]:

@@ -15,7 +15,8 @@ from hmd_capture.head_pose import (
     head_pose,
     least_hidden_box,
 )
-from hmd_capture.headset_shape import HeadsetShape, HeadsetStyle, fitted, front_texture, styled
+from hmd_capture.headset_shape import HALF_FACE_WIDTHS, HeadsetShape, Quads, fitted
+from hmd_capture.headset_style import HeadsetStyle, front_texture, styled
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -44,40 +45,42 @@ class ProceduralHeadset:
         rng = np.random.default_rng(seed)
         self.style: HeadsetStyle = styled(style_name, rng)
         self._textures = front_texture(self.style, rng)
+        self._shapes: dict[float, HeadsetShape] = {}  # by width: a few at most
 
     def draw(self, mesh: Float32Array, image: ImageU8) -> Patch | None:
         """Draw over a (478,3) px mesh of an (H,W,3) image; None if all of it is outside."""
         pose = head_pose(mesh)
-        shape = fitted(self.style, pose.half_face_width)
-        rings_px = pose.project(shape.rings)
-        bands_px = [pose.project(band) for band in shape.bands]
+        shape = self._shape(pose.half_face_width)
+        body_px = pose.project(shape.body_points)
+        straps_px = pose.project(shape.straps.corners)
         box_px = least_hidden_box(mesh)
-        outlines = [rings_px.reshape(-1, 2), *(band.reshape(-1, 2) for band in bands_px), box_px]
-        canvas = Canvas.over(np.concatenate(outlines), image.shape)
+        canvas = Canvas.over(
+            np.concatenate([body_px, straps_px.reshape(-1, 2), box_px]), image.shape
+        )
         if canvas is None:
             return None
-        for band, band_px in zip(shape.bands, bands_px, strict=True):
-            canvas.strip(band_px, _shaded(pose, band, self.style.strap))
+        canvas.quads(straps_px, _shaded(pose, shape.straps))
         # Light seal and silhouette first: no skin may show between the faces drawn on top.
         canvas.polygon(box_px, self.style.foam)
-        canvas.polygon(_hull(rings_px), self.style.foam)
-        self._draw_body(canvas, pose, shape, rings_px)
+        canvas.polygon(_hull(body_px), self.style.foam)
+        canvas.quads(pose.project(shape.body.corners), _shaded(pose, shape.body))
+        self._draw_front(canvas, pose, shape)
         return canvas.reduced(light_of(image))
 
-    def _draw_body(
-        self, canvas: Canvas, pose: HeadPose, shape: HeadsetShape, rings_px: FloatArray
-    ) -> None:
-        for index, colour in enumerate(shape.ring_colours):
-            between = slice(index, index + 2)
-            colours = _shaded(pose, _closed(shape.rings[between]), colour)
-            canvas.strip(_closed(rings_px[between]), colours)
+    def _shape(self, half_face_width: float) -> HeadsetShape:
+        # A headset has one size; the mesh's width trembles from frame to frame.
+        rounded = round(float(np.clip(half_face_width, *HALF_FACE_WIDTHS)) / 0.02) * 0.02
+        if rounded not in self._shapes:
+            self._shapes[rounded] = fitted(self.style, rounded)
+        return self._shapes[rounded]
+
+    def _draw_front(self, canvas: Canvas, pose: HeadPose, shape: HeadsetShape) -> None:
         forward = -pose.frame_from_head[:, 2]
         if forward[2] >= 0:
             return  # turned away: the front is out of sight
         light = AMBIENT + DIFFUSE * max(0.0, float(forward @ TOWARDS_LIGHT))
-        canvas.polygon(
-            _hull(rings_px[-1]), [min(255.0, light * value) for value in self.style.plate]
-        )
+        plate = [min(255.0, light * value) for value in self.style.plate]
+        canvas.polygon(_hull(pose.project(shape.front_points)), plate)
         canvas.picture(self._textures, pose.project(shape.front_corners), light)
 
 
@@ -87,28 +90,17 @@ def light_of(image: ImageU8) -> float:
     return float(np.clip(image[::step, ::step].mean() / USUAL_BRIGHTNESS, 0.55, 1.2))
 
 
-def _closed(lines: FloatArray) -> FloatArray:
-    return np.concatenate([lines, lines[:, :1]], axis=1)
-
-
 def _hull(points_px: FloatArray) -> FloatArray:
-    hull = cv2.convexHull(points_px.reshape(-1, 2).astype(np.float32))
+    hull = cv2.convexHull(points_px.astype(np.float32))
     return np.asarray(hull.reshape(-1, 2), np.float64)
 
 
-def _shaded(
-    pose: HeadPose, edges: FloatArray, colour: FloatArray | tuple[float, float, float]
-) -> FloatArray:
-    """Colours (K-1,3) of the quads between two lines (2,K,3); NaN where they face away."""
-    turned = pose.turned(edges)
-    along = turned[0, 1:] - turned[1, :-1]
-    across = turned[1, 1:] - turned[0, :-1]
-    normals = np.cross(across, along)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    light = AMBIENT + DIFFUSE * np.clip(normals @ TOWARDS_LIGHT, 0, None)
+def _shaded(pose: HeadPose, quads: Quads) -> FloatArray:
+    """Colours (Q,3) as lit in this pose; NaN where the surface faces away."""
+    normals = pose.turned(quads.normals)
+    light = AMBIENT + DIFFUSE * np.maximum(normals @ TOWARDS_LIGHT, 0)
     # Perspective: what is seen depends on the line of sight, not on the viewing axis alone.
-    middle = turned.mean(axis=0)
-    sight = (middle[1:] + middle[:-1]) / 2 + (0, 0, CAMERA_DISTANCE_SPANS)
-    shown = np.einsum("ij,ij->i", normals, sight) < -FACING
-    colours = np.minimum(255, light[:, None] * np.asarray(colour))
+    sight = pose.turned(quads.middles) + np.array([0.0, 0.0, CAMERA_DISTANCE_SPANS])
+    shown = (normals * sight).sum(axis=1) < -FACING
+    colours = np.minimum(255, light[:, None] * quads.colours)
     return np.where(shown[:, None], colours, np.nan)

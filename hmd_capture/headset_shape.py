@@ -1,183 +1,81 @@
-"""Procedural headsets: a rounded, lofted body with straps, and the picture on its front.
+"""The surface of a procedural headset: a rounded, lofted body with straps, as quads.
 
 All lengths are in spans on the head, see `hmd_capture.head_pose`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-ImageU8 = NDArray[np.uint8]
-FloatArray = NDArray[np.float64]
-Colour = tuple[float, float, float]  # BGR, 0..255, as lit from straight ahead
+from hmd_capture.headset_outline import OUTLINE_POINTS, outline
+from hmd_capture.headset_style import Colour, HeadsetStyle
 
-OUTLINE_POINTS = 56
-TEXTURE_PX = (320, 200)
-MIP_LEVELS = 4  # texture sizes, each half the one before: small faces must not shimmer
+FloatArray = NDArray[np.float64]
+
+HALF_FACE_WIDTHS = (0.68, 0.88)  # heads differ by less; the rest are meshes gone wrong
+FRONT_WIDTH, FRONT_HEIGHT = 0.90, 0.85  # of the body: the front is nearer and looks larger
 
 
 @dataclass(frozen=True)
-class HeadsetStyle:
-    """What one headset looks like."""
+class Quads:
+    """Flat pieces of surface, to be drawn in this order."""
 
-    name: str
-    widening: float  # half width of the body over half width of the face
-    half_height: float
-    front: float  # how far the front is ahead of the eyes
-    squareness: float  # exponent of the outline: 2 an ellipse, 8 nearly a box
-    wrap: float  # how far the body's sides reach back around the face
-    body: Colour
-    plate: Colour
-    foam: Colour
-    strap: Colour
-    gloss: float  # 0..1 strength of the highlight on the front
-    camera_spots: tuple[tuple[float, float], ...]  # on the front, -1..1 in both directions
-    has_top_strap: bool
-
-
-VISOR = HeadsetStyle(
-    name="visor",
-    widening=1.14,
-    half_height=0.61,
-    front=0.98,
-    squareness=4.0,
-    wrap=0.42,
-    body=(206, 208, 210),
-    plate=(214, 216, 218),
-    foam=(38, 36, 36),
-    strap=(196, 198, 200),
-    gloss=0.25,
-    camera_spots=((-0.84, -0.66), (0.84, -0.66), (-0.74, 0.74), (0.74, 0.74)),
-    has_top_strap=True,
-)
-GOGGLES = HeadsetStyle(
-    name="goggles",
-    widening=1.15,
-    half_height=0.61,
-    front=0.86,
-    squareness=3.6,
-    wrap=0.50,
-    body=(52, 50, 50),
-    plate=(30, 27, 26),
-    foam=(28, 28, 30),
-    strap=(84, 80, 78),
-    gloss=0.75,
-    camera_spots=((-0.5, 0.0), (0.5, 0.0), (0.0, -0.55)),
-    has_top_strap=False,
-)
-BOX = HeadsetStyle(
-    name="box",
-    widening=1.12,
-    half_height=0.60,
-    front=1.10,
-    squareness=6.5,
-    wrap=0.36,
-    body=(66, 62, 60),
-    plate=(54, 50, 48),
-    foam=(24, 24, 24),
-    strap=(40, 40, 42),
-    gloss=0.15,
-    camera_spots=((-0.86, -0.72), (0.86, -0.72), (-0.86, 0.72), (0.86, 0.72)),
-    has_top_strap=True,
-)
-STYLES = {style.name: style for style in (VISOR, GOGGLES, BOX)}
+    corners: FloatArray  # (Q,4,3)
+    normals: FloatArray  # (Q,3) unit length, outwards
+    middles: FloatArray  # (Q,3)
+    colours: FloatArray  # (Q,3) BGR as lit from straight ahead
 
 
 @dataclass(frozen=True)
 class HeadsetShape:
-    """A style fitted to one face's width: points on the head, in spans."""
+    """A style fitted to one face's width."""
 
-    rings: FloatArray  # (5,N,3) outlines from the face to the front
-    ring_colours: FloatArray  # (4,3) BGR of the surface between one ring and the next
+    straps: Quads
+    body: Quads
+    body_points: FloatArray  # (N,3): their hull in the image is the body's silhouette
+    front_points: FloatArray  # (M,3): the same for its front
     front_corners: FloatArray  # (4,3) where the front picture's corners are
-    bands: tuple[FloatArray, ...]  # straps: (2,K,3), two edges of each, from the body backwards
-
-
-def styled(name: str | None, rng: np.random.Generator) -> HeadsetStyle:
-    """Return a style by name, or a random one, with dimensions and colours varied a little.
-
-    Raises ValueError if there is no style of that name.
-    """
-    if name is not None and name not in STYLES:
-        raise ValueError(f"no headset called {name!r}; known: {', '.join(sorted(STYLES))}")
-    style = STYLES[name if name is not None else str(rng.choice(sorted(STYLES)))]
-    tint = rng.uniform(0.88, 1.12) * rng.uniform(0.96, 1.04, 3)
-
-    def tinted(colour: Colour) -> Colour:
-        blue, green, red = np.clip(np.array(colour) * tint, 8, 235)
-        return float(blue), float(green), float(red)
-
-    return replace(
-        style,
-        widening=style.widening * rng.uniform(1.0, 1.06),
-        half_height=style.half_height * rng.uniform(1.0, 1.06),
-        front=style.front * rng.uniform(0.92, 1.05),
-        squareness=style.squareness * rng.uniform(0.9, 1.15),
-        body=tinted(style.body),
-        plate=tinted(style.plate),
-        strap=tinted(style.strap),
-    )
 
 
 def fitted(style: HeadsetStyle, half_face_width: float) -> HeadsetShape:
     """Build the shape for a face of this half width in spans."""
-    # Meshes of faces turned far have unreliable sides; heads differ by less than this.
-    half_width = style.widening * float(np.clip(half_face_width, 0.68, 0.88))
+    half_width = style.widening * float(np.clip(half_face_width, *HALF_FACE_WIDTHS))
+    rings = _rings(style, half_width)
+    surfaces = (style.foam, style.foam, style.body, style.plate)
+    body = [
+        _strip(_closed(rings[index : index + 2]), colour) for index, colour in enumerate(surfaces)
+    ]
+    extent = np.array([FRONT_WIDTH * half_width, FRONT_HEIGHT * style.half_height])
+    corners = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+    front = np.array([(x * extent[0], y * extent[1] + 0.03, -style.front) for x, y in corners])
+    straps = [_strip(band, style.strap) for band in _bands(style, half_width)]
+    return HeadsetShape(_joined(straps), _joined(body), rings.reshape(-1, 3), rings[-1], front)
+
+
+def _rings(style: HeadsetStyle, half_width: float) -> FloatArray:
+    """Outlines of the body from the face to the front, (5,N,3)."""
     #        across, height, depth in the middle, how far the sides wrap back
     sections = [
         (0.97, 0.96, 0.02, style.wrap + 0.08),
         (0.95, 0.94, -0.22, style.wrap),
         (1.00, 1.00, -0.25, style.wrap - 0.02),
         (0.96, 0.94, 0.10 - style.front, 0.16),
-        (0.90, 0.85, -style.front, 0.07),
+        (FRONT_WIDTH, FRONT_HEIGHT, -style.front, 0.07),
     ]
-    outline = _outline(style.squareness)
+    line = outline(style.squareness)
     rings = np.empty((len(sections), OUTLINE_POINTS, 3))
     for ring, (across, height, depth, wrap) in zip(rings, sections, strict=True):
-        ring[:, 0] = outline[:, 0] * across * half_width
-        ring[:, 1] = outline[:, 1] * height * style.half_height + 0.03
-        ring[:, 2] = depth + wrap * outline[:, 0] ** 2
-    extent = np.array([0.90 * half_width, 0.85 * style.half_height])
-    corners = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-    front = np.array([(x * extent[0], y * extent[1] + 0.03, -style.front) for x, y in corners])
-    colours = np.array([style.foam, style.foam, style.body, style.plate])
-    return HeadsetShape(rings, colours, front, _bands(style, half_width))
+        ring[:, 0] = line[:, 0] * across * half_width
+        ring[:, 1] = line[:, 1] * height * style.half_height + 0.03
+        ring[:, 2] = depth + wrap * line[:, 0] ** 2
+    return rings
 
 
-def front_texture(style: HeadsetStyle, rng: np.random.Generator) -> list[ImageU8]:
-    """Paint the front: (H,W,4) BGRA images, each half the size of the one before."""
-    width, height = TEXTURE_PX
-    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
-    shade = 1.0 - 0.16 * y - 0.10 * x**4  # lit from above, falling off where the sides bend away
-    highlight = np.exp(-(((y + 0.62 - 0.1 * x) / 0.16) ** 2) - (x / 0.85) ** 4)
-    image = np.array(style.plate) * shade[..., None] + 150 * style.gloss * highlight[..., None]
-    image += rng.normal(0, 1.5, (height, width, 1))  # matt plastic is not perfectly even
-    image = np.clip(image, 0, 255).astype(np.uint8)
-    _draw_seam(image, style)
-    for spot in style.camera_spots:
-        _draw_camera(image, spot)
-    _draw_light(image, rng)
-    edge = np.abs(x) ** style.squareness + np.abs(y) ** style.squareness
-    alpha = np.where(edge <= 1.0, 255, 0).astype(np.uint8)
-    levels = [np.dstack([image, alpha])]
-    for _ in range(MIP_LEVELS - 1):
-        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.uint8))
-    return levels
-
-
-def _outline(squareness: float) -> FloatArray:
-    """A superellipse in -1..1, (N,2), with points crowded where it bends."""
-    turn = np.linspace(0, 2 * np.pi, OUTLINE_POINTS, endpoint=False)
-    points = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    return np.asarray(np.sign(points) * np.abs(points) ** (2.0 / squareness))
-
-
-def _bands(style: HeadsetStyle, half_width: float) -> tuple[FloatArray, ...]:
-    """Straps as strips: two at the sides and, for some styles, one over the head."""
+def _bands(style: HeadsetStyle, half_width: float) -> list[FloatArray]:
+    """Straps, (2,K,3) each: their two edges, from the body to the back of the head."""
     out, back = 1.08 * half_width, np.array([0.0, 0.35, 0.75, 1.1, 1.5, 1.75, 1.85])
     across = np.array([0.93 * half_width, 0.99 * out, out, 0.97 * out, 0.75 * out, 0.3 * out, 0.0])
     rise = -0.05 - 0.10 * back  # the strap climbs towards the back of the head
@@ -192,32 +90,28 @@ def _bands(style: HeadsetStyle, half_width: float) -> tuple[FloatArray, ...]:
         height = -style.half_height
         path = [(height * 0.9, -0.3), (height - 0.2, -0.12), (-1.12, 0.2), (-1.27, 0.7)]
         arc = np.array([*path, (-1.2, 1.2), (-0.9, 1.6)])
-        left, right = (np.insert(arc, 0, x, axis=1) for x in (-0.13, 0.13))
-        bands.append(np.stack([left, right]))
-    return tuple(bands)
+        bands.append(np.stack([np.insert(arc, 0, x, axis=1) for x in (-0.13, 0.13)]))
+    return bands
 
 
-def _draw_seam(image: ImageU8, style: HeadsetStyle) -> None:
-    """The thin line where the front plate is set into its frame."""
-    height, width = image.shape[:2]
-    outline = _outline(style.squareness) * 0.93
-    points = ((outline + 1) / 2 * (width - 1, height - 1) * 8).astype(np.int32)
-    dark = tuple(0.72 * value for value in style.plate)
-    cv2.polylines(image, [points], True, dark, 2, cv2.LINE_AA, shift=3)
+def _strip(edges: FloatArray, colour: Colour) -> Quads:
+    """The quads between two lines (2,K,3)."""
+    first, second = edges
+    corners = np.stack([first[:-1], first[1:], second[1:], second[:-1]], axis=1)
+    normals = np.cross(second[1:] - first[:-1], first[1:] - second[:-1])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    colours = np.broadcast_to(np.asarray(colour), normals.shape)
+    return Quads(corners, normals, corners.mean(axis=1), colours)
 
 
-def _draw_camera(image: ImageU8, spot: tuple[float, float]) -> None:
-    height, width = image.shape[:2]
-    # Towards the corners the outline is round: keep the whole lens on the plate.
-    centre = (round((spot[0] * 0.88 + 1) / 2 * width), round((spot[1] * 0.82 + 1) / 2 * height))
-    cv2.circle(image, centre, 13, (26, 24, 24), -1, cv2.LINE_AA)
-    cv2.circle(image, centre, 13, (70, 70, 72), 1, cv2.LINE_AA)
-    cv2.circle(image, centre, 7, (48, 30, 22), -1, cv2.LINE_AA)
-    cv2.circle(image, (centre[0] - 3, centre[1] - 4), 2, (190, 180, 170), -1, cv2.LINE_AA)
+def _closed(lines: FloatArray) -> FloatArray:
+    return np.concatenate([lines, lines[:, :1]], axis=1)
 
 
-def _draw_light(image: ImageU8, rng: np.random.Generator) -> None:
-    """A status light, so that the front has an up and a left."""
-    height, width = image.shape[:2]
-    centre = (round(width * rng.uniform(0.62, 0.7)), round(height * 0.88))
-    cv2.circle(image, centre, 3, (235, 235, 210), -1, cv2.LINE_AA)
+def _joined(parts: list[Quads]) -> Quads:
+    return Quads(
+        corners=np.concatenate([part.corners for part in parts]),
+        normals=np.concatenate([part.normals for part in parts]),
+        middles=np.concatenate([part.middles for part in parts]),
+        colours=np.concatenate([part.colours for part in parts]),
+    )

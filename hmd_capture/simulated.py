@@ -92,10 +92,11 @@ def covered(image: ImageU8, patch: Patch | None) -> tuple[ImageU8, NDArray[np.ui
     area = (slice(patch.top, patch.top + height), slice(patch.left, patch.left + width))
     bare, mask = image[area], np.asarray(patch.alpha > 0, np.uint8)
     rest = cv2.cvtColor(cv2.bitwise_not(patch.alpha), cv2.COLOR_GRAY2BGR)
-    mixed = cv2.add(cv2.multiply(bare, rest, scale=1 / 255), patch.colour)
+    mixed = np.asarray(cv2.add(cv2.multiply(bare, rest, scale=1 / 255), patch.colour), np.uint8)
     # A headset pixel of the very colour of what is behind it would fall out of the mask.
-    same = (cv2.absdiff(mixed, bare).max(axis=2) == 0) & (mask == 1)
-    mixed[same] ^= 1
+    change = np.bitwise_xor(mixed, bare)
+    is_changed = (change[..., 0] | change[..., 1] | change[..., 2]) > 0
+    mixed[~is_changed & (mask == 1)] ^= 1
     cv2.copyTo(mixed, mask, camera[area])
     hidden[area] = mask
     return camera, hidden

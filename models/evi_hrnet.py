@@ -1,8 +1,8 @@
 """EVI-HRnet: recurrent inpainting of a face, one frame in, one frame out.
 
-Gated convolutions (Yu et al., ICCV 2019) with an online temporal shift on the feature path, a dilated
-middle and self-attention (Zhang et al.: SAGAN, ICML 2019), after Ghorbani Lohesara et al., 2023. The
-geometry of the layers is that of LGTSM's generator; up-sampling is bilinear.
+Gated convolutions (Yu et al., ICCV 2019) with an online temporal shift on the feature path, a
+dilated middle and self-attention (Zhang et al.: SAGAN, ICML 2019), after Ghorbani Lohesara et al.,
+2023. The geometry of the layers is that of LGTSM's generator; up-sampling is bilinear.
 
 Two heads: `correction` starts at the warped reference and learns small corrections to it (flow,
 colour, residual), zero-initialised so that the untrained network returns its start; `rgb` is the
@@ -69,6 +69,7 @@ class GatedConv(nn.Module):
         upsample: bool = False,
         activated: bool = True,
     ) -> None:
+        """Build both convolutions; `upsample` doubles the map first, `shifted` adds a state."""
         super().__init__()
         padding = dilation * (kernel - 1) // 2
         shape = (inputs, outputs, kernel, stride, padding, dilation)
@@ -94,6 +95,7 @@ class SelfAttention(nn.Module):
     """Spatial self-attention within a frame; starts as the identity (weight 0)."""
 
     def __init__(self, channels: int) -> None:
+        """Attend over maps of `channels` channels (at least 8)."""
         super().__init__()
         self.query = nn.Conv2d(channels, channels // 8, 1)
         self.key = nn.Conv2d(channels, channels // 8, 1)
@@ -114,6 +116,7 @@ class EviHrnet(nn.Module):
     """The recurrent network; `forward` takes clips, `step` one frame, states are values."""
 
     def __init__(self, settings: NetworkSettings) -> None:
+        """Build the layers of `settings`, untrained."""
         super().__init__()
         self.settings = settings
         w = settings.width
@@ -135,8 +138,8 @@ class EviHrnet(nn.Module):
         self.smooth_head = nn.Conv2d(2 * w, 8, 3, padding=1)  # flow 2, gain 3, offset 3
         if settings.head == "correction":
             for layer in (self.smooth_head, self.conv11.feature):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+                for parameter in layer.parameters():
+                    nn.init.zeros_(parameter)
 
     def initial_states(self, batch: int) -> States:
         """Zero states, as at the start of a session."""
@@ -149,7 +152,7 @@ class EviHrnet(nn.Module):
         batch, frames = clips.shape[:2]
         before = self.initial_states(batch) if states is None else states
         fill, after = self._run(clips.flatten(0, 1), before, frames)
-        return fill.unflatten(0, (batch, frames)), after
+        return fill.reshape(batch, frames, *fill.shape[1:]), after
 
     def step(self, inputs: Tensor, states: States) -> tuple[Tensor, States]:
         """Fill one frame (B,8,S,S); returns (B,3,S,S) and the next states."""
@@ -174,7 +177,7 @@ class EviHrnet(nn.Module):
         return self._corrected(inputs, self.smooth_head(half), drawn), after
 
     def _corrected(self, inputs: Tensor, smooth: Tensor, residual: Tensor) -> Tensor:
-        """Move, tint and repaint the start: known pixels, and the prepared reference in the hole."""
+        """Move, tint and repaint the start: known pixels, prepared reference in the hole."""
         start = inputs[:, KNOWN_RGB] + inputs[:, MASK] * inputs[:, REFERENCE_RGB]
         smooth = _twice(smooth)
         flow = torch.tanh(smooth[:, :2] / LARGEST_FLOW_PX) * LARGEST_FLOW_PX

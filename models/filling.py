@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import preparation
-from models.engine.onnx import OnnxEngine
 from models.engine.interface import Engine
+from models.engine.onnx import OnnxEngine
 from models.preparation import Reference
 from models.shipped import SHIPPED_NETWORK, load_network
 

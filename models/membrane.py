@@ -47,7 +47,10 @@ class _Level:
         size = ((width + 1) // 2, (height + 1) // 2)
         weighted = cv2.resize(self.weighted, size, interpolation=cv2.INTER_AREA)
         weight = cv2.resize(self.weight, size, interpolation=cv2.INTER_AREA)
-        return _Level(weighted.reshape(*size[::-1], -1), weight)
+        return _Level(
+            np.asarray(weighted, np.float32).reshape(*size[::-1], -1),
+            np.asarray(weight, np.float32),
+        )
 
     def relax(self, start: Float32Array, sweeps: int) -> Float32Array:
         height, width = self.weight.shape

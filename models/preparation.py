@@ -46,7 +46,7 @@ class Prepared:
 
 def warp_reference(reference: Reference, mesh: Float32Array) -> ImageU8:
     """Reference moved onto the pose of `mesh` (478,3) px, (S,S,3) uint8 BGR."""
-    return warp.sample(
+    return warp.look_up(
         reference.image, warp.backward_map(mesh, reference.mesh, len(reference.image))
     )
 
@@ -58,7 +58,7 @@ def blend(warped: ImageU8, crop: ImageU8, hidden: MaskU8) -> ImageU8:
         return warped
     top, bottom, left, right = _box_around(hidden)
     part = np.s_[top:bottom, left:right]
-    difference = cv2.subtract(crop[part], warped[part], dtype=cv2.CV_32F)
+    difference = crop[part].astype(np.float32) - warped[part]
     blended = warped.copy()
     corrected = warped[part] + membrane.extend(difference, known[part])
     blended[part] = np.clip(corrected + 0.5, 0, 255).astype(np.uint8)
@@ -76,8 +76,8 @@ def prepare(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Refere
             f"crop {crop.shape} and mask {hidden.shape} do not fit a {size} px reference"
         )
     backward = warp.backward_map(mesh, reference.mesh, size)
-    warped = warp.sample(reference.image, backward)
-    aligned = warp.sample(reference.image, _aligned(backward, warped, crop, hidden))
+    warped = warp.look_up(reference.image, backward)
+    aligned = warp.look_up(reference.image, _aligned(backward, warped, crop, hidden))
     return Prepared(crop, hidden, mesh, blend(aligned, crop, hidden))
 
 
@@ -89,19 +89,23 @@ def network_input(prepared: Prepared) -> Float32Array:
     """
     size = len(prepared.crop)
     inputs = np.empty((INPUT_CHANNELS, size, size), np.float32)
-    known = cv2.bitwise_and(prepared.crop, prepared.crop, mask=1 - prepared.hidden)
-    inputs[KNOWN_RGB] = planes(known)
+    inputs[KNOWN_RGB] = planes(without(prepared.crop, prepared.hidden))
     inputs[MASK] = prepared.hidden
     inputs[CONTOURS] = contour_image(prepared.mesh, size)
     inputs[REFERENCE_RGB] = planes(prepared.reference)
     return inputs
 
 
+def without(crop: ImageU8, hidden: MaskU8) -> ImageU8:
+    """`crop` (S,S,3) with the hidden pixels black."""
+    return np.asarray(cv2.bitwise_and(crop, crop, mask=1 - hidden), np.uint8)
+
+
 def contour_image(mesh: Float32Array, size_px: int) -> MaskU8:
     """Landmark contours drawn one pixel wide, (S,S) uint8 in {0,1}."""
     image = np.zeros((size_px, size_px), np.uint8)
     points = np.clip(np.rint(mesh[:, :2]), -size_px, 2 * size_px).astype(np.int32)
-    cv2.polylines(image, [points[list(line)] for line in CONTOUR_LINES], False, 1)
+    cv2.polylines(image, [points[list(line)] for line in CONTOUR_LINES], False, (1,))
     return image
 
 
@@ -128,20 +132,20 @@ def _aligned(
     if not (weight > 0).any():
         return backward
     seen = cv2.copyTo(warped, hidden, crop.copy())
+    unknown_flow = np.zeros((size, size, 2), np.float32)
     flow = _flow_estimator().calc(
-        cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), cv2.cvtColor(warped, cv2.COLOR_BGR2GRAY), None
+        cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY),
+        cv2.cvtColor(warped, cv2.COLOR_BGR2GRAY),
+        unknown_flow,
     )
     limit = LARGEST_ALIGNMENT_PX * size / 128
     length = np.maximum(cv2.magnitude(flow[..., 0], flow[..., 1]), limit)
-    flow *= (near * limit / length)[..., None]
-    coarse = cv2.resize(flow, half, interpolation=cv2.INTER_AREA)
+    flow = flow * (near * limit / length)[..., None]
+    coarse = np.asarray(cv2.resize(flow, half, interpolation=cv2.INTER_AREA), np.float32)
     coarse /= np.maximum(weight, 1e-6)[..., None]
     smooth = cv2.resize(membrane.extend(coarse, weight > 0), (size, size))
     moved = warp.identity_map(size) + ALIGNMENT_GAIN * smooth
-    return np.asarray(
-        cv2.remap(backward, moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-        np.float32,
-    )
+    return warp.look_up(backward, np.asarray(moved, np.float32))
 
 
 def _flow_estimator() -> cv2.DISOpticalFlow:

@@ -49,7 +49,7 @@ def sha256(path: Path) -> str:
 
 
 def load_network(path: Path) -> Network:
-    """Read and verify a network file; raises WeightsError with the next step when it is unusable."""
+    """Read and verify a network file; raises WeightsError with the next step if unusable."""
     remedy = "restore it with `git checkout -- models/weights`, or export your own network again"
     if not path.is_file():
         raise WeightsError(f"The network file {path} is missing: {remedy}.")

@@ -22,6 +22,7 @@ class OnlineTemporalShift(nn.Module):
     """Replace the first C/4 channels by a learnable mix of the previous and the current frame."""
 
     def __init__(self, channels: int) -> None:
+        """Shift a quarter of `channels`; starts as a plain copy of the previous frame."""
         super().__init__()
         self.fold = fold_channels(channels)
         self.taps = nn.Parameter(torch.tensor([1.0, 0.0]))  # (previous, current)
@@ -35,7 +36,7 @@ class OnlineTemporalShift(nn.Module):
         if frames == 1:
             previous, after = state, current
         else:
-            clip = current.unflatten(0, (-1, frames))
+            clip = current.reshape(-1, frames, *current.shape[1:])
             previous = torch.cat([state[:, None], clip[:, :-1]], 1).flatten(0, 1)
             after = clip[:, -1]
         mixed = self.taps[0] * previous + self.taps[1] * current

@@ -9,6 +9,7 @@ barycentric coordinates.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from models import membrane
 
-ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
+Scalar = TypeVar("Scalar", np.uint8, np.float32)
 
 GRID_STEP_PX = 2
 TRIANGLES: NDArray[np.intp] = np.load(Path(__file__).parent / "face_triangles.npy").astype(np.intp)
@@ -51,14 +52,14 @@ def backward_map(mesh: Float32Array, reference_mesh: Float32Array, size_px: int)
         mesh,
         reference_mesh,
     )
-    displacement = cv2.GaussianBlur(displacement, (0, 0), SMOOTHING_CELLS)
     size = (cells * GRID_STEP_PX, cells * GRID_STEP_PX)
-    fine = cv2.resize(displacement, size, interpolation=cv2.INTER_LINEAR)[:size_px, :size_px]
+    smooth = cv2.GaussianBlur(displacement, (0, 0), SMOOTHING_CELLS)
+    fine = cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR)[:size_px, :size_px]
     return identity_map(size_px) + fine
 
 
 def _fade_beyond_mesh(displacement: Float32Array, covered: NDArray[np.bool_]) -> Float32Array:
-    """Let the displacement die away outside the mesh: the background does not move with the face."""
+    """Let the displacement die away outside the mesh: the background stays where it is."""
     beyond = cv2.distanceTransform((~covered).astype(np.uint8), cv2.DIST_L2, 5)
     remaining = 1 - np.minimum(beyond / (FADE_RATIO * len(covered)), 1)
     return np.asarray(displacement * remaining[..., None], np.float32)
@@ -74,10 +75,10 @@ def _look_where_the_irises_look(
         centre = mesh[centre_index, :2]
         corners = mesh[list(corner_indices), :2]
         radius = float(np.linalg.norm(corners[0] - corners[1])) / 2
-        cell = (centre - (GRID_STEP_PX - 1) / 2) / GRID_STEP_PX
-        if radius < 1e-3 or not (0 <= cell.min() and cell.max() <= len(grid) - 1):
+        cell = ((centre - (GRID_STEP_PX - 1) / 2) / GRID_STEP_PX).astype(np.float32)
+        if radius < 1e-3 or cell.min() < 0 or cell.max() > len(grid) - 1:
             continue
-        found = cv2.remap(displacement, *cell.astype(np.float32).reshape(2, 1, 1), cv2.INTER_LINEAR)
+        found = look_up(displacement, cell.reshape(1, 1, 2))
         missing = reference_mesh[centre_index, :2] - (centre + found[0, 0])
         distance = ((grid - centre) ** 2).sum(-1) / (0.8 * radius**2)
         displacement = displacement + (np.maximum(0, 1 - distance) ** 2)[..., None] * missing
@@ -90,10 +91,11 @@ def identity_map(size_px: int) -> Float32Array:
     return np.stack(np.meshgrid(axis, axis), -1)
 
 
-def sample(image: ImageU8, backward: Float32Array) -> ImageU8:
-    """Look `image` (H,W,3) up at the positions of `backward` (S,S,2), border pixels repeated."""
-    sampled = cv2.remap(image, backward, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(sampled, np.uint8)
+def look_up(values: NDArray[Scalar], backward: Float32Array) -> NDArray[Scalar]:
+    """Look `values` (H,W,C) up at the positions of `backward` (S,S,2), border values repeated."""
+    map_y = np.empty(0, np.float32)  # `backward` holds both coordinates
+    found = cv2.remap(values, backward, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, values.dtype)
 
 
 def _rasterise(

@@ -114,7 +114,7 @@ def eye_state(side: Side, openness: float, yaw: float = 0.0) -> EyeState:
 def eyes_mesh(gap: float) -> Float32Array:
     mesh = np.zeros((478, 3), np.float32)
     for eye, x in zip(EYES, (0.0, 200.0), strict=True):
-        mesh[list(eye.upper_lid), :2], mesh[list(eye.lower_lid), :2] = lids(gap) + [x, 0]
+        mesh[list(eye.upper_lid), :2], mesh[list(eye.lower_lid), :2] = lids(gap) + np.array([x, 0])
         mesh[[eye.iris_centre, *eye.iris_ring], :2] = [64 + x, 48]
     return mesh
 

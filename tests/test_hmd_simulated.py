@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hmd_capture.head_pose import head_pose, least_hidden_box
-from hmd_capture.headset_shape import STYLES
+from hmd_capture.headset_style import STYLES
 from hmd_capture.simulated import SimulatedHeadset
 from models.face_mesh import EYES
 

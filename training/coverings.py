@@ -60,5 +60,5 @@ def headset_mask(mesh: Float32Array, size_px: int, shape: HeadsetShape = PROTOCO
         boxes.append((4.0 * size_px, height * shape.strap_ratio))
     for box in boxes:
         corners = cv2.boxPoints(((float(centre[0]), float(centre[1])), box, angle))
-        cv2.fillConvexPoly(mask, corners.astype(np.int32), 1)
+        cv2.fillConvexPoly(mask, corners.astype(np.int32), (1,))
     return mask

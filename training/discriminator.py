@@ -26,4 +26,5 @@ class PatchDiscriminator(nn.Sequential):
 
     def forward(self, composites_and_mask: Tensor) -> Tensor:
         """Patch scores; above 0 looks real."""
-        return super().forward(composites_and_mask)
+        scores: Tensor = super().forward(composites_and_mask)  # type: ignore[no-untyped-call]
+        return scores

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -110,6 +109,5 @@ class TrainingStreams:
     def _frame(self, playing: _Playing, index: int) -> tuple[Float32Array, Float32Array]:
         image, mesh = playing.clip.images[index], playing.clip.meshes[index]
         hidden = headset_mask(mesh, len(image), playing.shape)
-        crop = cv2.bitwise_and(image, image, mask=1 - hidden)
-        prepared = preparation.prepare(crop, hidden, mesh, playing.reference)
+        prepared = preparation.prepare(image, hidden, mesh, playing.reference)
         return preparation.network_input(prepared), preparation.planes(image)
