@@ -85,7 +85,7 @@ def demo(
         save_profile(profile_of_source(scene.profile_source, errors), profile)
         changes = {
             "edge.profile": str(profile),
-            "edge.simulation.cutouts": str(cutouts) if cutouts else None,
+            "edge.simulation.headset": str(cutouts) if cutouts else None,
             "edge.preview.enabled": preview,
             "edge.preview.port": preview_port or _free_port(),
             "models.filler": filler,

@@ -44,6 +44,8 @@ def clip_meshes(
     if meshes is None:
         meshes = _find(video, progress)
         _store(stored, meshes)
+    if progress is not None:
+        progress(len(meshes), len(meshes))  # the true count, also when nothing was to be done
     return meshes
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from edge.profile import load_profile, profile_path
-from edge.settings import SessionSettings, load_toml, override, to_json
+from edge.settings import EdgeSettings, SessionSettings, load_toml, override, to_json
 from edge.status_line import StatusLine
 from edge.supervisor import run_session
 from streaming.errors import UserError
@@ -44,13 +44,10 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
 ) -> None:
     """Restore the wearer's face live and publish it. Space pauses sending, q or Ctrl-C stops."""
-    errors = Console(stderr=True)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
     )
-    cv2.setNumThreads(1)
-    settings = load_toml(config) if config else SessionSettings()
     changes: dict[str, Any] = {
         "edge.camera.source": camera,
         "edge.camera.seconds": seconds,
@@ -60,20 +57,26 @@ def run(
         "edge.report": str(report) if report else None,
         "models.filler": filler,
     }
-    settings = _with_profile(override(settings, changes), profile)
-    _check(settings, was_chosen=landmarks is not None or config is not None)
+    settings = override(load_toml(config) if config else SessionSettings(), changes)
+    _run(_with_profile(settings, profile), as_json)
+
+
+def _run(settings: SessionSettings, as_json: bool) -> None:
+    _check(settings.edge)
+    cv2.setNumThreads(1)
     log.info("settings: %s", to_json(settings))
+    errors = Console(stderr=True)
     with StatusLine(errors) as line:
         measured = run_session(settings, line)
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(measured.to_tree()))
-    else:
-        age = measured.age_ms.get("p99")
-        errors.print(
-            f"{measured.frames} frames at {measured.fps:.1f} fps, {measured.drops} dropped"
-            + ("" if age is None else f", age p99 {age:.0f} ms")
-            + f" · filler {measured.filler}, landmarks {measured.landmarks}"
-        )
+        return
+    age = measured.age_ms.get("p99")
+    errors.print(
+        f"{measured.frames} frames at {measured.fps:.1f} fps, {measured.drops} dropped"
+        + ("" if age is None else f", age p99 {age:.0f} ms")
+        + f" · filler {measured.filler}, landmarks {measured.landmarks}"
+    )
 
 
 def _with_profile(settings: SessionSettings, name: str | None) -> SessionSettings:
@@ -88,13 +91,12 @@ def _with_profile(settings: SessionSettings, name: str | None) -> SessionSetting
     return override(settings, {"edge.profile": str(folder)})
 
 
-def _check(settings: SessionSettings, *, was_chosen: bool) -> None:
-    edge = settings.edge
+def _check(edge: EdgeSettings) -> None:
     if edge.landmarks == "oracle" and not edge.simulation.enabled:
-        hint = "" if was_chosen else "The headset tracker is not part of this version yet. "
         raise UserError(
-            "The oracle knows only simulated headsets.",
-            f"{hint}Use --landmarks mediapipe with a real camera, or --simulate.",
+            "The oracle knows only simulated headsets, and the headset tracker is not part of "
+            "this version.",
+            "Use --landmarks mediapipe with a real camera, or --simulate.",
         )
     if edge.landmarks == "tracker":
         raise UserError(

@@ -88,7 +88,7 @@ class EdgeSettings:
 class ModelsSettings:
     """`[models]`: which filler runs, at which size."""
 
-    filler: str = "auto"  # "auto" = what the shipped weights' manifest has earned
+    filler: str = "auto"  # unvisor, warp-blend, warp, paste; auto = the best one of this version
     size_px: int = 128
     threads: int = 1
 

@@ -45,6 +45,7 @@ from streaming.topics import EYES
 
 log = logging.getLogger(__name__)
 
+DEFAULT_FILLER = "warp-blend"  # what "auto" means until a shipped network beats it
 STATUS_S = 0.5
 LOG_S = 5.0
 SETTLED_S = 10.0  # memory is compared with what it was then
@@ -154,8 +155,9 @@ class Worker:
     def _open_filler(self, profile: SessionProfile) -> Filler:
         models = self._settings.models
         reference = profile.reference(models.size_px)
+        name = DEFAULT_FILLER if models.filler == "auto" else models.filler
         try:
-            filler = make_filler(models.filler, reference, threads=models.threads)
+            filler = make_filler(name, reference, threads=models.threads)
         except (WeightsError, ValueError) as error:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
         _warm_up(filler, reference)

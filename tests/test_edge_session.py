@@ -20,6 +20,7 @@ from drawn_face import scene
 
 from calibration.reference import make_profile, problem_of
 from edge.camera import open_source
+from edge.oracle_cache import clip_meshes
 from edge.profile import save_profile
 from edge.records import Capture
 from edge.reference_choice import eye_sharpness, profile_from_frames
@@ -136,9 +137,14 @@ def test_a_simulated_session_restores_publishes_and_reports(settings: SessionSet
 
 def test_unpaced_every_frame_is_processed(settings: SessionSettings, tmp_path: Path) -> None:
     written = tmp_path / "out" / "report.json"
-    changes = {"edge.camera.paced": False, "edge.report": str(written)}
+    changes = {
+        "edge.camera.paced": False,
+        "edge.report": str(written),
+        "models.filler": "auto",
+    }
     report = run_session(override(settings, changes), lambda status: None, watch_keys=False)
     assert (report.frames, report.drops) == (FRAMES, 0)
+    assert report.filler in ("warp-blend", "unvisor")
     assert report.capacity_fps is not None
     assert json.loads(written.read_text())["capacity_fps"] == report.capacity_fps
 
@@ -353,3 +359,18 @@ def test_a_video_without_a_face_gives_advice_instead_of_a_profile(tmp_path: Path
 
     with pytest.raises(UserError, match="without the headset"):
         make_profile(Room(), 1.0)
+
+
+def test_meshes_are_found_once_and_a_damaged_cache_is_replaced(clip: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    first = clip_meshes(clip, 1280, tmp_path, lambda done, total: told.append((done, total)))
+    assert len(told) > FRAMES
+    assert np.isnan(first[35]).all()
+    assert np.isfinite(first[10]).all()
+    told.clear()
+    again = clip_meshes(clip, 1280, tmp_path, lambda done, total: told.append((done, total)))
+    assert told == [(FRAMES, FRAMES)]
+    assert np.array_equal(first, again, equal_nan=True)
+    (stored,) = tmp_path.iterdir()
+    stored.write_bytes(b"half a file")
+    assert np.array_equal(first, clip_meshes(clip, 1280, tmp_path), equal_nan=True)
