@@ -118,7 +118,7 @@ class Recorder:
                 last_ms = max(last_ms + 1, (view.camera.capture_time_ns - start_ns) // 1_000_000)
                 picture = _fitted(compose(view), canvas.shape)
                 # OpenCV's conversion takes a third of the encoder's own.
-                planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
+                planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
                 frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
                 frame.pts, frame.time_base = last_ms, TIME_BASE
                 container.mux(stream.encode(frame))
