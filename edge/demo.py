@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from edge.camera import WEBCAM
 from edge.clips import demo_clip
 from edge.demo_profile import profile_of_source
 from edge.profile import save_profile
@@ -29,6 +30,7 @@ from edge.report import SessionReport
 from edge.settings import CameraSettings, Playback, SessionSettings, override
 from edge.status_line import StatusLine
 from edge.supervisor import SessionStatus, run_session
+from edge.video_file import VideoFile
 from streaming.errors import UserError
 
 CAPACITY_S = 20.0  # of video in the second run
@@ -112,7 +114,7 @@ def check_choices(clip: Path | None, webcam: bool, cover: str, cutouts: Path | N
 def choose_scene(clip: Path | None, webcam: str | None, seconds: float) -> Scene:
     """The user's clip or webcam, or else the default clip, which is fetched once."""
     if webcam is not None:
-        camera = CameraSettings(source=f"webcam:{webcam}", seconds=seconds)
+        camera = CameraSettings(source=f"{WEBCAM}{webcam}", seconds=seconds)
         own = CameraSettings(source=camera.source, seconds=OWN_PROFILE_S)
         return Scene(f"webcam {webcam}", "your own picture", "not kept", camera, own)
     if clip is not None:
@@ -175,9 +177,8 @@ def run_both(
     if settings.edge.preview.enabled:
         errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
     with StatusLine(errors) as line:
-        watcher = _Watcher(settings, line)
-        paced = run_session(settings, watcher)
-    if settings.edge.camera.source.startswith("webcam:") or watcher.was_stopped_early(paced):
+        paced = run_session(settings, _Watcher(settings, line))
+    if settings.edge.camera.source.startswith(WEBCAM) or was_stopped_early(settings, paced):
         return paced, None
     errors.print("measuring how fast it could go, without preview and recording …")
     with StatusLine(errors) as line:
@@ -190,23 +191,23 @@ class _Watcher:
     def __init__(self, settings: SessionSettings, line: StatusLine) -> None:
         self._edge = settings.edge
         self._line = line
-        self._total = 0
         self._is_opened = not (settings.edge.preview.enabled and has_display())
 
     def __call__(self, status: SessionStatus) -> None:
-        self._total = status.total or self._total
         if status.phase == "running" and not self._is_opened:
             self._is_opened = True
             webbrowser.open(f"http://127.0.0.1:{self._edge.preview.port}/")
         self._line(status)
 
-    def was_stopped_early(self, report: SessionReport) -> bool:
-        """Fewer frames than the clip or the wanted length has: the user ended it."""
-        seen = report.frames + report.drops
-        wanted = self._edge.camera.seconds * (report.fps or 1.0)
-        if self._edge.camera.playback == "once" and self._total:
-            wanted = min(wanted, self._total)
-        return seen < CUT_SHORT * wanted
+
+def was_stopped_early(settings: SessionSettings, report: SessionReport) -> bool:
+    """Fewer frames came than the clip or the wanted length has: the user ended the run."""
+    camera = settings.edge.camera
+    video = VideoFile(Path(camera.source), camera.playback, camera.max_width_px)
+    wanted = camera.seconds * video.fps
+    if camera.playback == "once" and video.frame_count:
+        wanted = min(wanted, video.frame_count)
+    return report.frames + report.drops < CUT_SHORT * wanted
 
 
 def has_display() -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import socketserver
+import statistics
 import threading
 import time
 from collections import deque
@@ -29,7 +30,7 @@ from streaming.errors import UserError
 
 PAGE = Path(__file__).with_name("preview.html")
 WAIT_S = 1.0  # how long a request for the next view is held open
-RATE_FRAMES = 50  # the rate is an average over these
+RATE_FRAMES = 50  # the rate is an average and the age a median over these
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
 LOOPBACK_NAMES = (*LOOPBACK_HOSTS, "::1")  # what a browser or an ssh tunnel may call us
 SECURITY_HEADERS = {
@@ -50,6 +51,7 @@ class _Shown:
     sequence: int  # counts views, from 1
     view: PipelineView
     fps: float
+    age_ms: float
     drops: int  # frame ids missing since the start
 
 
@@ -79,6 +81,7 @@ class Preview:
         self._arrived = threading.Condition()
         self._newest: _Shown | None = None
         self._times_s: deque[float] = deque(maxlen=RATE_FRAMES)
+        self._ages_ns: deque[int] = deque(maxlen=RATE_FRAMES)
         self._encoding = threading.Lock()
         self._encoded: tuple[int, bytes] = (0, b"")
         self._server = _serve(self, host, port)
@@ -96,11 +99,13 @@ class Preview:
         with self._arrived:
             last = self._newest
             self._times_s.append(time.monotonic())
+            self._ages_ns.append(view.restored.publish_time_ns - view.restored.capture_time_ns)
             gap = view.camera.frame_id - last.view.camera.frame_id - 1 if last else 0
             self._newest = _Shown(
                 sequence=last.sequence + 1 if last else 1,
                 view=view,
                 fps=_rate(self._times_s),
+                age_ms=statistics.median(self._ages_ns) / 1e6,
                 drops=(last.drops if last else 0) + max(gap, 0),
             )
             self._arrived.notify_all()
@@ -248,7 +253,7 @@ def _facts(shown: _Shown) -> dict[str, Any]:
     return {
         "sequence": shown.sequence,
         "frame_id": restored.frame_id,
-        "age_ms": (restored.publish_time_ns - restored.capture_time_ns) / 1e6,
+        "age_ms": shown.age_ms,
         "fps": shown.fps,
         "drops": shown.drops,
         "filler": restored.filler,

@@ -1,0 +1,251 @@
+"""`unvisor demo`: the command with real processes, its choices, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from drawn_face import scene as draw
+
+from edge import demo as module
+from edge.__main__ import main
+from edge.clips import DemoClip
+from edge.demo import (
+    Scene,
+    capacity_settings,
+    choose_scene,
+    demo_settings,
+    demo_tree,
+    has_display,
+)
+from edge.report import SessionReport
+from edge.settings import CameraSettings, SessionSettings, override
+
+TIMING_KEYS = {"frames", "fps", "capacity_fps", "age_ms", "drops", "stages_ms", "cpu_cores"}
+DEMO_KEYS = {"rss_mib", "rss_mib_10s", "device", "landmarks", "filler", "clip"}
+SCORES = {"psnr_db", "psnr_masked_db", "ssim"}
+
+
+def _report(**changes: Any) -> SessionReport:
+    values: dict[str, Any] = {
+        "frames": 100,
+        "fps": 25.0,
+        "capacity_fps": None,
+        "age_ms": {"p50": 20.0, "p99": 40.0},
+        "drops": 0,
+        "stages_ms": {"fill": {"p50": 3.0, "p95": 4.0, "p99": 5.0, "max": 6.0}},
+        "cpu_cores": 0.5,
+        "rss_mib": 200.0,
+        "rss_mib_10s": 199.0,
+        "device": "cpu",
+        "landmarks": "oracle",
+        "filler": "warp-blend",
+        "size_px": 128,
+        "paced": True,
+        "results": {"psnr_db": 30.0, "psnr_masked_db": 25.0, "ssim": 0.9},
+    }
+    return SessionReport(**(values | changes))
+
+
+def _scene(**camera: Any) -> Scene:
+    settings = CameraSettings(**({"source": "clip.mp4", "seconds": 60.0} | camera))
+    return Scene("clip", "MIT", "somebody", settings, settings)
+
+
+def _fail(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", *arguments])
+    assert ended.value.code == 1
+    return " ".join(capsys.readouterr().err.split())
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture
+def own_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep away from the default ports, which a running product may hold."""
+    eyes, feed = _free_ports(2)
+    changes = {
+        "streaming.control_port": 0,
+        "streaming.publisher_port": 0,
+        "hmd_capture.publisher": f"tcp://127.0.0.1:{eyes}",
+        "hmd_capture.feed": f"tcp://127.0.0.1:{feed}",
+        "edge.simulation.cache": str(tmp_path / "meshes"),
+    }
+    original = demo_settings
+    monkeypatch.setattr(
+        module, "demo_settings", lambda scene, out: override(original(scene, out), changes)
+    )
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Two seconds of a drawn face."""
+    path = tmp_path / "face.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 400, 240, "yuv420p"
+        stream.bit_rate = 4_000_000
+        for index in range(50):
+            image = draw((200 + index // 4, 120, 1.2))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.usefixtures("own_ports")
+def test_the_demo_restores_a_clip_and_writes_video_and_numbers(
+    tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = [
+        "--clip",
+        str(clip),
+        "--out",
+        str(out),
+        "--seconds",
+        "60",
+        "--filler",
+        "warp-blend",
+    ]
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", *arguments, "--preview-port", "0", "--json"])
+    told = capsys.readouterr()
+    assert not ended.value.code, told.err
+    tree = json.loads((out / "demo.json").read_text())
+    assert tree == json.loads(told.out)
+    assert tree.keys() >= TIMING_KEYS | DEMO_KEYS | SCORES
+    assert tree["frames"] + tree["drops"] <= 50
+    assert tree["capacity"]["frames"] == 50  # an unpaced run drops nothing
+    assert tree["capacity_fps"] > 0
+    assert (tree["landmarks"], tree["filler"]) == ("oracle", "warp-blend")
+    assert tree["psnr_db"] > tree["psnr_masked_db"] > 15
+    assert "preview: http://127.0.0.1:" in told.err
+    with av.open(str(out / "demo.mp4")) as container:
+        frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    assert len(frames) == tree["recorded_frames"]
+    assert frames[0].shape[1] == 1500  # three panes of 400×240 at a height of 300
+
+
+def test_a_clip_without_a_face_is_told_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "empty.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(draw()[:64, :64].copy(), format="bgr24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    message = _fail(["--clip", str(path), "--out", str(tmp_path / "out")], capsys)
+    assert "No face was found in 1 frames" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--clip", "nowhere.mp4"], "nowhere.mp4 does not exist"),
+        (["--clip", "a.mp4", "--webcam"], "exclude each other"),
+        (["--cover", "face-mask"], "Use `--cover headset`"),
+        (["--cutouts", "nowhere"], "There is no folder nowhere"),
+        (["--webcam", "--camera", "no-such-camera"], "cannot be opened"),
+    ],
+)
+def test_a_wrong_choice_is_one_sentence_and_a_next_step(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert expected in _fail(arguments, capsys)
+
+
+def test_the_default_clip_is_looped_and_its_profile_is_the_other_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = DemoClip("c", tmp_path / "a.mp4", tmp_path / "b.mp4", "MIT", "X")
+    monkeypatch.setattr(module, "demo_clip", lambda: found)
+    scene = choose_scene(None, None, 60)
+    assert (scene.camera.source, scene.camera.playback) == (str(tmp_path / "a.mp4"), "loop")
+    assert scene.profile_source.source == str(tmp_path / "b.mp4")
+    assert scene.licence == "MIT"
+
+
+def test_the_short_fallback_clip_is_played_back_and_forth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    found = DemoClip("c", path, path, "BSD", "X", is_back_and_forth=True)
+    monkeypatch.setattr(module, "demo_clip", lambda: found)
+    scene = choose_scene(None, None, 60)
+    assert scene.camera.playback == "back-and-forth"
+    assert scene.profile_source.seconds < 5  # part of the very clip that is restored
+
+
+def test_the_capacity_run_has_nothing_beside_the_product(tmp_path: Path) -> None:
+    paced = override(demo_settings(_scene(), tmp_path), {"edge.preview.enabled": True})
+    edge = capacity_settings(paced).edge
+    assert not edge.camera.paced
+    assert [edge.preview.enabled, edge.recording.path, edge.quality] == [False, "", False]
+    assert edge.simulation.enabled
+
+
+def test_the_numbers_of_both_runs_end_in_one_tree() -> None:
+    capacity = _report(paced=False, capacity_fps=61.5, frames=500)
+    tree = demo_tree(_scene(), _report(), capacity)
+    assert tree.keys() >= TIMING_KEYS | DEMO_KEYS | SCORES
+    assert (tree["frames"], tree["capacity_fps"], tree["capacity"]["frames"]) == (100, 61.5, 500)
+    assert tree["clip"] == {"name": "clip", "licence": "MIT", "credit": "somebody"}
+    assert demo_tree(_scene(), _report(), None)["capacity_fps"] is None
+
+
+@pytest.mark.parametrize(
+    ("camera", "frames", "runs"),
+    [
+        ({"playback": "once"}, 50, 2),  # the clip is shorter than the wanted time
+        ({"playback": "once"}, 30, 1),  # ended by the user
+        ({"playback": "loop"}, 1500, 2),
+        ({"playback": "loop"}, 300, 1),  # ended by the user after 12 of 60 s
+        ({"source": "webcam:0"}, 1500, 1),  # a camera cannot go faster than it goes
+    ],
+)
+def test_the_capacity_run_follows_only_a_finished_run_of_a_clip(
+    camera: dict[str, Any],
+    frames: int,
+    runs: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    clip: Path,
+) -> None:
+    seen: list[SessionSettings] = []
+
+    def run(settings: SessionSettings, on_status: object) -> SessionReport:
+        seen.append(settings)
+        return _report(frames=frames)
+
+    monkeypatch.setattr(module, "run_session", run)
+    scene = _scene(**({"source": str(clip)} | camera))
+    module.run_both(demo_settings(scene, tmp_path), module.Console(stderr=True))
+    assert len(seen) == runs
+
+
+def test_no_browser_is_opened_where_none_could_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(module.sys, "platform", "linux")
+    for name in ("SSH_CONNECTION", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert not has_display()
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert has_display()
+    monkeypatch.setenv("SSH_CONNECTION", "elsewhere")
+    assert not has_display()
