@@ -26,6 +26,10 @@ COMMANDS = {
         "Make the wearer's profile, before the headset goes on.",
     ),
     "train": ("training.train:train", "Train the network."),
+    "fit-registration": (
+        "training.registration:fit_registration",
+        "Learn how shift and tint go together over the face.",
+    ),
     "evaluate": ("training.evaluate:evaluate", "Score fillers on a folder of face clips."),
     "export": ("models.export:export", "Write a trained network as ONNX."),
 }

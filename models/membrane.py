@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 
 COARSEST_PX = 4
-SWEEPS_COARSE, SWEEPS_FINEST = 14, 5
+SWEEPS_COARSE, SWEEPS_FINEST = 24, 12
 _CROSS = np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]], np.float32)
 
 

@@ -12,18 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models import membrane, warp
+from models import membrane, registration, warp
 from models.contract import CONTOURS, INPUT_CHANNELS, KNOWN_RGB, MASK, REFERENCE_RGB
 from models.face_mesh import CONTOUR_LINES
+from models.face_raster import FaceRaster
 
 ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
-
-# Damped because the flow is measured beside the hole, not in it. Chosen on the val clips.
-ALIGNMENT_GAIN = 0.7
-LARGEST_ALIGNMENT_PX = 1.5  # at 128 px
-CLEARANCE_RATIO = 0.03  # of the crop's side; nearer to the hole, flow patches see its edge
 
 
 @dataclass(frozen=True)
@@ -46,9 +42,8 @@ class Prepared:
 
 def warp_reference(reference: Reference, mesh: Float32Array) -> ImageU8:
     """Reference moved onto the pose of `mesh` (478,3) px, (S,S,3) uint8 BGR."""
-    return warp.look_up(
-        reference.image, warp.backward_map(mesh, reference.mesh, len(reference.image))
-    )
+    raster = FaceRaster(mesh, len(reference.image))
+    return warp.look_up(reference.image, warp.backward_map(mesh, reference.mesh, raster))
 
 
 def blend(warped: ImageU8, crop: ImageU8, hidden: MaskU8) -> ImageU8:
@@ -75,10 +70,28 @@ def prepare(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Refere
         raise ValueError(
             f"crop {crop.shape} and mask {hidden.shape} do not fit a {size} px reference"
         )
-    backward = warp.backward_map(mesh, reference.mesh, size)
+    return Prepared(
+        crop, hidden, mesh, blend(registered(crop, hidden, mesh, reference), crop, hidden)
+    )
+
+
+def registered(
+    crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Reference
+) -> ImageU8:
+    """`reference` warped, then shifted and tinted as the known pixels ask for, (S,S,3) uint8."""
+    prior, raster = registration.load_prior(), FaceRaster(mesh, len(crop))
+    backward = warp.backward_map(mesh, reference.mesh, raster)
     warped = warp.look_up(reference.image, backward)
-    aligned = warp.look_up(reference.image, _aligned(backward, warped, crop, hidden))
-    return Prepared(crop, hidden, mesh, blend(aligned, crop, hidden))
+    seen = registration.visible_points(mesh, hidden)
+    if not seen.any():
+        return warped
+    shift = prior.shift.infer(registration.observed_shift(crop, warped, hidden, mesh), seen)
+    moved = raster.enlarged(raster.spread(registration.shift_px(shift, mesh)))
+    backward = warp.look_up(backward, warp.identity_map(len(crop)) + moved)
+    warped = warp.look_up(reference.image, backward)
+    tint = prior.tint.infer(registration.observed_tint(crop, warped, hidden, mesh), seen)
+    tinted = warped + raster.enlarged(raster.spread(tint))
+    return np.clip(tinted + 0.5, 0, 255).astype(np.uint8)
 
 
 def network_input(prepared: Prepared) -> Float32Array:
@@ -118,44 +131,6 @@ def image_from_planes(planes: Float32Array) -> ImageU8:
 def compose(fill: ImageU8, crop: ImageU8, hidden: MaskU8) -> ImageU8:
     """`fill` inside the hole, `crop` elsewhere, both (S,S,3)."""
     return np.asarray(cv2.copyTo(fill, hidden, crop.copy()), np.uint8)
-
-
-def _aligned(
-    backward: Float32Array, warped: ImageU8, crop: ImageU8, hidden: MaskU8
-) -> Float32Array:
-    """`backward`, moved by the flow between reference and frame around the hole."""
-    size = len(crop)
-    margin = 2 * round(CLEARANCE_RATIO * size) + 1
-    near = cv2.dilate(hidden, np.ones((margin, margin), np.uint8)) == 0
-    half = (-(-size // 2), -(-size // 2))
-    weight = cv2.resize(near.astype(np.float32), half, interpolation=cv2.INTER_AREA)
-    if not (weight > 0).any():
-        return backward
-    seen = cv2.copyTo(warped, hidden, crop.copy())
-    unknown_flow = np.zeros((size, size, 2), np.float32)
-    flow = _flow_estimator().calc(
-        cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY),
-        cv2.cvtColor(warped, cv2.COLOR_BGR2GRAY),
-        unknown_flow,
-    )
-    limit = LARGEST_ALIGNMENT_PX * size / 128
-    length = np.maximum(cv2.magnitude(flow[..., 0], flow[..., 1]), limit)
-    flow = flow * (near * limit / length)[..., None]
-    coarse = np.asarray(cv2.resize(flow, half, interpolation=cv2.INTER_AREA), np.float32)
-    coarse /= np.maximum(weight, 1e-6)[..., None]
-    smooth = cv2.resize(membrane.extend(coarse, weight > 0), (size, size))
-    moved = warp.identity_map(size) + ALIGNMENT_GAIN * smooth
-    return warp.look_up(backward, np.asarray(moved, np.float32))
-
-
-def _flow_estimator() -> cv2.DISOpticalFlow:
-    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    estimator.setFinestScale(1)  # half resolution: the map is smooth anyway, and it takes a quarter
-    estimator.setGradientDescentIterations(8)
-    estimator.setVariationalRefinementIterations(0)
-    estimator.setPatchSize(8)
-    estimator.setPatchStride(4)
-    return estimator
 
 
 def _box_around(hidden: MaskU8) -> tuple[int, int, int, int]:

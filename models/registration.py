@@ -1,0 +1,150 @@
+"""What the mesh warp leaves: small shifts and tints, seen around the hole, inferred inside it.
+
+Shift (optical flow) and tint (colour difference) between the frame and the warped reference are
+read at the mesh's visible points. A linear Gaussian model of both over the whole face, learnt from
+bare faces, gives the hidden points their most probable values (probabilistic PCA with missing
+values: Tipping and Bishop 1999, section 4; the posterior mean is the ridge solution below).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.face_mesh import LEFT_EYE, RIGHT_EYE
+from models.face_raster import MESH_POINTS
+
+ImageU8 = NDArray[np.uint8]
+MaskU8 = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+PRIOR_FILE = Path(__file__).parent / "weights" / "registration.npz"
+# Chosen on the val clips. Shifts are in eye spans, turned with the eyes; tints in 8-bit steps.
+SHIFT_NOISE_VARIANCE = 0.7 / 61**2
+TINT_NOISE_VARIANCE = 300.0
+LARGEST_SHIFT = 4 / 61
+LARGEST_TINT = 60.0
+CLEARANCE_RATIO = 0.016  # of the crop's side: nearer to the hole, flow patches see its edge
+TINT_BLUR_RATIO = 0.02
+
+
+@dataclass(frozen=True)
+class FieldPrior:
+    """Zero-mean Gaussian over a field on the face: directions, and the variance along each."""
+
+    basis: Float32Array  # (K,468*C)
+    variance: Float32Array  # (K,)
+    noise_variance: float
+
+    def infer(self, values: Float32Array, seen: Bools) -> Float32Array:
+        """Most probable field (468,C), given `values` (468,C) where `seen` (468,) is True."""
+        channels = values.shape[1]
+        observed = self.basis[:, np.repeat(seen, channels)]
+        precision = observed @ observed.T / self.noise_variance + np.diag(1 / self.variance)
+        target = observed @ values[seen].reshape(-1) / self.noise_variance
+        weights = np.linalg.solve(precision, target)
+        return np.asarray(weights @ self.basis, np.float32).reshape(-1, channels)
+
+
+@dataclass(frozen=True)
+class RegistrationPrior:
+    """What is known of shifts and tints before a frame is seen."""
+
+    shift: FieldPrior  # 2 channels
+    tint: FieldPrior  # 3 channels, BGR
+
+
+@lru_cache(maxsize=2)
+def load_prior(path: Path = PRIOR_FILE) -> RegistrationPrior:
+    """Read a prior written by `unvisor fit-registration`; ValueError when it is unusable."""
+    try:
+        with np.load(path) as stored:
+            fields = {name: stored[name].astype(np.float32) for name in stored.files}
+        shift = FieldPrior(fields["shift_basis"], fields["shift_variance"], SHIFT_NOISE_VARIANCE)
+        tint = FieldPrior(fields["tint_basis"], fields["tint_variance"], TINT_NOISE_VARIANCE)
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path} is missing or damaged ({error}); restore it with "
+            "`git checkout -- models/weights`"
+        ) from error
+    return RegistrationPrior(shift, tint)
+
+
+def visible_points(mesh: Float32Array, hidden: MaskU8) -> Bools:
+    """Mesh points (468,) whose surroundings are known and inside the crop."""
+    size = len(hidden)
+    margin = 2 * round(CLEARANCE_RATIO * size) + 1
+    near = cv2.dilate(hidden, np.ones((margin, margin), np.uint8))
+    column, row = np.rint(mesh[:MESH_POINTS, :2]).astype(np.intp).T
+    inside = (np.minimum(row, column) >= 1) & (np.maximum(row, column) < size - 1)
+    clipped = near[np.clip(row, 0, size - 1), np.clip(column, 0, size - 1)]
+    return np.asarray(inside & (clipped == 0))
+
+
+def observed_shift(
+    crop: ImageU8, warped: ImageU8, hidden: MaskU8, mesh: Float32Array
+) -> Float32Array:
+    """Shift at each mesh point (468,2), in eye spans along and across the line of the eyes.
+
+    It is the step from a pixel of `crop` to where `warped` shows the same.
+    """
+    size = len(crop)
+    seen = cv2.copyTo(warped, hidden, crop.copy())
+    grey = (cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), cv2.cvtColor(warped, cv2.COLOR_BGR2GRAY))
+    flow = _flow_estimator().calc(*grey, np.zeros((size, size, 2), np.float32))
+    at_points = _at_points(cv2.blur(flow, (3, 3)), mesh)
+    span, turn = _eye_frame(mesh)
+    return np.clip(at_points @ turn.T / span, -LARGEST_SHIFT, LARGEST_SHIFT)
+
+
+def shift_px(shift: Float32Array, mesh: Float32Array) -> Float32Array:
+    """A shift (468,2) in eye spans as pixels of the crop."""
+    span, turn = _eye_frame(mesh)
+    return np.asarray(shift @ turn * span, np.float32)
+
+
+def observed_tint(
+    crop: ImageU8, warped: ImageU8, hidden: MaskU8, mesh: Float32Array
+) -> Float32Array:
+    """Colour of `crop` minus that of `warped` around each mesh point, (468,3) BGR, 8-bit steps."""
+    known = (1 - hidden).astype(np.float32)
+    difference = (crop.astype(np.float32) - warped) * known[..., None]
+    sigma = TINT_BLUR_RATIO * len(crop)
+    weight = np.maximum(cv2.GaussianBlur(known, (0, 0), sigma), 1e-3)
+    local = cv2.GaussianBlur(difference, (0, 0), sigma) / weight[..., None]
+    return np.clip(_at_points(local, mesh), -LARGEST_TINT, LARGEST_TINT)
+
+
+def _at_points(field: NDArray[np.generic], mesh: Float32Array) -> Float32Array:
+    positions = np.ascontiguousarray(mesh[None, :MESH_POINTS, :2], np.float32)
+    map_y = np.empty(0, np.float32)
+    border = cv2.BORDER_REPLICATE
+    found = cv2.remap(
+        np.asarray(field, np.float32), positions, map_y, cv2.INTER_LINEAR, borderMode=border
+    )
+    return np.asarray(found, np.float32)[0]
+
+
+def _eye_frame(mesh: Float32Array) -> tuple[float, Float32Array]:
+    """Distance of the outer eye corners in px, and the turn (2,2) into the line of the eyes."""
+    across = mesh[LEFT_EYE.outer_corner, :2] - mesh[RIGHT_EYE.outer_corner, :2]
+    span = max(float(np.linalg.norm(across)), 1e-3)
+    cosine, sine = across / span
+    return span, np.array([[cosine, sine], [-sine, cosine]], np.float32)
+
+
+def _flow_estimator() -> cv2.DISOpticalFlow:
+    """Dense inverse search (Kroeger et al., ECCV 2016); made per call, since it is not reentrant."""
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    estimator.setFinestScale(1)  # half resolution: the shift is smooth, and it takes a quarter
+    estimator.setGradientDescentIterations(8)
+    estimator.setVariationalRefinementIterations(0)
+    estimator.setPatchSize(8)
+    estimator.setPatchStride(4)
+    return estimator

@@ -1,0 +1,81 @@
+"""`unvisor fit-registration`: learn how shifts and tints go together over the face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.progress import track
+
+from models import preparation, registration
+from models.preparation import Reference
+from training.faces import FaceClips
+
+Float32Array = NDArray[np.float32]
+
+NEAR_FRAMES = 32  # half of the references are at most so far away, the rest anywhere in the clip
+OUTLIER_SHARE = 0.03  # samples with the largest energy: lost landmarks, cuts
+
+
+def fit_registration(
+    data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
+    output: Annotated[Path, typer.Option(help="File to write.")] = registration.PRIOR_FILE,
+    samples_per_clip: Annotated[int, typer.Option(min=1)] = 50,
+    shift_directions: Annotated[int, typer.Option(min=1)] = 60,
+    tint_directions: Annotated[int, typer.Option(min=1)] = 30,
+    seed: Annotated[int, typer.Option()] = 0,
+    size_px: Annotated[int, typer.Option(help="Side of the crop.")] = 128,
+) -> None:
+    """Fit the prior of `models/registration.py` on the train split, a minute on one core."""
+    cv2.setNumThreads(1)
+    clips, random = FaceClips(data), np.random.default_rng(seed)
+    pairs = [
+        pair
+        for row in track(clips.rows("train"), "reading clips", transient=True)
+        for pair in samples(
+            clips.frames(row, size_px), clips.meshes(row, size_px), samples_per_clip, random
+        )
+    ]
+    shifts, tints = (np.stack(part) for part in zip(*pairs, strict=True))
+    fields = {}
+    for name, observed, count in (
+        ("shift", shifts, shift_directions),
+        ("tint", tints, tint_directions),
+    ):
+        basis, variance = principal_directions(observed, count)
+        fields |= {f"{name}_basis": basis.astype(np.float16), f"{name}_variance": variance}
+    np.savez_compressed(output, **fields)
+    typer.echo(f"{output} written from {len(pairs)} pairs of frames.")
+
+
+def samples(
+    images: preparation.ImageU8, meshes: Float32Array, count: int, random: np.random.Generator
+) -> Iterator[tuple[Float32Array, Float32Array]]:
+    """Shift (468,2) and tint (468,3) between random frames of one bare clip."""
+    nothing_hidden = np.zeros(images.shape[1:3], np.uint8)
+    for index in range(count):
+        now = int(random.integers(len(images)))
+        near = max(0, now - int(random.integers(1, NEAR_FRAMES + 1)))
+        then = int(random.integers(len(images))) if index % 2 else near
+        if then == now:
+            continue
+        reference = Reference(images[then], meshes[then])
+        warped = preparation.warp_reference(reference, meshes[now])
+        pair = (images[now], warped, nothing_hidden, meshes[now])
+        yield registration.observed_shift(*pair), registration.observed_tint(*pair)
+
+
+def principal_directions(
+    fields: Float32Array, count: int
+) -> tuple[Float32Array, Float32Array]:
+    """Directions (K,468*C) and variances (K,) of zero-mean fields (N,468,C), outliers left out."""
+    flat = fields.reshape(len(fields), -1)
+    energy = (flat**2).mean(1)
+    flat = flat[energy <= np.quantile(energy, 1 - OUTLIER_SHARE)]
+    _, scale, directions = np.linalg.svd(flat, full_matrices=False)
+    return directions[:count], (scale[:count] ** 2 / len(flat)).astype(np.float32)
