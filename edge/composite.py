@@ -4,6 +4,9 @@ Three regions, measured from the headset's mask outwards: inside the mask and a 
 the fill is used, so that no headset pixel (nor its anti-aliased, compressed rim) is blended in;
 then a feather ramp from the fill to the camera, over known pixels only; beyond it the camera's
 pixels are untouched. Everything happens in the bounding box of these regions.
+
+Where the headset sticks out of the crop, on a turned head say, nothing is known of what it hides:
+there the surroundings are continued as a membrane.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models import membrane
 from models.alignment import cut_box, cut_crop, upright_box
 from streaming.records import Float32Array, ImageU8
 
@@ -29,6 +33,15 @@ MIN_FEATHER_PX = 1
 
 
 @dataclass(frozen=True)
+class Overhang:
+    """Hidden pixels outside the crop, in a box of the frame with a known rim."""
+
+    rows: slice
+    columns: slice
+    hidden: NDArray[np.bool_]  # (h,w)
+
+
+@dataclass(frozen=True)
 class Hole:
     """What will be filled of one frame, and how it is blended."""
 
@@ -37,6 +50,7 @@ class Hole:
     top: int  # of `weight` in the frame
     left: int
     weight: MaskU8  # (h,w) share of the fill: 255 = fill alone, 0 = camera alone
+    overhang: Overhang | None = None
 
 
 def open_hole(mask: MaskU8, frame_from_crop: Float32Array, size_px: int) -> Hole:
@@ -59,7 +73,12 @@ def open_hole(mask: MaskU8, frame_from_crop: Float32Array, size_px: int) -> Hole
     inside = boxed[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     y0, x0, part = _bounded(inside, 2 * feather)
     return Hole(
-        frame_from_crop, crop_hidden, rows.start + y0, columns.start + x0, _weights(part, feather)
+        frame_from_crop,
+        crop_hidden,
+        rows.start + y0,
+        columns.start + x0,
+        _weights(part, feather),
+        _overhang(mask, rows, columns, margin),
     )
 
 
@@ -67,8 +86,15 @@ def composite(frame: ImageU8, filled: ImageU8, hole: Hole) -> ImageU8:
     """A copy of the frame (H,W,3) with the filled crop (S,S,3) blended into the hole."""
     result = frame.copy()
     height, width = hole.weight.shape
-    if height == 0 or width == 0:
-        return result
+    if height and width:
+        _fill(result, filled, hole)
+    if hole.overhang is not None:
+        _continue_into(result, hole.overhang)
+    return result
+
+
+def _fill(result: ImageU8, filled: ImageU8, hole: Hole) -> None:
+    height, width = hole.weight.shape
     left, top, side = upright_box(hole.frame_from_crop, filled.shape[0])
     method = cv2.INTER_LINEAR if side >= filled.shape[0] else cv2.INTER_AREA
     enlarged = np.asarray(cv2.resize(filled, (side, side), interpolation=method), np.uint8)
@@ -76,7 +102,28 @@ def composite(frame: ImageU8, filled: ImageU8, hole: Hole) -> ImageU8:
     fill = enlarged[y0 : y0 + height, x0 : x0 + width]
     target = result[hole.top : hole.top + height, hole.left : hole.left + width]
     target[:] = _blend(target, fill, hole.weight)
-    return result
+
+
+def _overhang(mask: MaskU8, rows: slice, columns: slice, margin: int) -> Overhang | None:
+    """What the grown mask hides outside the crop's rows and columns; None = nothing."""
+    outside = _dilate(mask, margin)
+    outside[rows, columns] = 0
+    if not outside.any():
+        return None
+    left, top, width, height = cv2.boundingRect(outside)
+    rim = slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1)
+    return Overhang(*rim, outside[rim] > 0)
+
+
+def _continue_into(result: ImageU8, overhang: Overhang) -> None:
+    """Continue the surroundings, filled crop included, over the overhang; the rest stays."""
+    part = result[overhang.rows, overhang.columns]
+    known = ~overhang.hidden
+    if known.any():
+        continued = membrane.extend(part.astype(np.float32), known)
+        part[overhang.hidden] = np.clip(continued + 0.5, 0, 255).astype(np.uint8)[overhang.hidden]
+    else:
+        part[:] = 0  # nothing of the frame is known here: black rather than headset
 
 
 def hidden_in_frame(hole: Hole, shape: tuple[int, ...]) -> MaskU8:
@@ -84,6 +131,8 @@ def hidden_in_frame(hole: Hole, shape: tuple[int, ...]) -> MaskU8:
     hidden = np.zeros(shape[:2], np.uint8)
     height, width = hole.weight.shape
     hidden[hole.top : hole.top + height, hole.left : hole.left + width] = hole.weight > 0
+    if hole.overhang is not None:
+        hidden[hole.overhang.rows, hole.overhang.columns] |= hole.overhang.hidden
     return hidden
 
 

@@ -199,6 +199,7 @@ class Session:
     def _tell_running(self, event: Event, hmd_detail: str) -> None:
         if event["event"] != "status":
             return
+        self._is_paused = event["paused"]  # the page or a client may have paused meanwhile
         self._tell(
             phase="running",
             done=event["frames"],

@@ -33,7 +33,7 @@ from edge.sinks import close_sinks, open_sinks
 from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
 from edge.tracker import make_tracker
 from edge.webcam import Webcam
-from models.filling import Filler, Reference, make_filler
+from models.filling import DEFAULT_FILLER, Filler, Reference, make_filler
 from models.shipped import WeightsError
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
 from streaming.errors import UserError
@@ -45,7 +45,6 @@ from streaming.topics import EYES
 
 log = logging.getLogger(__name__)
 
-DEFAULT_FILLER = "warp-blend"  # what "auto" means until a shipped network beats it
 STATUS_S = 0.5
 LOG_S = 5.0
 SETTLED_S = 10.0  # memory is compared with what it was then
@@ -67,7 +66,7 @@ class Worker:
         self._last_status: tuple[str, ...] = ()
         self._frames = self._first_id = self._last_id = 0
         self._begin_s = self._end_s = 0.0
-        self._settled_mib = 0.0
+        self._settled_mib = self._final_mib = 0.0
 
     def run(self) -> SessionReport:
         """Run until the source ends or `stop` is set.
@@ -107,6 +106,7 @@ class Worker:
                     _observe(arrivals, eyes)
                     self._count(capture, pipeline.process(capture))
                     self._tell(publisher.paused, pipeline.note)
+                self._final_mib = rss_mib()  # with everything still open, as the settled one
         return self._report(filler, results)
 
     def _next(self, camera: CameraThread, source: Source) -> Capture | None:
@@ -192,7 +192,7 @@ class Worker:
             drops=self._drops(),
             stages_ms=self._times.summary(),
             cpu_cores=round(self._usage.cpu_cores(), 3),
-            rss_mib=round(rss_mib(), 1),
+            rss_mib=round(self._final_mib, 1),
             rss_mib_10s=round(self._settled_mib, 1),
             device=device_name(),
             landmarks=settings.edge.landmarks,

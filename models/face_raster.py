@@ -64,9 +64,7 @@ class FaceRaster:
         return np.asarray(fine, np.float32)[: self.size_px, : self.size_px]
 
 
-def _rasterise(
-    mesh: Float32Array, cells: int
-) -> tuple[Indices, Indices, Indices, Float32Array]:
+def _rasterise(mesh: Float32Array, cells: int) -> tuple[Indices, Indices, Indices, Float32Array]:
     """Row, column, triangle and corner weights (M,3) of covered grid points; nearest last."""
     points = (mesh[:, :2] - (GRID_STEP_PX - 1) / 2) / GRID_STEP_PX
     corners = points[TRIANGLES]  # (N,3,2) in grid cells

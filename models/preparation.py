@@ -75,9 +75,7 @@ def prepare(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Refere
     )
 
 
-def registered(
-    crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Reference
-) -> ImageU8:
+def registered(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Reference) -> ImageU8:
     """`reference` warped, then shifted and tinted as the known pixels ask for, (S,S,3) uint8."""
     prior, raster = registration.load_prior(), FaceRaster(mesh, len(crop))
     backward = warp.backward_map(mesh, reference.mesh, raster)

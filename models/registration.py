@@ -100,13 +100,15 @@ def observed_shift(
     flow = _flow_estimator().calc(*grey, np.zeros((size, size, 2), np.float32))
     at_points = _at_points(cv2.blur(flow, (3, 3)), mesh)
     span, turn = _eye_frame(mesh)
-    return np.clip(at_points @ turn.T / span, -LARGEST_SHIFT, LARGEST_SHIFT)
+    shift = np.clip(at_points @ turn.T / span, -LARGEST_SHIFT, LARGEST_SHIFT)
+    return np.asarray(shift, np.float32)
 
 
 def shift_px(shift: Float32Array, mesh: Float32Array) -> Float32Array:
     """A shift (468,2) in eye spans as pixels of the crop."""
     span, turn = _eye_frame(mesh)
-    return np.asarray(shift @ turn * span, np.float32)
+    moved: Float32Array = np.asarray(shift @ turn * span, np.float32)
+    return moved
 
 
 def observed_tint(
@@ -118,7 +120,8 @@ def observed_tint(
     sigma = TINT_BLUR_RATIO * len(crop)
     weight = np.maximum(cv2.GaussianBlur(known, (0, 0), sigma), 1e-3)
     local = cv2.GaussianBlur(difference, (0, 0), sigma) / weight[..., None]
-    return np.clip(_at_points(local, mesh), -LARGEST_TINT, LARGEST_TINT)
+    tint = np.clip(_at_points(local, mesh), -LARGEST_TINT, LARGEST_TINT)
+    return np.asarray(tint, np.float32)
 
 
 def _at_points(field: NDArray[np.generic], mesh: Float32Array) -> Float32Array:
@@ -140,7 +143,7 @@ def _eye_frame(mesh: Float32Array) -> tuple[float, Float32Array]:
 
 
 def _flow_estimator() -> cv2.DISOpticalFlow:
-    """Dense inverse search (Kroeger et al., ECCV 2016); made per call, since it is not reentrant."""
+    """Dense inverse search (Kroeger et al., ECCV 2016); made per call: it is not reentrant."""
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     estimator.setFinestScale(1)  # half resolution: the shift is smooth, and it takes a quarter
     estimator.setGradientDescentIterations(8)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from models import membrane, preparation, warp
 from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB
+from models.face_raster import FaceRaster
 from models.filling import FILLERS, make_filler
 from models.preparation import Reference
 
@@ -62,14 +63,14 @@ def test_nothing_known_is_refused() -> None:
 
 def test_the_same_mesh_maps_every_pixel_to_itself(canonical_mesh: np.ndarray) -> None:
     mesh = crop_mesh(canonical_mesh)
-    backward = warp.backward_map(mesh, mesh, SIZE)
+    backward = warp.backward_map(mesh, mesh, FaceRaster(mesh, SIZE))
     assert np.abs(backward - warp.identity_map(SIZE)).max() < 1e-2
 
 
 def test_a_moved_face_is_looked_up_where_it_was(canonical_mesh: np.ndarray) -> None:
     reference = crop_mesh(canonical_mesh)
     moved = crop_mesh(canonical_mesh, shift=(6, -4))
-    backward = warp.backward_map(moved, reference, SIZE)
+    backward = warp.backward_map(moved, reference, FaceRaster(moved, SIZE))
     inside = np.rint(moved[[1, 4, 9, 50, 280, 151]]).astype(int)
     found = backward[inside[:, 1], inside[:, 0]] - inside[:, :2]
     assert np.abs(found - (-6, 4)).max() < 0.6
@@ -78,7 +79,7 @@ def test_a_moved_face_is_looked_up_where_it_was(canonical_mesh: np.ndarray) -> N
 def test_the_reference_iris_lands_on_the_current_iris(canonical_mesh: np.ndarray) -> None:
     reference, looking = crop_mesh(canonical_mesh), crop_mesh(canonical_mesh)
     looking[468:473, 0] += 1.5
-    backward = warp.backward_map(looking, reference, SIZE)
+    backward = warp.backward_map(looking, reference, FaceRaster(looking, SIZE))
     column, row = np.rint(looking[468, :2]).astype(int)
     expected = reference[468, :2] + ((column, row) - looking[468, :2])
     assert np.abs(backward[row, column] - expected).max() < 0.75  # the map is smooth: half-way
@@ -87,7 +88,7 @@ def test_the_reference_iris_lands_on_the_current_iris(canonical_mesh: np.ndarray
 def test_a_mesh_outside_the_crop_is_refused(canonical_mesh: np.ndarray) -> None:
     mesh = crop_mesh(canonical_mesh)
     with pytest.raises(ValueError, match="outside the crop"):
-        warp.backward_map(mesh + 1000, mesh, SIZE)
+        FaceRaster(mesh + 1000, SIZE)
 
 
 def test_what_lies_under_the_headset_is_never_read(canonical_mesh: np.ndarray) -> None:

@@ -42,7 +42,7 @@ def fit_registration(
         )
     ]
     shifts, tints = (np.stack(part) for part in zip(*pairs, strict=True))
-    fields = {}
+    fields: dict[str, NDArray[np.float16 | np.float32]] = {}
     for name, observed, count in (
         ("shift", shifts, shift_directions),
         ("tint", tints, tint_directions),
@@ -70,9 +70,7 @@ def samples(
         yield registration.observed_shift(*pair), registration.observed_tint(*pair)
 
 
-def principal_directions(
-    fields: Float32Array, count: int
-) -> tuple[Float32Array, Float32Array]:
+def principal_directions(fields: Float32Array, count: int) -> tuple[Float32Array, Float32Array]:
     """Directions (K,468*C) and variances (K,) of zero-mean fields (N,468,C), outliers left out."""
     flat = fields.reshape(len(fields), -1)
     energy = (flat**2).mean(1)
