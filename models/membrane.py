@@ -7,6 +7,8 @@ next coarser solution, so that a few sweeps per level suffice.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +16,24 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 
 COARSEST_PX = 4
-SWEEPS_COARSE, SWEEPS_FINEST = 24, 12
 _CROSS = np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]], np.float32)
 
 
-def extend(values: Float32Array, known: NDArray[np.bool_]) -> Float32Array:
+@dataclass(frozen=True)
+class Sweeps:
+    """Relaxations at the given resolution and at each coarser one; more come closer to harmonic."""
+
+    finest: int
+    coarse: int
+
+
+THOROUGH = Sweeps(12, 24)  # for what is looked at
+QUICK = Sweeps(2, 4)  # for what only has to be smooth
+
+
+def extend(
+    values: Float32Array, known: NDArray[np.bool_], sweeps: Sweeps = THOROUGH
+) -> Float32Array:
     """Continue `values` (H,W,C) float32 from where `known` (H,W) is True into the rest.
 
     Known pixels are returned unchanged. Raises ValueError when nothing is known.
@@ -32,7 +47,7 @@ def extend(values: Float32Array, known: NDArray[np.bool_]) -> Float32Array:
     mean = coarsest.weighted.sum((0, 1)) / coarsest.weight.sum()
     solution = np.broadcast_to(mean, coarsest.weighted.shape).astype(np.float32)
     for level in reversed(levels):
-        solution = level.relax(solution, SWEEPS_FINEST if level is levels[0] else SWEEPS_COARSE)
+        solution = level.relax(solution, sweeps.finest if level is levels[0] else sweeps.coarse)
     return solution
 
 

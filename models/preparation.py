@@ -141,4 +141,4 @@ def _box_around(hidden: MaskU8) -> tuple[int, int, int, int]:
 
 def planes(image: ImageU8) -> Float32Array:
     """(S,S,3) uint8 BGR as (3,S,S) float32 RGB in 0..1."""
-    return np.multiply(image.transpose(2, 0, 1)[::-1], np.float32(1 / 255), dtype=np.float32)
+    return np.asarray(cv2.dnn.blobFromImage(image, 1 / 255, swapRB=True)[0], np.float32)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.face_mesh import LEFT_EYE, RIGHT_EYE
 from models.face_raster import MESH_POINTS
+from models.warp import look_up
 
 ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]
@@ -107,8 +108,7 @@ def observed_shift(
 def shift_px(shift: Float32Array, mesh: Float32Array) -> Float32Array:
     """A shift (468,2) in eye spans as pixels of the crop."""
     span, turn = _eye_frame(mesh)
-    moved: Float32Array = np.asarray(shift @ turn * span, np.float32)
-    return moved
+    return np.asarray(shift @ turn * span, np.float32)
 
 
 def observed_tint(
@@ -126,12 +126,8 @@ def observed_tint(
 
 def _at_points(field: NDArray[np.generic], mesh: Float32Array) -> Float32Array:
     positions = np.ascontiguousarray(mesh[None, :MESH_POINTS, :2], np.float32)
-    map_y = np.empty(0, np.float32)
-    border = cv2.BORDER_REPLICATE
-    found = cv2.remap(
-        np.asarray(field, np.float32), positions, map_y, cv2.INTER_LINEAR, borderMode=border
-    )
-    return np.asarray(found, np.float32)[0]
+    at_points: Float32Array = look_up(np.asarray(field, np.float32), positions)[0]
+    return at_points
 
 
 def _eye_frame(mesh: Float32Array) -> tuple[float, Float32Array]:
