@@ -76,6 +76,7 @@ class GatedConv(nn.Module):
         self.feature, self.gate = nn.Conv2d(*shape), nn.Conv2d(*shape)
         self.shift = OnlineTemporalShift(inputs) if shifted else None
         self.upsample, self.activated = upsample, activated
+        self._keep_variance()
 
     def forward(self, x: Tensor, states: States, frames: int) -> tuple[Tensor, States]:
         """Consume this layer's state from the front of `states`; return output and next state."""
@@ -89,6 +90,18 @@ class GatedConv(nn.Module):
         if self.activated:
             feature = functional.leaky_relu(feature, LEAK)
         return torch.sigmoid(self.gate(x)) * feature, following
+
+    def _keep_variance(self) -> None:
+        """He initialisation, doubled: an untrained gate is half open.
+
+        With the framework's default, 17 gated layers shrink a signal by seven orders of magnitude.
+        """
+        nn.init.kaiming_normal_(self.feature.weight, LEAK)
+        with torch.no_grad():
+            self.feature.weight.mul_(2)
+        for convolution in (self.feature, self.gate):
+            if convolution.bias is not None:
+                nn.init.zeros_(convolution.bias)
 
 
 class SelfAttention(nn.Module):
