@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from models.filling import Filler, Reference, make_filler
+from models.filling import FILLERS, Filler, Reference, make_filler
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from training import protocol as protocols
@@ -25,7 +25,7 @@ from training.metrics import FrameScores, score_frames
 from training.protocol import ScoredClip
 
 FillerMaker = Callable[[Reference, int], Filler]
-METHODS = ("paste", "warp", "warp-blend", "unvisor")
+METHODS = FILLERS
 
 
 @dataclass
