@@ -83,11 +83,12 @@ def registered(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Ref
     seen = registration.visible_points(mesh, hidden)
     if not seen.any():
         return warped
-    shift = prior.shift.infer(registration.observed_shift(crop, warped, hidden, mesh), seen)
+    pose = prior.pose_change(mesh, reference.mesh)
+    shift = prior.shift.infer(registration.observed_shift(crop, warped, hidden, mesh), seen, pose)
     moved = raster.enlarged(raster.spread(registration.shift_px(shift, mesh)))
     backward = warp.look_up(backward, warp.identity_map(len(crop)) + moved)
     warped = warp.look_up(reference.image, backward)
-    tint = prior.tint.infer(registration.observed_tint(crop, warped, hidden, mesh), seen)
+    tint = prior.tint.infer(registration.observed_tint(crop, warped, hidden, mesh), seen, pose)
     tinted = warped + raster.enlarged(raster.spread(tint))
     return np.clip(tinted + 0.5, 0, 255).astype(np.uint8)
 

@@ -2,8 +2,10 @@
 
 Shift (optical flow) and tint (colour difference) between the frame and the warped reference are
 read at the mesh's visible points. A linear Gaussian model of both over the whole face, learnt from
-bare faces, gives the hidden points their most probable values (probabilistic PCA with missing
-values: Tipping and Bishop 1999, section 4; the posterior mean is the ridge solution below).
+bare faces, gives the hidden points their most probable values. What is expected before looking
+depends on how pose and expression differ from the reference, because meshes err in ways that
+depend on the pose; what is seen then corrects it (probabilistic PCA with missing values: Tipping
+and Bishop 1999, section 4; the posterior mean is the ridge solution below).
 """
 
 from __future__ import annotations
@@ -37,28 +39,40 @@ TINT_BLUR_RATIO = 0.02
 
 @dataclass(frozen=True)
 class FieldPrior:
-    """Zero-mean Gaussian over a field on the face: directions, and the variance along each."""
+    """Gaussian over a field on the face: its mean by pose, directions, the variance along each."""
 
+    by_pose: Float32Array  # (P,468*C) mean field per unit of each direction of pose change
     basis: Float32Array  # (K,468*C)
     variance: Float32Array  # (K,)
     noise_variance: float
 
-    def infer(self, values: Float32Array, seen: Bools) -> Float32Array:
-        """Most probable field (468,C), given `values` (468,C) where `seen` (468,) is True."""
+    def infer(self, values: Float32Array, seen: Bools, pose: Float32Array) -> Float32Array:
+        """Most probable field (468,C), given `values` (468,C) where `seen` (468,) is True.
+
+        `pose` (P,) is the change of pose and expression, see `RegistrationPrior.pose_change`.
+        """
         channels = values.shape[1]
+        expected = (pose @ self.by_pose).reshape(-1, channels)
         observed = self.basis[:, np.repeat(seen, channels)]
         precision = observed @ observed.T / self.noise_variance + np.diag(1 / self.variance)
-        target = observed @ values[seen].reshape(-1) / self.noise_variance
+        target = observed @ (values - expected)[seen].reshape(-1) / self.noise_variance
         weights = np.linalg.solve(precision, target)
-        return np.asarray(weights @ self.basis, np.float32).reshape(-1, channels)
+        correction = (weights @ self.basis).reshape(-1, channels)
+        return np.asarray(expected + correction, np.float32)
 
 
 @dataclass(frozen=True)
 class RegistrationPrior:
     """What is known of shifts and tints before a frame is seen."""
 
+    pose_basis: Float32Array  # (P,468*3)
     shift: FieldPrior  # 2 channels
     tint: FieldPrior  # 3 channels, BGR
+
+    def pose_change(self, mesh: Float32Array, reference_mesh: Float32Array) -> Float32Array:
+        """How pose and expression differ between two meshes (>=468,3), (P,) float32."""
+        change = face_shape(mesh) - face_shape(reference_mesh)
+        return np.asarray(self.pose_basis @ change.reshape(-1), np.float32)
 
 
 @lru_cache(maxsize=2)
@@ -67,14 +81,32 @@ def load_prior(path: Path = PRIOR_FILE) -> RegistrationPrior:
     try:
         with np.load(path) as stored:
             fields = {name: stored[name].astype(np.float32) for name in stored.files}
-        shift = FieldPrior(fields["shift_basis"], fields["shift_variance"], SHIFT_NOISE_VARIANCE)
-        tint = FieldPrior(fields["tint_basis"], fields["tint_variance"], TINT_NOISE_VARIANCE)
+        noise = {"shift": SHIFT_NOISE_VARIANCE, "tint": TINT_NOISE_VARIANCE}
+        shift, tint = (
+            FieldPrior(
+                fields[f"{name}_by_pose"],
+                fields[f"{name}_basis"],
+                fields[f"{name}_variance"],
+                noise_variance,
+            )
+            for name, noise_variance in noise.items()
+        )
+        pose_basis = fields["pose_basis"]
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(
             f"{path} is missing or damaged ({error}); restore it with "
             "`git checkout -- models/weights`"
         ) from error
-    return RegistrationPrior(shift, tint)
+    return RegistrationPrior(pose_basis, shift, tint)
+
+
+def face_shape(mesh: Float32Array) -> Float32Array:
+    """Mesh (>=468,3) px without position, size and roll: (468,3) in eye spans."""
+    span, turn = _eye_frame(mesh)
+    middle = (mesh[RIGHT_EYE.outer_corner, :2] + mesh[LEFT_EYE.outer_corner, :2]) / 2
+    flat = (mesh[:MESH_POINTS, :2] - middle) @ turn.T
+    shape = np.concatenate([flat, mesh[:MESH_POINTS, 2:3]], 1) / span
+    return np.asarray(shape, np.float32)
 
 
 def visible_points(mesh: Float32Array, hidden: MaskU8) -> Bools:

@@ -18,7 +18,7 @@ class LossWeights:
 
     l1: float = 1.0  # mean over the hole
     decibel: float = 0.01  # mean squared error per frame in dB: what PSNR averages
-    perceptual: float = 0.05
+    perceptual: float = 0.1
     adversarial: float = 0.002
 
 

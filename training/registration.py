@@ -19,7 +19,8 @@ from training.faces import FaceClips
 Float32Array = NDArray[np.float32]
 
 NEAR_FRAMES = 32  # half of the references are at most so far away, the rest anywhere in the clip
-OUTLIER_SHARE = 0.03  # samples with the largest energy: lost landmarks, cuts
+OUTLIER_SHARE = 0.03
+RIDGE_SHARE = 0.3  # of the pose directions' own variance
 
 
 def fit_registration(
@@ -28,6 +29,7 @@ def fit_registration(
     samples_per_clip: Annotated[int, typer.Option(min=1)] = 50,
     shift_directions: Annotated[int, typer.Option(min=1)] = 60,
     tint_directions: Annotated[int, typer.Option(min=1)] = 30,
+    pose_directions: Annotated[int, typer.Option(min=1)] = 40,
     seed: Annotated[int, typer.Option()] = 0,
     size_px: Annotated[int, typer.Option(help="Side of the crop.")] = 128,
 ) -> None:
@@ -41,22 +43,32 @@ def fit_registration(
             clips.frames(row, size_px), clips.meshes(row, size_px), samples_per_clip, random
         )
     ]
-    shifts, tints = (np.stack(part) for part in zip(*pairs, strict=True))
-    fields: dict[str, NDArray[np.float16 | np.float32]] = {}
+    shifts, tints, changes = (np.stack(part) for part in zip(*pairs, strict=True))
+    kept = without_outliers(shifts)
+    pose_basis, pose_variance = principal_directions(changes[kept], pose_directions)
+    pose_basis /= np.sqrt(pose_variance)[:, None]  # unit variance, so that one ridge fits all
+    poses = changes[kept].reshape(-1, pose_basis.shape[1]) @ pose_basis.T
+    fields: dict[str, NDArray[np.float16 | np.float32]] = {"pose_basis": pose_basis}
     for name, observed, count in (
-        ("shift", shifts, shift_directions),
-        ("tint", tints, tint_directions),
+        ("shift", shifts[kept], shift_directions),
+        ("tint", tints[kept], tint_directions),
     ):
-        basis, variance = principal_directions(observed, count)
-        fields |= {f"{name}_basis": basis.astype(np.float16), f"{name}_variance": variance}
+        by_pose = regress(poses, observed.reshape(len(poses), -1))
+        left = observed - (poses @ by_pose).reshape(observed.shape)
+        basis, variance = principal_directions(left, count)
+        fields |= {
+            f"{name}_by_pose": by_pose.astype(np.float16),
+            f"{name}_basis": basis.astype(np.float16),
+            f"{name}_variance": variance,
+        }
     np.savez_compressed(output, **fields)
-    typer.echo(f"{output} written from {len(pairs)} pairs of frames.")
+    typer.echo(f"{output} written from {kept.sum()} pairs of frames.")
 
 
 def samples(
     images: preparation.ImageU8, meshes: Float32Array, count: int, random: np.random.Generator
-) -> Iterator[tuple[Float32Array, Float32Array]]:
-    """Shift (468,2) and tint (468,3) between random frames of one bare clip."""
+) -> Iterator[tuple[Float32Array, Float32Array, Float32Array]]:
+    """Shift (468,2), tint (468,3) and change of shape (468,3) between frames of one bare clip."""
     nothing_hidden = np.zeros(images.shape[1:3], np.uint8)
     for index in range(count):
         now = int(random.integers(len(images)))
@@ -67,13 +79,24 @@ def samples(
         reference = Reference(images[then], meshes[then])
         warped = preparation.warp_reference(reference, meshes[now])
         pair = (images[now], warped, nothing_hidden, meshes[now])
-        yield registration.observed_shift(*pair), registration.observed_tint(*pair)
+        change = registration.face_shape(meshes[now]) - registration.face_shape(meshes[then])
+        yield registration.observed_shift(*pair), registration.observed_tint(*pair), change
+
+
+def without_outliers(fields: Float32Array) -> NDArray[np.bool_]:
+    """Which of (N,468,C) to keep: lost landmarks and cuts have the largest energy."""
+    energy = (fields**2).mean((1, 2))
+    return np.asarray(energy <= np.quantile(energy, 1 - OUTLIER_SHARE))
+
+
+def regress(poses: Float32Array, fields: Float32Array) -> Float32Array:
+    """Ridge regression of fields (N,D) on poses (N,P) of unit variance, (P,D) float32."""
+    penalty = RIDGE_SHARE * len(poses) * np.eye(poses.shape[1])
+    return np.asarray(np.linalg.solve(poses.T @ poses + penalty, poses.T @ fields), np.float32)
 
 
 def principal_directions(fields: Float32Array, count: int) -> tuple[Float32Array, Float32Array]:
-    """Directions (K,468*C) and variances (K,) of zero-mean fields (N,468,C), outliers left out."""
+    """Directions (K,D) and variances (K,) of zero-mean fields (N,…) of D values."""
     flat = fields.reshape(len(fields), -1)
-    energy = (flat**2).mean(1)
-    flat = flat[energy <= np.quantile(energy, 1 - OUTLIER_SHARE)]
     _, scale, directions = np.linalg.svd(flat, full_matrices=False)
     return directions[:count], (scale[:count] ** 2 / len(flat)).astype(np.float32)
