@@ -88,7 +88,8 @@ class EdgeSettings:
 class ModelsSettings:
     """`[models]`: which filler runs, at which size."""
 
-    filler: str = "auto"  # unvisor, warp-blend, warp, paste; auto = the best one of this version
+    filler: str = "auto"  # see `models.filling`; auto = the best one of this version
+    weights: str = ""  # network of the filler `unvisor` (.onnx); empty = the shipped one
     size_px: int = 128
     threads: int = 1
 

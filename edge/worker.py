@@ -157,7 +157,8 @@ class Worker:
         reference = profile.reference(models.size_px)
         name = DEFAULT_FILLER if models.filler == "auto" else models.filler
         try:
-            filler = make_filler(name, reference, threads=models.threads)
+            weights = Path(models.weights) if models.weights else None
+            filler = make_filler(name, reference, threads=models.threads, weights=weights)
         except (WeightsError, ValueError) as error:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
         _warm_up(filler, reference)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from edge.supervisor import Session, SessionStatus, run_session
 from edge.tracker import MediaPipeTracker, choose_face
 from models.face_mesh import EYES
 from models.mediapipe_mesh import FaceMesher
+from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame
 from streaming.subscriber import Subscriber
@@ -264,6 +266,27 @@ def test_a_filler_that_does_not_exist_is_told(settings: SessionSettings) -> None
         run_session(
             override(settings, {"models.filler": "nonsense"}), lambda s: None, watch_keys=False
         )
+
+
+def test_a_network_file_that_is_missing_or_altered_is_one_clear_sentence(
+    settings: SessionSettings, tmp_path: Path
+) -> None:
+    absent, altered = tmp_path / "absent.onnx", tmp_path / "altered.onnx"
+    for suffix in (".onnx", ".json"):
+        shutil.copy(SHIPPED_NETWORK.with_suffix(suffix), altered.with_suffix(suffix))
+    altered.write_bytes(altered.read_bytes()[:-1])
+    for path, reason in ((absent, "missing"), (altered, "sha256")):
+        chosen = {"models.filler": "unvisor", "models.weights": str(path)}
+        with pytest.raises(UserError, match=reason):
+            run_session(override(settings, chosen), lambda status: None, watch_keys=False)
+
+
+def test_the_shipped_network_restores_in_a_session(settings: SessionSettings) -> None:
+    changes = {"models.filler": "unvisor", "edge.camera.paced": False}
+    report = run_session(override(settings, changes), lambda status: None, watch_keys=False)
+    assert report.filler == "unvisor"
+    assert report.statuses["LIVE"] > 0
+    assert report.statuses["WARMING"] == 2 * 16  # at the start, and after the face was away
 
 
 def test_a_clip_without_a_face_passes_and_says_so(
