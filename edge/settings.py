@@ -91,7 +91,7 @@ class ModelsSettings:
     filler: str = "auto"  # see `models.filling`; auto = the best one of this version
     weights: str = ""  # network of the filler `unvisor` (.onnx); empty = the shipped one
     size_px: int = 128
-    threads: int = 1
+    threads: int = 2  # of the network, which takes most of a frame's time
 
 
 @dataclass(frozen=True)
