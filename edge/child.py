@@ -126,4 +126,10 @@ def _environment() -> dict[str, str]:
     # Children find the same packages as we do, also when we run from a checkout.
     root = str(Path(__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+        # The matrices are small: a second thread of the linear algebra only spins.
+        "OPENBLAS_NUM_THREADS": "1",
+    }
