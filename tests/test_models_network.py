@@ -11,7 +11,7 @@ from models.contract import MASK, RECEPTIVE_FRAMES, REFERENCE_RGB, evi_hrnet_con
 from models.engine.onnx import OnnxEngine  # noqa: E402
 from models.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
 from models.export import export_network  # noqa: E402
-from models.shipped import WeightsError, load_network, manifest_path  # noqa: E402
+from models.shipped import SHIPPED_NETWORK, WeightsError, load_network, manifest_path  # noqa: E402
 
 SMALL = {"width": 8, "size_px": 32}
 
@@ -25,7 +25,7 @@ def busy_network(**settings: object) -> EviHrnet:
             if "shift" in name:
                 parameter.copy_(torch.tensor([0.8, 0.3]))
             else:
-                parameter.add_(0.1 * torch.randn_like(parameter))
+                parameter.add_(0.03 * torch.randn_like(parameter))
     return network
 
 
@@ -105,6 +105,18 @@ def test_onnxruntime_equals_torch_and_reset_forgets(tmp_path: Path) -> None:
     assert np.abs(continued[0] - first[0]).max() > 1e-4
     engine.reset()
     assert np.array_equal(run_engine(), first)
+
+
+def test_training_can_start_from_the_weights_that_were_shipped() -> None:
+    kept = torch.load(SHIPPED_NETWORK.with_suffix(".pt"), weights_only=True)
+    network = EviHrnet(NetworkSettings(**kept["settings"])).eval()
+    network.load_state_dict(kept["average"])
+    engine = OnnxEngine(load_network(SHIPPED_NETWORK))
+    clip, states = frames(3, 128)[0], network.initial_states(1)
+    for inputs in clip:
+        with torch.no_grad():
+            expected, states = network.step(inputs[None], states)
+        assert np.abs(engine.step(inputs[None].numpy()) - expected.numpy()).max() < 1e-4
 
 
 def test_a_damaged_missing_or_foreign_network_file_is_refused(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models.filling import DEFAULT_FILLER  # noqa: E402
-from training.evaluate import evaluate_fillers, makers_of, report  # noqa: E402
-from training.faces import FaceClips  # noqa: E402
-from training.helper_weights import lpips_alex  # noqa: E402
+from models.filling import DEFAULT_FILLER
+from training.evaluate import evaluate_fillers, makers_of, report
+from training.faces import FaceClips
+from training.helper_weights import lpips_alex
 
 SHARED = Path(__file__).parents[2] / "shared"
 FLOOR = "warp-blend"
