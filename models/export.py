@@ -84,9 +84,9 @@ def export(
 def _plain_errors(checkpoint: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # foreign bytes fail in the unpickler in every possible way
         raise typer.BadParameter(
-            f"{checkpoint} is not a checkpoint of `unvisor train` ({error}); give its best.pt"
+            f"{checkpoint} is not a checkpoint of `unvisor train`; give the best.pt of a run"
         ) from error
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
 from models.contract import MASK, RECEPTIVE_FRAMES, REFERENCE_RGB, evi_hrnet_contract  # noqa: E402
 from models.engine.onnx import OnnxEngine  # noqa: E402
 from models.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
-from models.export import export_network  # noqa: E402
+from models.export import export, export_network  # noqa: E402
 from models.shipped import SHIPPED_NETWORK, WeightsError, load_network, manifest_path  # noqa: E402
 
 SMALL = {"width": 8, "size_px": 32}
@@ -117,6 +118,13 @@ def test_training_can_start_from_the_weights_that_were_shipped() -> None:
         with torch.no_grad():
             expected, states = network.step(inputs[None], states)
         assert np.abs(engine.step(inputs[None].numpy()) - expected.numpy()).max() < 1e-4
+
+
+def test_exporting_what_is_no_checkpoint_says_so(tmp_path: Path) -> None:
+    (tmp_path / "best.pt").write_text("# a text")
+    with pytest.raises(typer.BadParameter, match=r"give the best\.pt of a run"):
+        export(tmp_path / "best.pt", tmp_path / "network.onnx")
+    assert not (tmp_path / "network.onnx").exists()
 
 
 def test_a_damaged_missing_or_foreign_network_file_is_refused(tmp_path: Path) -> None:
