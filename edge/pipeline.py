@@ -23,12 +23,12 @@ from edge.sinks import ViewSink
 from edge.timing import StageTimes
 from edge.tracker import Tracker
 from models.alignment import cut_crop, mesh_to_crop
+from models.contract import RECEPTIVE_FRAMES
 from models.filling import Filler
 from streaming.records import Float32Array, Frame, ImageU8, RestoredFace, Status
 
 log = logging.getLogger(__name__)
 
-RECEPTIVE_FRAMES = 17  # the shipped network looks back over so many frames; until then WARMING
 NO_CROP = np.empty((0, 0, 3), np.uint8)
 NO_LANDMARKS = np.empty((0, 3), np.float32)
 WHOLE_FRAME = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
@@ -143,6 +143,7 @@ class Pipeline:
         with self._times.measure("composite"):
             image = composite(frame.image, filled, hole)
         self._warm_frames += 1
+        # The network looks back over so many frames; with fewer its memory is still filling.
         is_warming = self._warm_frames < RECEPTIVE_FRAMES
         status = (Status.WARMING if is_warming else Status.LIVE, *eye_statuses(eyes))
         restored = self._face(frame, image, filled, track, eyes, status)

@@ -22,7 +22,6 @@ from models.contract import (
     KNOWN_RGB,
     MASK,
     REFERENCE_RGB,
-    SHIFTED_LAYERS,
     TensorContract,
     evi_hrnet_contract,
 )
@@ -205,11 +204,6 @@ class EviHrnet(nn.Module):
         axis = (torch.arange(size, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / size) - 1
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
         return grid + flow.permute(0, 2, 3, 1) * (2 / size)
-
-
-def shifted_layer_names() -> tuple[str, ...]:
-    """Layers that carry a state, in the order of the states."""
-    return tuple(layer.name for layer in SHIFTED_LAYERS)
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from edge.fusion import EyeFusion
-from edge.pipeline import RECEPTIVE_FRAMES, Pipeline
+from edge.pipeline import Pipeline
 from edge.profile import EyeCalibration
 from edge.records import Capture, PipelineView, Truth
 from edge.timing import StageTimes
 from edge.tracker import OracleTracker
+from models.contract import RECEPTIVE_FRAMES
 from models.face_mesh import FACE_OVAL
 from streaming.records import (
     EyeObservation,

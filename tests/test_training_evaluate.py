@@ -20,6 +20,7 @@ from models.filling import Filler, Reference
 from streaming.errors import UserError
 from training import evaluate as evaluation
 from training import protocol, score_report
+from training.coverings import headset_mask
 from training.faces import FaceClip, FaceClips, FaceDataError
 
 SHARED_FACES = Path(__file__).parents[2] / "shared" / "data" / "faces"
@@ -138,7 +139,7 @@ def test_an_unknown_protocol_lists_the_known_ones(root: Path) -> None:
 
 def test_the_box_covers_the_eyes_and_no_mouth() -> None:
     mesh = face_mesh(128)
-    hidden = protocol.headset_box(mesh, 128)
+    hidden = headset_mask(mesh, 128)
     assert set(np.unique(hidden)) == {0, 1}
     for corner in (33, 263):
         x, y = mesh[corner, :2].astype(int)
@@ -152,7 +153,7 @@ def test_the_box_covers_the_eyes_and_no_mouth() -> None:
 
 
 def test_the_box_turns_with_the_eyes() -> None:
-    hidden = protocol.headset_box(face_mesh(128, turn=0.08), 128)
+    hidden = headset_mask(face_mesh(128, turn=0.08), 128)
     left, right = hidden[:, 45].nonzero()[0].mean(), hidden[:, 83].nonzero()[0].mean()
     assert (right - left) / (83 - 45) == pytest.approx(0.08 / 0.24, abs=0.05)
 

@@ -37,6 +37,10 @@ def random_shape(random: np.random.Generator, jitter_share: float) -> HeadsetSha
 
 
 PROTOCOL_SHAPE = HeadsetShape()
+# The protocols' box in units of the distance between the outer eye corners, except the width,
+# which follows the face where that is wider.
+BOX_HEIGHT, BOX_LEAST_WIDTH, BOX_DROP = 1.05, 1.6, 0.05
+BOX_WIDTH_OF_FACE = 1.05
 
 
 def headset_mask(mesh: Float32Array, size_px: int, shape: HeadsetShape = PROTOCOL_SHAPE) -> MaskU8:
@@ -50,9 +54,9 @@ def headset_mask(mesh: Float32Array, size_px: int, shape: HeadsetShape = PROTOCO
     eye_span = max(float(np.linalg.norm(across)), 1e-6)
     down = np.array([-across[1], across[0]]) / eye_span
     face_width = float(np.linalg.norm(mesh[LEFT_SIDE, :2] - mesh[RIGHT_SIDE, :2]))
-    centre = (right + left) / 2 + (0.05 - shape.lift_ratio) * eye_span * down
-    width = max(1.05 * face_width, 1.6 * eye_span) * shape.width_ratio
-    height = 1.05 * eye_span * shape.height_ratio
+    centre = (right + left) / 2 + (BOX_DROP - shape.lift_ratio) * eye_span * down
+    width = max(BOX_WIDTH_OF_FACE * face_width, BOX_LEAST_WIDTH * eye_span) * shape.width_ratio
+    height = BOX_HEIGHT * eye_span * shape.height_ratio
     angle = float(np.degrees(np.arctan2(across[1], across[0])))
     mask = np.zeros((size_px, size_px), np.uint8)
     boxes = [(width, height)]
@@ -60,5 +64,6 @@ def headset_mask(mesh: Float32Array, size_px: int, shape: HeadsetShape = PROTOCO
         boxes.append((4.0 * size_px, height * shape.strap_ratio))
     for box in boxes:
         corners = cv2.boxPoints(((float(centre[0]), float(centre[1])), box, angle))
+        # Cut to whole pixels, not rounded: the published masks are made so.
         cv2.fillConvexPoly(mask, corners.astype(np.int32), (1,))
     return mask

@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import LEFT_EYE, LEFT_SIDE, RIGHT_EYE, RIGHT_SIDE
 from streaming.errors import UserError
+from training.coverings import headset_mask
 from training.faces import FaceClip, FaceClips, FaceDataError, Float32Array, ImageU8
 
 PROTOCOLS = ("hmd", "hmd-far")
 PUBLISHED_PX = 128
 SCORED_FRAMES = 32  # frames 1..32; frame 0 is never scored
 SHORTEST_FAR_FRAMES = 75  # a shorter clip has no frame far enough from the scored ones
-
-# The box that stands for a headset, in units of the distance between the outer eye corners, except
-# the width, which follows the face where that is wider.
-BOX_HEIGHT, BOX_LEAST_WIDTH, BOX_DROP = 1.05, 1.6, 0.05
-BOX_WIDTH_OF_FACE = 1.05
 
 
 @dataclass(frozen=True)
@@ -79,29 +73,8 @@ def load(clips: FaceClips, row: FaceClip, protocol: str, size_px: int = PUBLISHE
         reference_mesh=meshes[reference_index],
         truth=images[scored],
         meshes=meshes[scored],
-        hidden=np.stack([headset_box(mesh, size_px) for mesh in meshes[scored]]),
+        hidden=np.stack([headset_mask(mesh, size_px) for mesh in meshes[scored]]),
     )
-
-
-def headset_box(mesh: Float32Array, size_px: int) -> NDArray[np.uint8]:
-    """The hole over the eyes for one mesh (478,>=2) px: (S,S) uint8, 1 = hidden.
-
-    A rectangle turned with the line through the eyes, from above the brows to the middle of the
-    nose; about 18 % of a crop.
-    """
-    right, left = mesh[RIGHT_EYE.outer_corner, :2], mesh[LEFT_EYE.outer_corner, :2]
-    along = left - right
-    eye_span = float(np.linalg.norm(along))
-    face_width = float(np.linalg.norm(mesh[LEFT_SIDE, :2] - mesh[RIGHT_SIDE, :2]))
-    downwards = np.array([-along[1], along[0]]) / max(eye_span, 1e-6)
-    centre = (right + left) / 2 + BOX_DROP * eye_span * downwards
-    width = max(BOX_WIDTH_OF_FACE * face_width, BOX_LEAST_WIDTH * eye_span)
-    angle = float(np.degrees(np.arctan2(along[1], along[0])))
-    box = ((float(centre[0]), float(centre[1])), (width, BOX_HEIGHT * eye_span), angle)
-    hidden = np.zeros((size_px, size_px), np.uint8)
-    # Corners are cut to whole pixels, not rounded: the published masks are made so.
-    cv2.fillConvexPoly(hidden, cv2.boxPoints(box).astype(np.int32), (1,))
-    return hidden
 
 
 def _far_index(yaw: Float32Array) -> int:

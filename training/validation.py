@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models import preparation
 from models.evi_hrnet import EviHrnet
+from models.face_mesh import LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
 from models.preparation import Reference
+from training import metrics
 from training.coverings import headset_mask
 from training.streams import DecodedClip
 
@@ -37,7 +39,7 @@ def references(clip: DecodedClip) -> list[Reference]:
     """First frame, and a later one of another pose where the clip is long enough."""
     chosen = [0]
     if len(clip.images) > 2 * SCORED_FRAMES:
-        offset = clip.meshes[:, 4, 0] - clip.meshes[:, (234, 454), 0].mean(1)  # nose off-centre
+        offset = clip.meshes[:, NOSE_TIP, 0] - clip.meshes[:, (RIGHT_SIDE, LEFT_SIDE), 0].mean(1)
         change = np.abs(offset[SCORED_FRAMES:] - offset[1:SCORED_FRAMES].mean())
         chosen.append(SCORED_FRAMES + int(change.argmax()))
     return [Reference(clip.images[index], clip.meshes[index]) for index in chosen]
@@ -72,15 +74,9 @@ def _score_clip(
         filled.append(preparation.compose(drawn, image, hidden))
         started.append(preparation.compose(prepared.reference, image, hidden))
         truth.append(image)
-    images = [_planes(part) for part in (filled, started, truth)]
-    scores = [(_psnr(a, images[2]), float(lpips(a, images[2]).mean())) for a in images[:2]]
-    return [value for pair in scores for value in pair]
-
-
-def _planes(images: list[preparation.ImageU8]) -> Tensor:
-    return torch.from_numpy(np.stack([preparation.planes(image) for image in images]))
-
-
-def _psnr(filled: Tensor, truth: Tensor) -> float:
-    error = (filled - truth).square().mean((1, 2, 3)).clamp(min=1e-10)
-    return float((-10 * torch.log10(error)).mean())
+    after, before, bare = (np.stack(part) for part in (filled, started, truth))
+    scores = [
+        (metrics.psnr(images, bare).mean(), metrics.lpips(lpips, images, bare).mean())
+        for images in (after, before)
+    ]
+    return [float(value) for pair in scores for value in pair]
