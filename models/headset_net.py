@@ -1,0 +1,142 @@
+"""HeadsetNet: outline of the headset, face mesh under it and heads in view, from one crop.
+
+An encoder of residual blocks down to 1/32 of the crop; a decoder with lateral connections gives
+the outline at half the crop's resolution, a map at 1/8 says where heads are, and the mesh is read
+from the coarsest features as coordinates in a basis of mesh shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.face_mesh import POINT_COUNT
+from models.headset_contract import HEAD_CHANNELS, SIZE_PX
+
+MESH_VALUES = 3 * POINT_COUNT
+COARSE_PX = SIZE_PX // 32
+LEAST_SPREAD = 1e-3  # of the crop's side: a fifth of a pixel
+
+
+@dataclass(frozen=True)
+class HeadsetNetSettings:
+    """Widths of the network."""
+
+    channels: tuple[int, int, int, int, int] = (16, 32, 56, 96, 144)  # at 1/2 .. 1/32
+    blocks: tuple[int, int, int, int] = (1, 2, 2, 1)  # residual blocks at 1/4 .. 1/32
+    shape_values: int = 96  # coordinates in the basis of mesh shapes
+
+
+@dataclass(frozen=True)
+class HeadsetOutputs:
+    """What the network says of a batch; logits where the exported network gives probabilities."""
+
+    mask: Tensor  # (B,1,S/2,S/2) logits
+    mesh: Tensor  # (B,478,3) shares of the crop's side
+    log_spread: Tensor  # (B,478) natural logarithm of the expected error, same unit
+    presence: Tensor  # (B,2) logits: face, headset
+    heads: Tensor  # (B,5,S/8,S/8) two logits, offset, log side
+
+
+class HeadsetNet(nn.Module):
+    """(B,3,S,S) RGB in 0..1 -> HeadsetOutputs."""
+
+    def __init__(self, settings: HeadsetNetSettings | None = None) -> None:
+        """Random weights; `start_from_shapes` gives the mesh a basis to start with."""
+        super().__init__()
+        self.settings = settings = settings or HeadsetNetSettings()
+        half, quarter, eighth, sixteenth, coarse = settings.channels
+        widths = settings.channels
+        self.stem = _conv(3, half, stride=2)
+        self.stages = nn.ModuleList(
+            nn.Sequential(_conv(before, after, stride=2), *(_Residual(after) for _ in range(count)))
+            for before, after, count in zip(widths[:-1], widths[1:], settings.blocks, strict=True)
+        )
+        self.laterals = nn.ModuleList(
+            _conv(after, before, size=1)
+            for before, after in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.refiners = nn.ModuleList(
+            [_conv(half, half), _conv(quarter, quarter), _conv(eighth, eighth), nn.Identity()]
+        )
+        self.mask_head = nn.Conv2d(half, 1, 3, padding=1)
+        self.heads_head = nn.Sequential(_conv(eighth, 32), nn.Conv2d(32, HEAD_CHANNELS, 1))
+        self.squeeze = _conv(coarse, 48, size=1)
+        self.hidden = nn.Linear(48 * COARSE_PX**2, 192)
+        self.shape = nn.Linear(192, settings.shape_values)
+        self.mesh_basis = nn.Linear(settings.shape_values, MESH_VALUES)
+        self.spread_head = nn.Linear(192, POINT_COUNT)
+        self.presence_head = nn.Linear(192, 2)
+        nn.init.constant_(self.spread_head.bias, -3.5)
+        with torch.no_grad():
+            self.heads_head[1].bias[:2] = -4.0  # almost every cell holds no head
+
+    def start_from_shapes(self, mean: Tensor, basis: Tensor) -> None:
+        """Let the mesh start as `mean` (1434,) + coordinates times `basis` (K,1434)."""
+        with torch.no_grad():
+            self.mesh_basis.bias.copy_(mean)
+            self.mesh_basis.weight.zero_()
+            count = min(len(basis), self.settings.shape_values)
+            self.mesh_basis.weight[:, :count] = basis[:count].T
+
+    def forward(self, crop: Tensor) -> HeadsetOutputs:
+        """Run on a batch of crops, (B,3,S,S) RGB in 0..1."""
+        features = [self.stem(crop * 2 - 1)]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        merged = features[-1]
+        at_eighth = merged
+        for level in (3, 2, 1, 0):
+            lateral = functional.interpolate(self.laterals[level](merged), scale_factor=2.0)
+            merged = self.refiners[level](features[level] + lateral)
+            at_eighth = merged if level == 2 else at_eighth
+        hidden = torch.relu(self.hidden(self.squeeze(features[-1]).flatten(1)))
+        mesh = self.mesh_basis(self.shape(hidden))
+        return HeadsetOutputs(
+            mask=self.mask_head(merged),
+            mesh=mesh.view(-1, POINT_COUNT, 3),
+            log_spread=self.spread_head(hidden),
+            presence=self.presence_head(hidden),
+            heads=self.heads_head(at_eighth),
+        )
+
+
+class ExportedHeadsetNet(nn.Module):
+    """The network as exported: probabilities and spreads, in the contract's order."""
+
+    def __init__(self, network: HeadsetNet) -> None:
+        """Wrap a trained network."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """(B,3,S,S) -> mask, mesh, spread, presence, heads of `headset_net_contract`."""
+        said = self.network(crop)
+        found = torch.sigmoid(said.heads[:, :2])
+        return (
+            torch.sigmoid(said.mask),
+            said.mesh,
+            torch.exp(said.log_spread) + LEAST_SPREAD,
+            torch.sigmoid(said.presence),
+            torch.cat([found, said.heads[:, 2:]], dim=1),
+        )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _conv(channels, channels)
+        self.second = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(features + self.second(self.first(features)))
+
+
+def _conv(before: int, after: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(before, after, size, stride, size // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
