@@ -11,11 +11,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from edge.bare_face_trackers import choose_face
 from edge.camera import open_source
 from edge.profile import SessionProfile
 from edge.reference_choice import profile_from_frames
 from edge.settings import CameraSettings
-from edge.tracker import choose_face
 from edge.webcam import Webcam
 from models.face_mesh import POINT_COUNT
 from models.mediapipe_mesh import FaceMesher

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.tracker import choose_face
+from edge.bare_face_trackers import choose_face
 from edge.video_file import VideoFile
 from models.face_mesh import POINT_COUNT
 from models.mediapipe_mesh import FaceMesher

@@ -11,6 +11,7 @@ import cv2
 import typer
 from rich.console import Console
 
+from edge.person_choice import check_person
 from edge.profile import load_profile, profile_path
 from edge.settings import EdgeSettings, SessionSettings, load_toml, override, to_json
 from edge.status_line import StatusLine
@@ -32,7 +33,10 @@ def run(
         bool, typer.Option("--simulate", help="Render a headset over a bare face.")
     ] = False,
     landmarks: Annotated[
-        str | None, typer.Option(help="oracle (simulated only), mediapipe or tracker.")
+        str | None, typer.Option(help="tracker, mediapipe, or oracle (simulated only).")
+    ] = None,
+    person: Annotated[
+        str | None, typer.Option(help="Whom to follow: nearest, left, right, or a number.")
     ] = None,
     filler: Annotated[
         str | None, typer.Option(help="auto, unvisor, warp-blend, warp or paste.")
@@ -52,6 +56,7 @@ def run(
         "edge.camera.source": camera,
         "edge.camera.seconds": seconds,
         "edge.landmarks": landmarks,
+        "edge.person": check_person(person) if person else None,
         "edge.simulation.enabled": True if simulate else None,
         "edge.preview.enabled": True if preview else None,
         "edge.report": str(report) if report else None,
@@ -94,11 +99,6 @@ def _with_profile(settings: SessionSettings, name: str | None) -> SessionSetting
 def _check(edge: EdgeSettings) -> None:
     if edge.landmarks == "oracle" and not edge.simulation.enabled:
         raise UserError(
-            "The oracle knows only simulated headsets, and the headset tracker is not part of "
-            "this version.",
-            "Use --landmarks mediapipe with a real camera, or --simulate.",
-        )
-    if edge.landmarks == "tracker":
-        raise UserError(
-            "The headset tracker is not part of this version.", "Use --landmarks mediapipe."
+            "The oracle knows only simulated headsets.",
+            "Leave out --landmarks with a real camera, or add --simulate.",
         )

@@ -15,12 +15,12 @@ from typing import Protocol
 
 import numpy as np
 
+from edge.bare_face_trackers import choose_face
 from edge.camera import Dress, Source
 from edge.oracle_cache import Progress, clip_meshes, default_cache
 from edge.records import Capture, Truth
 from edge.settings import SessionSettings
 from edge.timing import StageTimes
-from edge.tracker import choose_face
 from edge.video_file import VideoFile
 from hmd_capture.feed import EyeFeed
 from hmd_capture.simulated import SimulatedHeadset

@@ -1,35 +1,21 @@
 """Where the headset and the face under it are: one interface, several ways to know.
 
-`oracle` looks up the simulation's truth, `mediapipe` runs MediaPipe on the camera's own frame.
-Results say which one ran; they are never mixed in one number.
+`tracker` is the product's own network, `mediapipe` MediaPipe on the camera's frame, `oracle` the
+simulation's truth. Results say which one ran; they are never mixed in one number.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
 from typing import Protocol
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
+from edge.bare_face_trackers import MediaPipeTracker, OracleTracker
+from edge.headset_tracker import HeadsetTracker
+from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack
-from edge.settings import Landmarks
-from models.alignment import BoxSmoother, frame_from_box, head_box
-from models.face_mesh import FACE_OVAL, LEFT_EYE, LEFT_SIDE, RIGHT_EYE, RIGHT_SIDE
-from models.mediapipe_mesh import FaceMesher
+from edge.settings import Landmarks, SessionSettings
+from models.face_fit import WearerFit
+from models.shipped import WeightsError
 from streaming.errors import UserError
-from streaming.records import Float32Array
-
-log = logging.getLogger(__name__)
-
-TWO_FACES = "two faces in view: following {}"
-# Assumed headset when only a mesh is known: a box turned with the eyes (shares of the distance
-# between the outer eye corners, or of the face's width), larger than usual headsets.
-BOX_DOWN = 0.05
-BOX_HEIGHT = 1.2
-BOX_WIDTH = 1.1
 
 
 class Tracker(Protocol):
@@ -51,141 +37,20 @@ class Tracker(Protocol):
         ...
 
 
-def make_tracker(name: Landmarks, size_px: int) -> Tracker:
-    """The tracker that the settings name; `size_px` is the crop's side.
+def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
+    """The tracker that the settings name, for the wearer of a profile.
 
     Raises:
-        UserError: not available yet.
+        UserError: its network cannot be used, or the settings name no person.
     """
+    size_px = settings.models.size_px
+    name = settings.edge.landmarks
     if name == "oracle":
         return OracleTracker(size_px)
     if name == "mediapipe":
         return MediaPipeTracker(size_px)
-    raise UserError(
-        "The headset tracker is not part of this version.",
-        "Use --landmarks oracle with a simulated headset, or --landmarks mediapipe.",
-    )
-
-
-class OracleTracker:
-    """Looks up what the simulated headset hides; for measuring everything but the tracking."""
-
-    name: Landmarks = "oracle"
-    note = ""
-
-    def __init__(self, size_px: int) -> None:
-        """Start without a face."""
-        self._size_px = size_px
-        self._smoother = BoxSmoother()
-
-    def track(self, capture: Capture) -> FaceTrack | None:
-        """The face in this frame, or None.
-
-        Raises:
-            UserError: the frame comes from a real camera, which has no truth to look up.
-        """
-        truth = capture.truth
-        if truth is None:
-            raise UserError(
-                "The oracle knows only simulated headsets.", "Use --landmarks mediapipe."
-            )
-        if truth.mesh is None:
-            return None
-        box = self._smoother.follow(head_box(truth.mesh), capture.frame.capture_time_ns)
-        crop = frame_from_box(box, self._size_px)
-        return FaceTrack(truth.mesh, is_visible(truth.mesh, truth.mask), truth.mask, crop, 1.0)
-
-    def reset(self) -> None:
-        """Forget earlier frames."""
-        self._smoother.reset()
-
-    def close(self) -> None:
-        """Nothing to free."""
-
-
-class MediaPipeTracker:
-    """Runs MediaPipe on the camera's frame; under a headset its guess is poor, and says so."""
-
-    name: Landmarks = "mediapipe"
-
-    def __init__(self, size_px: int, mesher: FaceMesher | None = None) -> None:
-        """Load MediaPipe (about a second); `mesher` is an open one, for tests."""
-        self._size_px = size_px
-        self._smoother = BoxSmoother()
-        self._mesher = mesher or FaceMesher(max_faces=2).__enter__()
-        self._last: Float32Array | None = None
-        self.note = ""
-
-    def track(self, capture: Capture) -> FaceTrack | None:
-        """The face in this frame, or None."""
-        image = capture.frame.image
-        meshes = self._mesher.meshes(image)
-        self._tell_count(len(meshes))
-        mesh = self._last = choose_face(meshes, self._last)
-        if mesh is None:
-            return None
-        mask = headset_box(mesh, (image.shape[0], image.shape[1]))
-        box = self._smoother.follow(head_box(mesh), capture.frame.capture_time_ns)
-        crop = frame_from_box(box, self._size_px)
-        return FaceTrack(mesh, is_visible(mesh, mask), mask, crop, 0.5)
-
-    def reset(self) -> None:
-        """Forget earlier frames."""
-        self._last = None
-        self._smoother.reset()
-
-    def close(self) -> None:
-        """Free MediaPipe."""
-        self._mesher.close()
-
-    def _tell_count(self, count: int) -> None:
-        note = ""
-        if count > 1:
-            note = TWO_FACES.format("the same one" if self._last is not None else "the largest")
-        if note and not self.note:
-            log.warning("%s", note)
-        self.note = note
-
-
-def choose_face(
-    meshes: Sequence[Float32Array], previous: Float32Array | None
-) -> Float32Array | None:
-    """The face nearest to the previous one, or the largest when there was none."""
-    if not meshes:
-        return None
-    if previous is None:
-        return max(meshes, key=face_area)
-    centre = previous[:, :2].mean(axis=0)
-    return min(meshes, key=lambda m: float(np.linalg.norm(m[:, :2].mean(axis=0) - centre)))
-
-
-def face_area(mesh: Float32Array) -> float:
-    """Area of the face oval's bounding box in px²."""
-    oval = mesh[list(FACE_OVAL), :2]
-    width, height = oval.max(axis=0) - oval.min(axis=0)
-    return float(width * height)
-
-
-def is_visible(mesh: Float32Array, mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(478,) mesh points inside the frame that the headset does not hide."""
-    x, y = np.round(mesh[:, 0]).astype(np.int64), np.round(mesh[:, 1]).astype(np.int64)
-    height, width = mask.shape
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    known = mask[y.clip(0, height - 1), x.clip(0, width - 1)] == 0
-    return np.asarray(inside & known, np.bool_)
-
-
-def headset_box(mesh: Float32Array, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H,W) 1 = where a headset is assumed over a face of which only the mesh is known."""
-    right, left = mesh[RIGHT_EYE.outer_corner, :2], mesh[LEFT_EYE.outer_corner, :2]
-    across = left - right
-    span = max(float(np.linalg.norm(across)), 1e-3)
-    down = np.array([-across[1], across[0]]) / span
-    centre = (left + right) / 2 + BOX_DOWN * span * down
-    face_width = float(np.linalg.norm(mesh[LEFT_SIDE, :2] - mesh[RIGHT_SIDE, :2]))
-    size = (max(BOX_WIDTH * face_width, 1.6 * span), BOX_HEIGHT * span)
-    angle = float(np.degrees(np.arctan2(across[1], across[0])))
-    corners = cv2.boxPoints(((float(centre[0]), float(centre[1])), size, angle))
-    mask = np.zeros(shape, np.uint8)
-    cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), (1.0,))
-    return mask
+    try:
+        fit = WearerFit(profile.references[0].mesh)
+        return HeadsetTracker(size_px, fit, settings.edge.person)
+    except WeightsError as error:
+        raise UserError(str(error), "Or choose --landmarks mediapipe.") from error

@@ -83,7 +83,7 @@ class Worker:
             control = stack.enter_context(self._open_control(publisher))
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6))
             arrivals = stack.enter_context(Subscriber(settings.hmd_capture.publisher, EYES))
-            tracker = make_tracker(edge.landmarks, settings.models.size_px)
+            tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
             sinks = open_sinks(settings)
             stack.callback(lambda: results.update(close_sinks(sinks)))

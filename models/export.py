@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from models.contract import FILL, INPUT
 from models.evi_hrnet import EviHrnet, NetworkSettings
+from models.headset_contract import HEADSET_NET, headset_net_contract
+from models.headset_net import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
 from models.shipped import MANIFEST_SCHEMA, manifest_path, sha256
 
 OPSET = 17  # GridSample needs 16; TensorRT 8.6 and later read 17
@@ -40,21 +42,48 @@ def export_network(network: EviHrnet, path: Path, testimony: dict[str, Any]) -> 
     enters = [INPUT, *(name for name, _ in contract.state_names)]
     leaves = [FILL, *(name for _, name in contract.state_names)]
     example = (torch.zeros(contract.inputs[0].shape), *network.eval().initial_states(1))
+    _write_onnx(_Step(network), example, path, enters, leaves)
+    _write_manifest(path, {"settings": asdict(network.settings), **testimony})
+
+
+def _write_onnx(
+    network: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    enters: list[str],
+    leaves: list[str],
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.onnx.export(
-        _Step(network), example, str(partial), dynamo=False, opset_version=OPSET,
+        network, example, str(partial), dynamo=False, opset_version=OPSET,
         input_names=enters, output_names=leaves,
     )  # fmt: skip
     os.replace(partial, path)
+
+
+def _write_manifest(path: Path, testimony: dict[str, Any]) -> None:
     manifest = {
         "schema": MANIFEST_SCHEMA,
         "sha256": sha256(path),
-        "settings": asdict(network.settings),
         "opset": OPSET,
         **testimony,
     }
     manifest_path(path).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+def export_headset_net(network: HeadsetNet, path: Path, testimony: dict[str, Any]) -> None:
+    """Write HeadsetNet as `path` (.onnx) with its manifest."""
+    contract = headset_net_contract()
+    _write_onnx(
+        ExportedHeadsetNet(network.eval()),
+        (torch.zeros(contract.inputs[0].shape),),
+        path,
+        [spec.name for spec in contract.inputs],
+        [spec.name for spec in contract.outputs],
+    )
+    settings = {"kind": HEADSET_NET, "settings": asdict(network.settings)}
+    _write_manifest(path, {**settings, **testimony})
 
 
 def export(
@@ -67,8 +96,7 @@ def export(
     """Export a trained network for the runtime engines."""
     with _plain_errors(checkpoint):
         kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network = EviHrnet(NetworkSettings(**kept["settings"]))
-        network.load_state_dict(kept["average"])
+        network = _trained(kept)
     testimony = {
         "trained_steps": kept["step"],
         "validation": kept["validation"],
@@ -76,8 +104,22 @@ def export(
         "commit": _commit(),
         **(json.loads(notes.read_text()) if notes else {}),
     }
-    export_network(network, output, testimony)
+    if isinstance(network, HeadsetNet):
+        export_headset_net(network, output, testimony)
+    else:
+        export_network(network, output, testimony)
     typer.echo(f"{output} and {manifest_path(output)} written.")
+
+
+def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet:
+    """The averaged network of a checkpoint of `unvisor train` or `unvisor train-headset`."""
+    network: EviHrnet | HeadsetNet
+    if "headset_net" in kept:
+        network = HeadsetNet(HeadsetNetSettings(**kept["headset_net"]))
+    else:
+        network = EviHrnet(NetworkSettings(**kept["settings"]))
+    network.load_state_dict(kept["average"])
+    return network
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""HeadsetNet's tensor contract: one crop in; outline, mesh, confidences and heads out. Torch-free."""
+"""HeadsetNet's tensor contract: a crop in; outline, mesh, confidences and heads out. No torch."""
 
 from __future__ import annotations
 
 from models.contract import TensorContract, TensorSpec
 from models.face_mesh import POINT_COUNT
 
+HEADSET_NET = "headset-net"  # the kind in its manifest
 SIZE_PX = 192  # side of the crop
 MASK_PX = SIZE_PX // 2  # the outline is given at half the crop's resolution, as soft coverage
 MAP_PX = SIZE_PX // 8  # grid of the maps that say where heads are

@@ -8,6 +8,7 @@ from the coarsest features as coordinates in a basis of mesh shapes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -48,22 +49,22 @@ class HeadsetNet(nn.Module):
         """Random weights; `start_from_shapes` gives the mesh a basis to start with."""
         super().__init__()
         self.settings = settings = settings or HeadsetNetSettings()
-        half, quarter, eighth, sixteenth, coarse = settings.channels
         widths = settings.channels
+        half, quarter, eighth, _, coarse = widths
         self.stem = _conv(3, half, stride=2)
         self.stages = nn.ModuleList(
             nn.Sequential(_conv(before, after, stride=2), *(_Residual(after) for _ in range(count)))
             for before, after, count in zip(widths[:-1], widths[1:], settings.blocks, strict=True)
         )
         self.laterals = nn.ModuleList(
-            _conv(after, before, size=1)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            _conv(after, before, size=1) for before, after in pairwise(widths)
         )
         self.refiners = nn.ModuleList(
             [_conv(half, half), _conv(quarter, quarter), _conv(eighth, eighth), nn.Identity()]
         )
         self.mask_head = nn.Conv2d(half, 1, 3, padding=1)
-        self.heads_head = nn.Sequential(_conv(eighth, 32), nn.Conv2d(32, HEAD_CHANNELS, 1))
+        heads = nn.Conv2d(32, HEAD_CHANNELS, 1)
+        self.heads_head = nn.Sequential(_conv(eighth, 32), heads)
         self.squeeze = _conv(coarse, 48, size=1)
         self.hidden = nn.Linear(48 * COARSE_PX**2, 192)
         self.shape = nn.Linear(192, settings.shape_values)
@@ -71,8 +72,8 @@ class HeadsetNet(nn.Module):
         self.spread_head = nn.Linear(192, POINT_COUNT)
         self.presence_head = nn.Linear(192, 2)
         nn.init.constant_(self.spread_head.bias, -3.5)
-        with torch.no_grad():
-            self.heads_head[1].bias[:2] = -4.0  # almost every cell holds no head
+        assert heads.bias is not None
+        nn.init.constant_(heads.bias[:2], -4.0)  # almost every cell holds no head
 
     def start_from_shapes(self, mean: Tensor, basis: Tensor) -> None:
         """Let the mesh start as `mean` (1434,) + coordinates times `basis` (K,1434)."""

@@ -17,6 +17,8 @@ from models.contract import TensorContract, evi_hrnet_contract
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED_NETWORK = WEIGHTS_FOLDER / "unvisor.onnx"
 MANIFEST_SCHEMA = 1
+INPAINTING = "inpainting"  # the kind of manifests that name none
+REMEDY = "restore it with `git checkout -- models/weights`, or export your own network again"
 
 
 class WeightsError(Exception):
@@ -49,22 +51,36 @@ def sha256(path: Path) -> str:
 
 
 def load_network(path: Path) -> Network:
-    """Read and verify a network file; raises WeightsError with the next step if unusable."""
-    remedy = "restore it with `git checkout -- models/weights`, or export your own network again"
-    if not path.is_file():
-        raise WeightsError(f"The network file {path} is missing: {remedy}.")
+    """Read and verify an inpainting network; raises WeightsError with the next step if unusable."""
+    manifest = check_manifest(path, INPAINTING)
     try:
-        manifest = json.loads(manifest_path(path).read_text())
-        network = Network(
-            path, int(manifest["settings"]["width"]), int(manifest["settings"]["size_px"]), manifest
-        )
+        settings = manifest["settings"]
+        return Network(path, int(settings["width"]), int(settings["size_px"]), manifest)
+    except (KeyError, ValueError, TypeError) as error:
+        raise WeightsError(f"{manifest_path(path)} cannot be read ({error}): {REMEDY}.") from error
+
+
+def check_manifest(path: Path, kind: str) -> dict[str, Any]:
+    """The manifest of a network file of a kind, after its file was compared with it.
+
+    Raises:
+        WeightsError: missing, damaged, of another kind or another version.
+    """
+    if not path.is_file():
+        raise WeightsError(f"The network file {path} is missing: {REMEDY}.")
+    try:
+        manifest: dict[str, Any] = json.loads(manifest_path(path).read_text())
+        schema, digest = manifest["schema"], manifest["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{manifest_path(path)} cannot be read ({error}): {remedy}.") from error
-    if manifest.get("schema") != MANIFEST_SCHEMA:
+        raise WeightsError(f"{manifest_path(path)} cannot be read ({error}): {REMEDY}.") from error
+    if schema != MANIFEST_SCHEMA:
         raise WeightsError(
-            f"{manifest_path(path)} has schema {manifest.get('schema')}, expected "
-            f"{MANIFEST_SCHEMA}: {remedy}."
+            f"{manifest_path(path)} has schema {schema}, expected {MANIFEST_SCHEMA}: {REMEDY}."
         )
-    if sha256(path) != manifest.get("sha256"):
-        raise WeightsError(f"{path} differs from its manifest (wrong sha256): {remedy}.")
-    return network
+    if manifest.get("kind", INPAINTING) != kind:
+        raise WeightsError(
+            f"{path} is a network for {manifest.get('kind', INPAINTING)}, {kind} is wanted here."
+        )
+    if sha256(path) != digest:
+        raise WeightsError(f"{path} differs from its manifest (wrong sha256): {REMEDY}.")
+    return manifest

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from edge.bare_face_trackers import OracleTracker
 from edge.fusion import EyeFusion
 from edge.pipeline import Pipeline
 from edge.profile import EyeCalibration
 from edge.records import Capture, PipelineView, Truth
 from edge.timing import StageTimes
-from edge.tracker import OracleTracker
 from models.contract import RECEPTIVE_FRAMES
 from models.face_mesh import FACE_OVAL
 from streaming.records import (

@@ -20,6 +20,7 @@ import pytest
 from drawn_face import scene
 
 from calibration.reference import make_profile, problem_of
+from edge.bare_face_trackers import MediaPipeTracker, choose_face
 from edge.camera import open_source
 from edge.oracle_cache import clip_meshes
 from edge.profile import save_profile
@@ -27,7 +28,6 @@ from edge.records import Capture
 from edge.reference_choice import eye_sharpness, profile_from_frames
 from edge.settings import CameraSettings, SessionSettings, override, to_json
 from edge.supervisor import Session, SessionStatus, run_session
-from edge.tracker import MediaPipeTracker, choose_face
 from models.face_mesh import EYES
 from models.mediapipe_mesh import FaceMesher
 from models.shipped import SHIPPED_NETWORK

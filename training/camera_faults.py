@@ -17,8 +17,7 @@ def camera_faults(image: ImageU8, random: np.random.Generator) -> ImageU8:
     if random.random() < 0.2:
         image = _coarser(image, random)
     if random.random() < 0.5:
-        noise = np.empty(image.shape, np.int16)
-        cv2.randn(noise, 0, float(random.uniform(1, 9)))
+        noise = random.standard_normal(image.shape, np.float32) * random.uniform(1, 9)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if random.random() < 0.4:
         _, packed = cv2.imencode(
@@ -43,7 +42,8 @@ def _relit(image: ImageU8, random: np.random.Generator) -> ImageU8:
         image = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
     if random.random() < 0.25:
         side = image.shape[1]
-        ramp = np.linspace(*random.uniform(0.45, 1.3, 2), num=side, dtype=np.float32)
+        one, other = random.uniform(0.45, 1.3, 2)
+        ramp = np.linspace(one, other, num=side, dtype=np.float32)
         light = np.broadcast_to(ramp, (side, side)) if random.random() < 0.6 else ramp[:, None]
         image = np.clip(image * np.asarray(light)[..., None], 0, 255).astype(np.uint8)
     return image
@@ -57,8 +57,8 @@ def _blurred(image: ImageU8, random: np.random.Generator) -> ImageU8:
     angle = random.uniform(0, np.pi)
     half = (length - 1) / 2
     reach = half * np.array([np.cos(angle), np.sin(angle)])
-    ends = [tuple(int(round(half + sign * value)) for value in reach) for sign in (-1, 1)]
-    cv2.line(kernel, ends[0], ends[1], 1.0)
+    start, end = (np.round(half + sign * reach).astype(int).tolist() for sign in (-1, 1))
+    cv2.line(kernel, start, end, (1.0,))
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
 
 

@@ -16,9 +16,7 @@ CHEEKS = (50, 280, 205, 425)  # mesh points on bare skin below the eyes
 SHIFT = 3  # fractional bits of cv2's drawing coordinates
 
 
-def put_glasses_on(
-    image: ImageU8, mesh: Float32Array, random: np.random.Generator
-) -> ImageU8:
+def put_glasses_on(image: ImageU8, mesh: Float32Array, random: np.random.Generator) -> ImageU8:
     """Glasses or sunglasses on a bare face: what must not be taken for a headset."""
     is_dark = random.random() < 0.6
     frame = _colour(random, 0, 90) if random.random() < 0.7 else _colour(random, 60, 230)
@@ -41,9 +39,7 @@ def put_glasses_on(
         )
     lines = [(mesh[133], mesh[362]), (mesh[33], mesh[RIGHT_SIDE]), (mesh[263], mesh[LEFT_SIDE])]
     for start, end in lines:
-        cv2.line(
-            rims, _fixed(start[:2]), _fixed(end[:2]), (255.0,), thickness, cv2.LINE_AA, SHIFT
-        )
+        cv2.line(rims, _fixed(start[:2]), _fixed(end[:2]), (255.0,), thickness, cv2.LINE_AA, SHIFT)
     opacity = random.uniform(0.6, 1.0) if is_dark else random.uniform(0.0, 0.15)
     return _laid(_laid(image, lenses, glass, opacity), rims, frame, 1.0)
 
@@ -70,9 +66,10 @@ def hand_over(
     span = _span(mesh)
     covered = np.zeros(image.shape[:2], np.uint8)
     side = random.choice([-1, 1])
-    target = mesh[NOSE_ROOT, :2] + np.array(
-        [side * random.uniform(0.25, 0.95), random.uniform(-0.45, 1.0)]
-    ) * span
+    target = (
+        mesh[NOSE_ROOT, :2]
+        + np.array([side * random.uniform(0.25, 0.95), random.uniform(-0.45, 1.0)]) * span
+    )
     direction = np.array([side * random.uniform(0.2, 1.0), random.uniform(-0.2, 1.0)])
     direction /= np.linalg.norm(direction)
     width = max(2, int(span * random.uniform(0.14, 0.24)))
@@ -82,7 +79,9 @@ def hand_over(
         end = tip + direction * 3 * span
         cv2.line(covered, _fixed(tip), _fixed(end), (255.0,), width, cv2.LINE_AA, SHIFT)
     x, y = np.round(mesh[int(random.choice(CHEEKS)), :2]).astype(int)
-    x, y = (int(np.clip(v, 0, limit - 1)) for v, limit in ((x, image.shape[1]), (y, image.shape[0])))
+    x, y = (
+        int(np.clip(v, 0, limit - 1)) for v, limit in ((x, image.shape[1]), (y, image.shape[0]))
+    )
     skin = image[y, x].astype(np.float64) * random.uniform(0.75, 1.15)
     if random.random() < 0.2:
         skin = np.asarray(_colour(random, 10, 80))
@@ -98,7 +97,7 @@ def _span(mesh: Float32Array) -> float:
     return max(float(np.linalg.norm(mesh[263, :2] - mesh[33, :2])), 4.0)
 
 
-def _fixed(point: NDArray[np.floating]) -> tuple[int, int]:
+def _fixed(point: Float32Array | NDArray[np.float64]) -> tuple[int, int]:
     x, y = np.round(np.asarray(point) * (1 << SHIFT)).astype(int)
     return int(x), int(y)
 

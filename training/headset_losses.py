@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from models.headset_contract import FACE, HEADSET, MAP_PX
 from models.headset_net import LEAST_SPREAD, HeadsetOutputs
 from training.worn_scenes import Scene
+
+Float32Array = NDArray[np.float32]
 
 OUTER_CORNERS = (33, 263)
 
@@ -83,7 +86,8 @@ def _mesh_loss(said: HeadsetOutputs, wanted: HeadsetTargets) -> Tensor:
     spread = said.log_spread[wanted.has_mesh].float().exp() + LEAST_SPREAD
     # The spread learns from the error, not the error from the spread.
     likelihood = (error.detach() / (2 * spread) + spread.log()).mean()
-    return 10 * ((error + 0.3 * depth) / span).mean() + 0.1 * likelihood
+    loss: Tensor = 10 * ((error + 0.3 * depth) / span).mean() + 0.1 * likelihood
+    return loss
 
 
 def _heads_losses(heads: Tensor, wanted: HeadsetTargets) -> dict[str, Tensor]:
@@ -108,7 +112,7 @@ def _presence(scene: Scene) -> tuple[float, float]:
 
 def _head_maps(
     scene: Scene,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Float32Array, Float32Array, NDArray[np.bool_]]:
     heat = np.zeros((2, MAP_PX, MAP_PX), np.float32)
     geometry = np.zeros((3, MAP_PX, MAP_PX), np.float32)
     centres = np.zeros((MAP_PX, MAP_PX), bool)

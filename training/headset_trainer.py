@@ -56,7 +56,8 @@ class HeadsetTrainer:
         """Start with random weights."""
         self.settings = settings
         self.device = device
-        self.network = HeadsetNet(network).to(device, memory_format=torch.channels_last)
+        self.network = HeadsetNet(network).to(device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
@@ -91,7 +92,7 @@ class HeadsetTrainer:
                 "is kept. Resume with a lower --learning-rate."
             )
         self._optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_limit)
         self._optimiser.step()
         self.finished_steps += 1
@@ -128,7 +129,7 @@ class HeadsetTrainer:
         return {
             "headset_net": asdict(self.network.settings),
             "average": self.average.state_dict(),
-            "steps": self.finished_steps,
+            "step": self.finished_steps,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -136,7 +137,7 @@ class HeadsetTrainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self.finished_steps, self.finished_share = int(state["steps"]), float(state["share"])
+        self.finished_steps, self.finished_share = int(state["step"]), float(state["share"])
 
     def _run(self, network: HeadsetNet, batch: HeadsetTargets) -> HeadsetOutputs:
         crop = batch.crop.to(self.device, memory_format=torch.channels_last).float() / 255
@@ -151,7 +152,8 @@ class HeadsetTrainer:
 
     def _follow(self) -> None:
         """Move the average towards the weights; faster at first."""
-        decay = min(self.settings.average_decay, (1 + self.finished_steps) / (10 + self.finished_steps))
+        young = (1 + self.finished_steps) / (10 + self.finished_steps)
+        decay = min(self.settings.average_decay, young)
         own, averaged = self.network.state_dict(), self.average.state_dict()
         with torch.no_grad():
             for name, value in averaged.items():
@@ -167,7 +169,8 @@ def mask_overlaps(said: HeadsetOutputs, wanted: HeadsetTargets) -> Tensor:
     both = (found & truth).sum((1, 2, 3)).float()
     either = (found | truth).sum((1, 2, 3)).float()
     shown = truth.sum((1, 2, 3)) >= 16
-    return both[shown] / either[shown]
+    overlaps: Tensor = both[shown] / either[shown]
+    return overlaps
 
 
 def mesh_errors(said: HeadsetOutputs, wanted: HeadsetTargets) -> Tensor:
@@ -175,7 +178,8 @@ def mesh_errors(said: HeadsetOutputs, wanted: HeadsetTargets) -> Tensor:
     mesh, truth = said.mesh[wanted.has_mesh].float(), wanted.mesh[wanted.has_mesh]
     corners = truth[:, OUTER_CORNERS, :2]
     span = (corners[:, 0] - corners[:, 1]).norm(dim=1).clamp_min(1e-3)
-    return (mesh - truth)[..., :2].norm(dim=-1).mean(1) / span
+    error: Tensor = (mesh - truth)[..., :2].norm(dim=-1).mean(1) / span
+    return error
 
 
 def to_device(batch: HeadsetTargets, device: torch.device) -> HeadsetTargets:

@@ -117,7 +117,7 @@ def _loop(
     last = time.monotonic()
     share = trainer.finished_share
     with Progress(transient=True) as progress:
-        bar = progress.add_task("training", total=1.0, completed=share)
+        bar = progress.add_task("training", total=1.0)
         while share < 1.0:
             losses = trainer.step(next(batches), share)
             now = time.monotonic()

@@ -172,7 +172,7 @@ class WornScenes:
             moved = _moved(dressed.mesh, matrix)
             box = head_box(moved * SIZE_PX)
             head = Head(box.centre / SIZE_PX, box.side_px / SIZE_PX, dressed.is_covered)
-            if not (0 <= head.centre.min() and head.centre.max() <= 1):
+            if not (head.centre.min() >= 0 and head.centre.max() <= 1):
                 continue
             heads.append(head)
             if head.side >= SEEN_SHARE and len(placed) == 1:
@@ -198,7 +198,7 @@ class WornScenes:
         else:
             middle, axes = (width // 2, int(0.5 * height)), (int(0.42 * width), int(0.46 * height))
             cv2.ellipse(weight, middle, axes, 0, 0, 360, (255.0,), -1)
-            cv2.rectangle(weight, (int(0.2 * width), height // 2), (int(0.8 * width), height), 255.0, -1)
+            weight[height // 2 :, int(0.2 * width) : int(0.8 * width)] = 255  # shoulders
             weight = np.asarray(cv2.blur(weight, (25, 25)), np.uint8)
         weight = _warped(weight, matrix, cv2.BORDER_CONSTANT)
         others[weight > 127] = 0  # what stands behind is hidden
@@ -221,8 +221,8 @@ class WornScenes:
             width, height = (int(v) for v in random.integers(30, SIZE_PX + 1, 2))
             x, y = (int(random.integers(-30, SIZE_PX - 20)) for _ in range(2))
             target = canvas[max(y, 0) : y + height, max(x, 0) : x + width]
-            size = (target.shape[1], target.shape[0])
-            target[:] = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)
+            if target.size:
+                target[:] = cv2.resize(part, target.shape[1::-1])
         if random.random() < 0.5:
             canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), random.uniform(0.5, 4)), np.uint8)
         return canvas
@@ -254,9 +254,11 @@ def repainted(patch: Patch, picture: ImageU8, random: np.random.Generator) -> Pa
         share = random.uniform(0.05, 0.45)
         colour = colour * (1 - share) + share * shown * alpha
     if random.random() < 0.4:
-        ramp = np.linspace(*random.uniform(0.6, 1.35, 2), num=height, dtype=np.float32)
+        above, below = random.uniform(0.6, 1.35, 2)
+        ramp = np.linspace(above, below, num=height, dtype=np.float32)
         colour = colour * ramp[:, None, None]
-    return Patch(patch.left, patch.top, np.clip(colour, 0, 255 * alpha).astype(np.uint8), patch.alpha)
+    colour = np.clip(colour, 0, 255 * alpha)
+    return Patch(patch.left, patch.top, colour.astype(np.uint8), patch.alpha)
 
 
 def _shaken(mesh: Float32Array, random: np.random.Generator) -> Float32Array:

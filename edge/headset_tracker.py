@@ -1,0 +1,202 @@
+"""Follows one head through the frames by HeadsetNet: the headset's outline and the face under it.
+
+Follow mode looks at one crop around where the head was; when that shows no face any more, the
+whole frame is searched. While following, now and then one crop of the search is looked at as well,
+so that other people, and somebody else putting the headset on, are noticed.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import cv2
+import numpy as np
+
+from edge.head_search import Candidate, distinct, is_same, look, search, search_crops
+from edge.person_choice import LEAST_HEADSET, check_person, choose_person
+from edge.records import Capture, FaceTrack
+from edge.settings import Landmarks
+from edge.visibility import is_visible
+from models.alignment import BoxSmoother, frame_from_box, head_box
+from models.face_fit import WearerFit
+from models.face_mesh import LEFT_EYE, RIGHT_EYE
+from models.head_crop import HeadCrop, crop_of_mesh
+from models.headset_reader import HeadsetReader, HeadsetReading
+from models.mesh_filter import MeshFilter
+from streaming.records import Float32Array, ImageU8
+
+log = logging.getLogger(__name__)
+
+FOUND, LOST = 0.5, 0.25  # face probability: to start following, to give up
+ON, OFF = 0.6, 0.4  # smoothed headset probability: put on, taken off
+HEADSET_SECONDS = 0.12  # time constant of that smoothing
+LOOKS = 2  # close looks at a found head before it is followed: the first centres the crop
+IDLE_NS = 90_000_000  # between searches that find nobody
+SCAN_FRAMES = 10  # while following, one crop of the search every so many frames
+SPECK = 0.04  # of the largest part of the outline: smaller parts are noise
+
+
+class HeadsetTracker:
+    """Finds and follows the wearer; see `edge.tracker.Tracker`."""
+
+    name: Landmarks = "tracker"
+
+    def __init__(
+        self,
+        size_px: int,
+        fit: WearerFit,
+        person: str = "nearest",
+        reader: HeadsetReader | None = None,
+    ) -> None:
+        """Load the network; `fit` knows the wearer's own face.
+
+        Raises:
+            UserError: `person` is no choice.
+            WeightsError: the network cannot be used.
+        """
+        self.note = ""
+        self.searches = 0  # whole-frame searches so far
+        self._size_px = size_px
+        self._fit = fit
+        self._person = check_person(person)
+        self._reader = reader or HeadsetReader()
+        self._smoother, self._filter = BoxSmoother(), MeshFilter()
+        self._crop: HeadCrop | None = None
+        self._worn: float | None = None
+        self._is_on = False
+        self._time_ns = self._searched_ns = 0
+        self._frames = 0
+        self._others: list[Candidate] = []
+
+    def track(self, capture: Capture) -> FaceTrack | None:
+        """The wearer in this frame, or None."""
+        image, time_ns = capture.frame.image, capture.frame.capture_time_ns
+        reading = self._followed(image) or self._found(image, time_ns)
+        if reading is None or self._crop is None:
+            return None
+        crop = self._crop
+        raw = crop.mesh_in_frame(reading.mesh)
+        self._crop = crop_of_mesh(raw)
+        self._scan(image)
+        steady = self._filter.steady(raw, _span(raw), time_ns)
+        mask = self._mask(reading, crop, image, time_ns)
+        visible = is_visible(steady, mask)
+        mesh = self._fit.fitted(steady, reading.spread, visible)
+        box = self._smoother.follow(head_box(mesh), time_ns)
+        self._time_ns = time_ns
+        return FaceTrack(mesh, visible, mask, frame_from_box(box, self._size_px), reading.face)
+
+    def reset(self) -> None:
+        """Forget earlier frames."""
+        self._crop = self._worn = None
+        self._is_on = False
+        self._others = []
+        self._smoother.reset()
+        self._filter.reset()
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _followed(self, image: ImageU8) -> HeadsetReading | None:
+        if self._crop is None:
+            return None
+        reading = self._reader.read(self._crop.cut(image))
+        if reading.face >= LOST:
+            return reading
+        self.reset()
+        return None
+
+    def _found(self, image: ImageU8, time_ns: int) -> HeadsetReading | None:
+        if 0 <= time_ns - self._searched_ns < IDLE_NS:
+            return None
+        self._searched_ns = time_ns
+        self.searches += 1
+        found = search(self._reader, image)
+        self._tell(found)
+        chosen = choose_person(found, self._person)
+        return None if chosen is None else self._approached(image, chosen)
+
+    def _approached(self, image: ImageU8, chosen: Candidate) -> HeadsetReading | None:
+        """Look closely at a candidate until the crop fits; None if it is no face after all."""
+        crop = chosen.crop
+        for _ in range(LOOKS):
+            reading = self._reader.read(crop.cut(image))
+            if reading.face < FOUND:
+                return None
+            used, crop = crop, crop_of_mesh(crop.mesh_in_frame(reading.mesh))
+        self._crop = used
+        return reading
+
+    def _mask(
+        self, reading: HeadsetReading, crop: HeadCrop, image: ImageU8, time_ns: int
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+        """The outline in the frame; empty while no headset is worn."""
+        if self._worn is None:
+            self._worn = reading.headset
+            self._is_on = reading.headset >= LEAST_HEADSET
+        seconds = max(0.0, (time_ns - self._time_ns) / 1e9)
+        share = 1.0 - float(np.exp(-seconds / HEADSET_SECONDS))
+        self._worn += share * (reading.headset - self._worn)
+        if self._is_on != (is_on := self._worn >= (OFF if self._is_on else ON)):
+            log.info("the headset was %s", "put on" if is_on else "taken off")
+        self._is_on = is_on
+        if not is_on:
+            return np.zeros(image.shape[:2], np.uint8)
+        return crop.mask_in_frame(without_specks(reading.mask), image.shape)
+
+    def _scan(self, image: ImageU8) -> None:
+        """Look at one crop of the search now and then, for other people in view."""
+        self._frames += 1
+        turn, due = divmod(self._frames, SCAN_FRAMES)
+        if due or self._crop is None:
+            return
+        crops = search_crops(image.shape)
+        seen = look(self._reader, image, crops[turn % len(crops)])
+        if turn % len(crops) == 0:
+            self._others = []
+        self._others = distinct([*seen, *self._others])
+        self._tell(self._others)
+        if not self._is_on:
+            self._change_to_wearer()
+
+    def _change_to_wearer(self) -> None:
+        """Whoever is followed wears no headset: go over to somebody who does."""
+        chosen = choose_person(self._others, self._person)
+        if chosen is None or self._crop is None or chosen.headset < ON:
+            return
+        own = Candidate(self._crop.centre, self._crop.side_px, 1.0, 0.0)
+        if not is_same(chosen, own):
+            log.info("another person wears the headset: following that one")
+            self.reset()
+            self._crop = chosen.crop
+
+    def _tell(self, found: list[Candidate]) -> None:
+        count = len(found)
+        note = f"{count} people in view: following the {self._whom()}" if count > 1 else ""
+        if note and not self.note:
+            log.warning("%s", note)
+        self.note = note
+
+    def _whom(self) -> str:
+        if self._person.isdigit():
+            return f"one that is number {self._person} from the left"
+        return {"nearest": "nearest", "left": "leftmost", "right": "rightmost"}[
+            self._person
+        ] + " with a headset"
+
+
+def without_specks(mask: Float32Array) -> Float32Array:
+    """The soft mask without parts far smaller than the largest."""
+    whole = (mask >= 0.5).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(whole, connectivity=8)
+    if count <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    small = areas < SPECK * areas.max()
+    small[0] = False
+    return np.where(small[labels], np.float32(0), mask)
+
+
+def _span(mesh: Float32Array) -> float:
+    return float(np.linalg.norm(mesh[LEFT_EYE.outer_corner] - mesh[RIGHT_EYE.outer_corner]))
