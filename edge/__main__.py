@@ -30,7 +30,8 @@ COMMANDS = {
         "training.registration:fit_registration",
         "Learn how shift and tint go together over the face.",
     ),
-    "evaluate": ("training.evaluate:evaluate", "Score fillers on a folder of face clips."),
+    "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
+    "evaluate": ("training.evaluate_command:evaluate", "Score fillers on a folder of face clips."),
     "export": ("models.export:export", "Write a trained network as ONNX."),
 }
 HELP = ("--help", "-h", "help")

@@ -56,7 +56,7 @@ class HeadCrop:
         return np.asarray(np.concatenate([points, depth], axis=1), np.float32)
 
     def mask_in_frame(self, mask: Float32Array, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """A soft mask (M,M) of the crop -> (H,W) of the frame (H,W,…), 1 where it is at least half."""
+        """A soft mask (M,M) of the crop -> (H,W) of a frame of `shape`, 1 where at least half."""
         found = np.zeros(shape[:2], np.uint8)
         share = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
         matrix = self.frame_from_share

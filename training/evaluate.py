@@ -1,4 +1,4 @@
-"""`unvisor evaluate`: score fillers on the headset protocols, all on the same frames and masks."""
+"""Scores of fillers on the headset protocols, all on the same frames and masks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Protocol
 
 import numpy as np
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from models.filling import FILLERS, Filler, Reference, make_filler
@@ -20,11 +17,18 @@ from streaming.errors import UserError
 from training import protocol as protocols
 from training import score_report
 from training.faces import FaceClip, FaceClips, ImageU8
-from training.helper_weights import DEFAULT_FOLDER, lpips_alex
 from training.metrics import FrameScores, score_frames
 from training.protocol import ScoredClip
 
-FillerMaker = Callable[[Reference, int], Filler]
+
+class FillerMaker(Protocol):
+    """Makes a filler for a reference; `size_px` is the side of its crop."""
+
+    def __call__(self, reference: Reference, size_px: int) -> Filler:
+        """Make one."""
+        ...
+
+
 METHODS = FILLERS
 
 
@@ -72,7 +76,7 @@ def evaluate_fillers(
         ValueError: if a filler changes pixels that are not hidden.
     """
     kept, short = protocols.eligible(clips.rows(split), protocol)
-    rows = _spread(kept, limit_clips)
+    rows = spread(kept, limit_clips)
     evaluation = Evaluation(
         protocol,
         split,
@@ -113,72 +117,6 @@ def fill_clip(filler: Filler, clip: ScoredClip, scores: MethodScores) -> ImageU8
     if np.any((filled != clip.truth) & (clip.hidden[..., None] == 0)):
         raise ValueError(f"filler '{filler.name}' changed known pixels of clip {clip.segment}")
     return filled
-
-
-def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
-    protocol: Annotated[str, typer.Option(help="hmd or hmd-far.")] = "hmd",
-    split: Annotated[str, typer.Option(help="train, val, test or demo.")] = "test",
-    method: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Repeat for several; default: {', '.join(METHODS)}."),
-    ] = None,
-    filler_size: Annotated[int, typer.Option(min=32, max=512, help="Crop side, px.")] = 128,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="ONNX file that `unvisor` runs instead of the shipped one."),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the network.")] = 1,
-    helper_weights: Annotated[
-        Path, typer.Option(help="Folder of the LPIPS network's weights.")
-    ] = DEFAULT_FOLDER,
-    lpips: Annotated[bool, typer.Option(help="Score LPIPS too (needs --helper-weights).")] = True,
-    limit_clips: Annotated[
-        int | None,
-        typer.Option(min=1, help="Score this many clips, spread over the split."),
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="Write every score here."),
-    ] = None,
-    markdown: Annotated[
-        Path | None,
-        typer.Option(help="Write the table here."),
-    ] = None,
-    strips: Annotated[
-        Path | None,
-        typer.Option(help="Folder for one picture per clip: reference, hole, methods, truth."),
-    ] = None,
-) -> None:
-    """Score fillers on face clips under a simulated headset mask; landmarks are the true ones."""
-    clips = FaceClips(data)
-    makers = makers_of(method or METHODS, threads, weights)
-    distance = lpips_alex(helper_weights) if lpips else None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"{protocol}, {split}", total=None)
-
-        def show(index: int, total: int, clip: ScoredClip, filled: Mapping[str, ImageU8]) -> None:
-            progress.update(task, completed=index + 1, total=total)
-            if strips is not None:
-                score_report.write_strip(strips, clip, filled)
-
-        evaluation = evaluate_fillers(
-            clips,
-            makers,
-            protocol=protocol,
-            split=split,
-            size_px=filler_size,
-            distance=distance,
-            limit_clips=limit_clips,
-            on_clip=show,
-        )
-    document = report(evaluation)
-    Console().print(score_report.rich_table(document))
-    if json_file is not None:
-        score_report.write_json(json_file, document)
-    if markdown is not None:
-        score_report.write_text(markdown, score_report.markdown_table(document))
 
 
 def makers_of(
@@ -233,7 +171,8 @@ def report(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _spread(rows: list[FaceClip], limit: int | None) -> list[FaceClip]:
+def spread(rows: list[FaceClip], limit: int | None) -> list[FaceClip]:
+    """At most `limit` rows, spread over all of them."""
     if limit is None or limit >= len(rows):
         return rows
     return [rows[index] for index in np.linspace(0, len(rows) - 1, limit).round().astype(int)]

@@ -98,7 +98,7 @@ def _span(mesh: Float32Array) -> float:
 
 
 def _fixed(point: Float32Array | NDArray[np.float64]) -> tuple[int, int]:
-    x, y = np.round(np.asarray(point) * (1 << SHIFT)).astype(int)
+    x, y = np.round(np.asarray(point, np.float64) * (1 << SHIFT)).astype(int)
     return int(x), int(y)
 
 

@@ -91,16 +91,36 @@ def write_strip(folder: Path, clip: ScoredClip, filled: Mapping[str, ImageU8]) -
         holed = np.where(hidden, np.uint8(MASK_GREY), clip.truth[index])
         methods = [frames[index] for frames in filled.values()]
         rows.append(np.hstack([clip.reference_image, holed, *methods, clip.truth[index]]))
-    encoded, content = cv2.imencode(".png", np.vstack(rows))
+    write_picture(folder / f"{clip.segment}.png", np.vstack(rows))
+
+
+def write_picture(path: Path, image: ImageU8) -> None:
+    """Write a PNG and the folders above it.
+
+    Raises:
+        UserError: if the place cannot be written to.
+    """
+    encoded, content = cv2.imencode(".png", image)
     if not encoded:
-        raise ValueError(f"the strip of {clip.segment} could not be encoded as PNG")
+        raise ValueError(f"{path.name} could not be encoded as PNG")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{clip.segment}.png").write_bytes(content.tobytes())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.tobytes())
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written to ({error.strerror}).", "Choose another."
+            f"{path.parent} cannot be written to ({error.strerror}).", "Choose another."
         ) from error
+
+
+def tracker_table(document: Mapping[str, Any]) -> Table:
+    """The tracker's own scores, for the terminal."""
+    table = Table(title="tracker, against MediaPipe on the bare face: itself an estimate")
+    scores = {name: value for name, value in document["tracker"].items() if name != "track_ms"}
+    for name in (*scores, "ms p50"):
+        table.add_column(name, justify="right")
+    cells = [f"{value:.4f}" for value in scores.values()]
+    table.add_row(*cells, f"{document['tracker']['track_ms']['p50']:.1f}")
+    return table
 
 
 def _title(document: Mapping[str, Any]) -> str:

@@ -1,0 +1,232 @@
+"""The live protocol: a simulated headset goes in, everything else is the product's own doing.
+
+The clip's first frame makes the profile, as the bare face before a session would. The next frames
+get a headset and go through the product's pipeline, eyes seen by the simulated eye cameras. The
+same is run once more with the true outline and landmarks: the difference is what tracking costs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from torch import nn
+
+from edge.bare_face_trackers import OracleTracker
+from edge.fusion import EyeFusion
+from edge.headset_tracker import HeadsetTracker
+from edge.lids import LidMover
+from edge.pipeline import Pipeline
+from edge.profile import SessionProfile
+from edge.records import Capture, FaceTrack, Truth
+from edge.reference_choice import profile_from_frames
+from edge.settings import Landmarks
+from edge.timing import StageTimes
+from edge.tracker import Tracker
+from hmd_capture.simulated import SimulatedHeadset, Worn
+from models.alignment import head_box
+from models.face_fit import WearerFit
+from models.filling import Filler, Reference
+from models.headset_reader import HeadsetReader
+from streaming.records import Float32Array, Frame, ImageU8, RestoredFace
+from training.faces import FaceClip, FaceClips
+from training.metrics import FrameScores, score_frames
+from training.protocol import PUBLISHED_PX, SCORED_FRAMES
+from training.tracker_scores import TrackerScores, jitter_px
+
+FRAME_NS = 40_000_000
+EYE_AGE_NS = 100_000_000
+NOISE_STEPS = 2.0  # standard deviation of sensor noise, 8-bit steps
+STILL_FRAMES = 100
+ORACLE = "-oracle"  # suffix of the method that was told outline and landmarks
+
+
+@dataclass
+class LiveScores:
+    """What one way of tracking scored, clip by clip."""
+
+    segments: list[str] = field(default_factory=list)
+    identities: list[str] = field(default_factory=list)
+    clips: list[FrameScores] = field(default_factory=list)
+    track_ms: list[float] = field(default_factory=list)
+
+
+@dataclass
+class LiveEvaluation:
+    """Everything a report needs."""
+
+    methods: dict[str, LiveScores]
+    tracker: TrackerScores
+
+
+@dataclass(frozen=True)
+class WornClip:
+    """One clip with a headset on, and the wearer's profile."""
+
+    segment: str
+    identity: str
+    profile: SessionProfile
+    captures: tuple[Capture, ...]
+    worn: tuple[Worn, ...]
+
+
+FillerOf = Callable[[Reference], Filler]
+OnClip = Callable[[int, int, WornClip, dict[str, ImageU8]], None]
+
+
+def evaluate_live(
+    clips: FaceClips,
+    rows: Sequence[FaceClip],
+    headsets: Sequence[str],
+    fillers: dict[str, FillerOf],
+    *,
+    size_px: int = PUBLISHED_PX,
+    distance: nn.Module | None = None,
+    on_clip: OnClip | None = None,
+) -> LiveEvaluation:
+    """Run every filler over the rows, tracked and told; clip i wears `headsets[i % len]`.
+
+    `headsets` are models of `SimulatedHeadset`; `distance` is an LPIPS module or None; `on_clip`
+    hears index, count, the clip, and the restored crops (N,S,S,3) by method.
+
+    Raises:
+        UserError: a clip cannot be used, or a headset or network is missing.
+    """
+    names = [name + suffix for name in fillers for suffix in ("", ORACLE)]
+    result = LiveEvaluation({name: LiveScores() for name in names}, TrackerScores())
+    reader = HeadsetReader()
+    for index, row in enumerate(rows):
+        clip = worn_clip(clips, row, headsets[index % len(headsets)])
+        fit = WearerFit(clip.profile.references[0].mesh)
+        shown: dict[str, ImageU8] = {}
+        tracked = _Witness(HeadsetTracker(size_px, fit, reader=reader))
+        for name, filler in fillers.items():
+            tracked = _Witness(HeadsetTracker(size_px, fit, reader=reader))
+            told = _Witness(OracleTracker(size_px))
+            for method, witness in ((name, tracked), (name + ORACLE, told)):
+                ready = filler(clip.profile.reference(size_px))
+                shown[method] = restored(witness, ready, clip, size_px)
+                _note(result.methods[method], clip, shown[method], witness, distance)
+        _score_tracks(result.tracker, tracked.tracks, clip)
+        still = HeadsetTracker(size_px, fit, reader=reader)
+        result.tracker.jitter_px.append(_trembling(still, clip, seed=index))
+        if on_clip is not None:
+            on_clip(index, len(rows), clip, shown)
+    return result
+
+
+def worn_clip(clips: FaceClips, row: FaceClip, model: str) -> WornClip:
+    """The profile from a clip's first frame, and the next frames with a headset on."""
+    images, meshes = clips.frames(row), clips.meshes(row)
+    headset = SimulatedHeadset(model, seed=0)
+    captures, worn = [], []
+    for index in range(1, min(1 + SCORED_FRAMES, len(images), len(meshes))):
+        look = headset.wear(images[index], meshes[index], index * FRAME_NS)
+        truth = Truth(look.truth, meshes[index], look.hidden, look.eyes)
+        captures.append(Capture(Frame(index, look.capture_time_ns, look.camera), truth))
+        worn.append(look)
+    profile = profile_from_frames([images[0]], meshes[:1])
+    return WornClip(row.segment, row.identity, profile, tuple(captures), tuple(worn))
+
+
+def restored(tracker: Tracker, filler: Filler, clip: WornClip, size_px: int) -> ImageU8:
+    """Run the product's pipeline over a clip: its frames at the protocols' size, (N,S,S,3)."""
+    eyes = EyeFusion(clip.profile.eyes, EYE_AGE_NS)
+    lids = None if tracker.name == "oracle" else LidMover(clip.profile.references[0].mesh)
+    pipeline = Pipeline(
+        tracker, eyes, filler, _Nobody(), (), StageTimes(), lids=lids, size_px=size_px
+    )
+    frames = []
+    for capture, look in zip(clip.captures, clip.worn, strict=True):
+        for seen in look.observations:
+            eyes.observe(seen)
+        frames.append(_small(pipeline.process(capture).restored.image))
+    return np.stack(frames)
+
+
+class _Witness:
+    """A tracker whose answers and times are kept."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.tracks: list[FaceTrack | None] = []
+        self.track_ms: list[float] = []
+        self.name: Landmarks = tracker.name
+        self.note = ""
+
+    def track(self, capture: Capture) -> FaceTrack | None:
+        started_ns = time.perf_counter_ns()
+        track = self._tracker.track(capture)
+        self.track_ms.append((time.perf_counter_ns() - started_ns) / 1e6)
+        self.tracks.append(track)
+        return track
+
+    def reset(self) -> None:
+        self._tracker.reset()
+
+    def close(self) -> None:
+        self._tracker.close()
+
+
+class _Nobody:
+    """A publisher to whom nobody subscribed."""
+
+    paused = False
+
+    def publish_restored(
+        self,
+        face: RestoredFace,
+        eyes: Sequence[ImageU8] = (),
+        eye_ages_ns: tuple[int | None, int | None] = (None, None),
+    ) -> None:
+        """Drop it."""
+
+
+def _note(
+    scores: LiveScores,
+    clip: WornClip,
+    shown: ImageU8,
+    witness: _Witness,
+    distance: nn.Module | None,
+) -> None:
+    truth = np.stack([_small(look.truth) for look in clip.worn])
+    masks = [_small(look.hidden * np.uint8(255)) > 0 for look in clip.worn]
+    hidden = np.stack(masks).astype(np.uint8)
+    scores.segments.append(clip.segment)
+    scores.identities.append(clip.identity)
+    scores.clips.append(score_frames(shown, truth, hidden, distance))
+    scores.track_ms += witness.track_ms
+
+
+def _score_tracks(
+    scores: TrackerScores, tracks: Sequence[FaceTrack | None], clip: WornClip
+) -> None:
+    for track, capture in zip(tracks, clip.captures, strict=True):
+        truth = capture.truth
+        if truth is not None and truth.mesh is not None:
+            scores.add(track, truth, head_box(truth.mesh).side_px)
+
+
+def _trembling(tracker: HeadsetTracker, clip: WornClip, seed: int) -> float:
+    """How much the mesh of one still frame moves under fresh sensor noise, px at 256."""
+    random = np.random.default_rng(seed)
+    still = clip.captures[0]
+    meshes: list[Float32Array] = []
+    for index in range(STILL_FRAMES):
+        noise = random.normal(0, NOISE_STEPS, still.frame.image.shape)
+        image = np.clip(still.frame.image + noise.round(), 0, 255).astype(np.uint8)
+        track = tracker.track(Capture(Frame(index, index * FRAME_NS, image)))
+        if track is not None:
+            meshes.append(track.mesh)
+    side_px = head_box(clip.profile.references[0].mesh).side_px
+    scale = len(still.frame.image) / len(clip.profile.references[0].image)
+    return jitter_px(np.stack(meshes), side_px * scale) if meshes else float("nan")
+
+
+def _small(image: ImageU8) -> ImageU8:
+    """A head crop as the protocols score it."""
+    size = (PUBLISHED_PX, PUBLISHED_PX)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
