@@ -1,8 +1,9 @@
 """HeadsetNet: outline of the headset, face mesh under it and heads in view, from one crop.
 
 An encoder of residual blocks down to 1/32 of the crop; a decoder with lateral connections gives
-the outline at half the crop's resolution, a map at 1/8 says where heads are, and the mesh is read
-from the coarsest features as coordinates in a basis of mesh shapes.
+the outline at half the crop's resolution, a map at 1/8 says where heads are. The mesh is read from
+the coarsest features as coordinates in a basis of mesh shapes, and then moved to where the decoder
+sees some fifty anchor points (mean of a heat map: integral regression, Sun et al. 2018).
 """
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ from models.face_mesh import POINT_COUNT
 from models.headset_contract import HEAD_CHANNELS, SIZE_PX
 
 MESH_VALUES = 3 * POINT_COUNT
+# Mesh points that are looked for one by one: oval, lips, nose, eyes, brows, cheeks.
+ANCHORS = (
+    *(10, 297, 284, 389, 454, 361, 397, 379, 400, 152, 176, 150, 172, 132, 234, 162, 54, 67),
+    *(61, 291, 0, 17, 13, 14, 37, 267, 4, 1, 2, 98, 327, 168, 6, 195),
+    *(33, 133, 362, 263, 159, 145, 386, 374, 468, 473, 70, 105, 107, 336, 334, 300),
+    *(50, 280, 205, 425, 101, 330),
+)
 COARSE_PX = SIZE_PX // 32
 LEAST_SPREAD = 1e-3  # of the crop's side: a fifth of a pixel
 
@@ -37,6 +45,7 @@ class HeadsetOutputs:
 
     mask: Tensor  # (B,1,S/2,S/2) logits
     mesh: Tensor  # (B,478,3) shares of the crop's side
+    anchors: Tensor  # (B,A,2) the ANCHORS as the heat maps show them, same unit
     log_spread: Tensor  # (B,478) natural logarithm of the expected error, same unit
     presence: Tensor  # (B,2) logits: face, headset
     heads: Tensor  # (B,5,S/8,S/8) two logits, offset, log side
@@ -69,6 +78,9 @@ class HeadsetNet(nn.Module):
         self.hidden = nn.Linear(48 * COARSE_PX**2, 192)
         self.shape = nn.Linear(192, settings.shape_values)
         self.mesh_basis = nn.Linear(settings.shape_values, MESH_VALUES)
+        self.anchor_head = nn.Conv2d(quarter, len(ANCHORS), 1)
+        self.anchor_pull = nn.Linear(2 * len(ANCHORS), MESH_VALUES, bias=False)
+        nn.init.zeros_(self.anchor_pull.weight)
         self.spread_head = nn.Linear(192, POINT_COUNT)
         self.presence_head = nn.Linear(192, 2)
         nn.init.constant_(self.spread_head.bias, -3.5)
@@ -89,19 +101,21 @@ class HeadsetNet(nn.Module):
         for stage in self.stages:
             features.append(stage(features[-1]))
         merged = features[-1]
-        at_eighth = merged
+        decoded: dict[int, Tensor] = {}
         for level in (3, 2, 1, 0):
             lateral = functional.interpolate(self.laterals[level](merged), scale_factor=2.0)
-            merged = self.refiners[level](features[level] + lateral)
-            at_eighth = merged if level == 2 else at_eighth
+            merged = decoded[level] = self.refiners[level](features[level] + lateral)
         hidden = torch.relu(self.hidden(self.squeeze(features[-1]).flatten(1)))
-        mesh = self.mesh_basis(self.shape(hidden))
+        mesh = self.mesh_basis(self.shape(hidden)).view(-1, POINT_COUNT, 3)
+        anchors = heat_means(self.anchor_head(decoded[1]))
+        off = (anchors - mesh[:, ANCHORS, :2]).flatten(1)
         return HeadsetOutputs(
             mask=self.mask_head(merged),
-            mesh=mesh.view(-1, POINT_COUNT, 3),
+            mesh=mesh + self.anchor_pull(off).view(-1, POINT_COUNT, 3),
+            anchors=anchors,
             log_spread=self.spread_head(hidden),
             presence=self.presence_head(hidden),
-            heads=self.heads_head(at_eighth),
+            heads=self.heads_head(decoded[2]),
         )
 
 
@@ -124,6 +138,19 @@ class ExportedHeadsetNet(nn.Module):
             torch.sigmoid(said.presence),
             torch.cat([found, said.heads[:, 2:]], dim=1),
         )
+
+
+def heat_means(maps: Tensor) -> Tensor:
+    """Mean position (B,A,2) of heat maps (B,A,H,W) given as logits; 0..1 over width and height."""
+    height, width = maps.shape[-2:]
+    heat = torch.softmax(maps.flatten(2).float(), dim=-1)
+    rows = (torch.arange(height, device=maps.device) + 0.5) / height
+    columns = (torch.arange(width, device=maps.device) + 0.5) / width
+    grid = torch.stack(
+        [columns.expand(height, width).flatten(), rows[:, None].expand(height, width).flatten()],
+        dim=1,
+    )
+    return heat @ grid
 
 
 class _Residual(nn.Module):

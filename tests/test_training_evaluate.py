@@ -19,7 +19,7 @@ from models.export import export_network
 from models.filling import Filler, Reference
 from streaming.errors import UserError
 from training import evaluate as evaluation
-from training import protocol, score_report
+from training import evaluate_command, protocol, score_report
 from training.coverings import headset_mask
 from training.faces import FaceClip, FaceClips, FaceDataError
 
@@ -206,7 +206,7 @@ def test_the_table_says_which_filler_really_ran(root: Path) -> None:
 
 def command() -> typer.Typer:
     app = typer.Typer()
-    app.command()(evaluation.evaluate)
+    app.command()(evaluate_command.evaluate)
     return app
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.headset_contract import FACE, HEADSET, MAP_PX
-from models.headset_net import LEAST_SPREAD, HeadsetOutputs
+from models.headset_net import ANCHORS, LEAST_SPREAD, HeadsetOutputs
 from training.worn_scenes import Scene
 
 Float32Array = NDArray[np.float32]
@@ -87,6 +87,15 @@ def _mesh_loss(said: HeadsetOutputs, wanted: HeadsetTargets) -> Tensor:
     # The spread learns from the error, not the error from the spread.
     likelihood = (error.detach() / (2 * spread) + spread.log()).mean()
     loss: Tensor = 10 * ((error + 0.3 * depth) / span).mean() + 0.1 * likelihood
+    return loss + 5 * _anchor_loss(said, wanted, span)
+
+
+def _anchor_loss(said: HeadsetOutputs, wanted: HeadsetTargets, span: Tensor) -> Tensor:
+    """Error of the anchors that lie inside the crop: a heat map has no place for others."""
+    truth = wanted.mesh[wanted.has_mesh][:, ANCHORS, :2]
+    inside = ((truth > 0) & (truth < 1)).all(-1)
+    off = (said.anchors[wanted.has_mesh].float() - truth).abs().sum(-1) / span
+    loss: Tensor = (off * inside).mean()
     return loss
 
 

@@ -139,6 +139,11 @@ class HeadsetTrainer:
         self._optimiser.load_state_dict(state["optimiser"])
         self.finished_steps, self.finished_share = int(state["step"]), float(state["share"])
 
+    def start_from(self, state: dict[str, Any]) -> None:
+        """Take over the weights that fit from a `shippable`; the rest stays as it is."""
+        for network in (self.network, self.average):
+            network.load_state_dict(state["average"], strict=False)
+
     def _run(self, network: HeadsetNet, batch: HeadsetTargets) -> HeadsetOutputs:
         crop = batch.crop.to(self.device, memory_format=torch.channels_last).float() / 255
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):

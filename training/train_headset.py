@@ -47,6 +47,9 @@ def train_headset(
     batch: Annotated[int, typer.Option(help="Scenes per step.", min=2)] = 32,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     every: Annotated[int, typer.Option(help="Take every n-th frame of the clips.", min=1)] = 6,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Checkpoint whose weights a new run starts with.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that make scenes.", min=0)] = 1,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.", min=1)] = 250,
     bfloat16: Annotated[bool, typer.Option(help="Mixed precision.")] = True,
@@ -75,6 +78,8 @@ def train_headset(
         else:
             _write_settings(run, trainer, data=str(data), faces=len(faces), seed=seed)
             trainer.start_from_shapes(_shapes(faces, models, seed))
+            if start_from is not None:
+                trainer.start_from(checkpoint.load(start_from))
         validation = _validation(val_faces, models, batch)
         scenes = SceneBatches(faces, models, batch, seed + trainer.finished_steps)
         loader = DataLoader(scenes, batch_size=None, num_workers=workers)
