@@ -41,10 +41,11 @@ def search_crops(shape: tuple[int, ...]) -> list[HeadCrop]:
     shorter, longer = min(height, width), max(height, width)
     if longer < 1.2 * shorter:
         return crops
-    count = min(MOST_PARTS, int(np.ceil(longer / shorter * 1.5)))
-    for offset in np.linspace(shorter / 2, longer - shorter / 2, count):
+    side = max(shorter, longer / (MOST_PARTS - 1))  # very long frames: larger squares, not more
+    count = min(MOST_PARTS, int(np.ceil(longer / side * 1.5)))
+    for offset in np.linspace(side / 2, longer - side / 2, count):
         centre = (offset, shorter / 2) if width >= height else (shorter / 2, offset)
-        crops.append(HeadCrop(np.array(centre, np.float32), float(shorter)))
+        crops.append(HeadCrop(np.array(centre, np.float32), float(side)))
     return crops
 
 

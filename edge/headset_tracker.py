@@ -64,7 +64,8 @@ class HeadsetTracker:
         self._crop: HeadCrop | None = None
         self._worn: float | None = None
         self._is_on = False
-        self._time_ns = self._searched_ns = 0
+        self._time_ns = 0
+        self._searched_ns: int | None = None
         self._frames = 0
         self._others: list[Candidate] = []
 
@@ -104,10 +105,12 @@ class HeadsetTracker:
         if reading.face >= LOST:
             return reading
         self.reset()
+        self._searched_ns = None  # whoever was just lost is searched for in this very frame
         return None
 
     def _found(self, image: ImageU8, time_ns: int) -> HeadsetReading | None:
-        if 0 <= time_ns - self._searched_ns < IDLE_NS:
+        last_ns = self._searched_ns
+        if last_ns is not None and 0 <= time_ns - last_ns < IDLE_NS:
             return None
         self._searched_ns = time_ns
         self.searches += 1

@@ -18,7 +18,7 @@ class MeshFilter:
     """
 
     def __init__(
-        self, still_hz: float = 1.5, per_speed: float = 14.0, speed_hz: float = 3.0
+        self, still_hz: float = 1.5, per_speed: float = 14.0, speed_hz: float = 10.0
     ) -> None:
         """`still_hz` is the cut-off at rest; it grows by `per_speed` Hz per span per second."""
         self._still_hz, self._per_speed, self._speed_hz = still_hz, per_speed, speed_hz
@@ -45,7 +45,7 @@ class MeshFilter:
         # Parts of a face move on their own, a jaw for one: the farthest point's change counts too.
         change = np.linalg.norm(mesh[:, :2] - self._steady[:, :2], axis=1) / max(span_px, 1.0)
         cut_off = self._still_hz + self._per_speed * (
-            float(np.linalg.norm(self._velocity)) + 4.0 * np.maximum(change - 0.02, 0)
+            float(np.linalg.norm(self._velocity)) + 10.0 * np.maximum(change - 0.02, 0)
         )
         share = _share(cut_off, seconds)[:, None]
         self._steady = (self._steady + share * (mesh - self._steady)).astype(np.float32)

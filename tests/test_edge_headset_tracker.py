@@ -1,0 +1,178 @@
+"""The tracker's behaviour in a drawn world: heads are grey squares, white ones wear a headset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.headset_tracker import SCAN_FRAMES, HeadsetTracker, without_specks
+from edge.records import Capture
+from models.alignment import head_box
+from models.face_fit import WearerFit
+from models.headset_contract import CROP_SHARE, MASK_PX, SIZE_PX
+from models.headset_reader import FoundHead, HeadsetReading
+from streaming.records import Frame
+
+FRAME_NS = 33_000_000
+BARE, WORN = 150, 250
+SHAPE = (360, 640)
+
+
+@dataclass(frozen=True)
+class Person:
+    x: float
+    worn: bool = True
+    side: float = 150.0
+
+
+class DrawnWorldReader:
+    """Sees grey squares as heads; knows nothing of the frame, only of the crop."""
+
+    def __init__(self, mesh: np.ndarray) -> None:
+        box = head_box(mesh)
+        # In units of the head box, around its middle.
+        self.shape = (mesh - [*box.centre, 0]) / box.side_px
+        self.crops = 0
+
+    def read(self, crop: np.ndarray) -> HeadsetReading:
+        assert crop.shape == (SIZE_PX, SIZE_PX, 3)
+        self.crops += 1
+        grey = crop[..., 0]
+        _, _, stats, _ = cv2.connectedComponentsWithStats((grey > 100).astype(np.uint8))
+        heads = []
+        for left, top, width, height, area in stats[1:]:
+            if area > 30 and 0.7 < width / height < 1.4:
+                middle = np.array([left + width / 2, top + height / 2], np.float32)
+                worn = float(grey[int(middle[1]), int(middle[0])] > 200)
+                heads.append(FoundHead(middle / SIZE_PX, width / SIZE_PX, 0.95, worn))
+        nearest = min(heads, key=lambda h: float(np.abs(h.centre - 0.5).max()), default=None)
+        is_face = nearest is not None and 0.6 < nearest.side / CROP_SHARE < 1.3
+        is_face = is_face and bool(np.abs(nearest.centre - 0.5).max() < 0.2)
+        mesh = np.zeros((478, 3), np.float32)
+        mask = np.zeros((MASK_PX, MASK_PX), np.float32)
+        if is_face:
+            mesh = (self.shape * nearest.side + [*nearest.centre, 0]).astype(np.float32)
+            mask[30:50, 20:76] = nearest.headset
+        return HeadsetReading(
+            mask,
+            mesh,
+            np.full(478, 0.01, np.float32),
+            0.95 if is_face else 0.02,
+            nearest.headset if is_face else 0.0,
+            tuple(heads),
+        )
+
+
+class World:
+    """Draws frames one after the other and lets a tracker see them."""
+
+    def __init__(self, mesh: np.ndarray, person: str = "nearest") -> None:
+        self.reader = DrawnWorldReader(mesh)
+        self.tracker = HeadsetTracker(128, WearerFit(mesh), person, self.reader)  # type: ignore[arg-type]
+        self.index = 0
+
+    def see(self, *people: Person, frames: int = 1):  # type: ignore[no-untyped-def]
+        for _ in range(frames):
+            image = np.zeros((*SHAPE, 3), np.uint8)
+            for person in people:
+                low = np.array([person.x, 180]) - person.side / 2
+                x, y, side = (int(v) for v in (*low, person.side))
+                image[y : y + side, x : x + side] = WORN if person.worn else BARE
+            self.index += 1
+            track = self.tracker.track(Capture(Frame(self.index, self.index * FRAME_NS, image)))
+        return track
+
+
+@pytest.fixture
+def world(posed_mesh) -> World:  # type: ignore[no-untyped-def]
+    return World(posed_mesh())
+
+
+def x_of(track) -> float:  # type: ignore[no-untyped-def]
+    return float(head_box(track.mesh).centre[0])
+
+
+def test_a_wearer_is_found_in_the_first_frame(world: World) -> None:
+    track = world.see(Person(400))
+    assert x_of(track) == pytest.approx(400, abs=8)
+    assert track.mask.any() and not track.visible.all()
+
+
+def test_a_moving_head_is_followed_without_searching_again(world: World) -> None:
+    for x in range(150, 480, 12):
+        track = world.see(Person(float(x)))
+        assert x_of(track) == pytest.approx(x, abs=12)
+    assert world.tracker.searches == 1
+
+
+def test_while_following_one_crop_is_read_and_a_second_only_now_and_then(world: World) -> None:
+    world.see(Person(300))
+    counts = []
+    for _ in range(3 * SCAN_FRAMES):
+        before = world.reader.crops
+        world.see(Person(300))
+        counts.append(world.reader.crops - before)
+    assert max(counts) == 2
+    assert counts.count(2) == 3
+    assert all(a + b < 4 for a, b in zip(counts[:-1], counts[1:], strict=True))
+
+
+def test_nobody_in_view_is_told_at_once_and_searched_for_at_leisure(world: World) -> None:
+    world.see(Person(300), frames=5)
+    assert world.see() is None
+    searches = world.tracker.searches
+    world.see(frames=9)  # 300 ms
+    assert 2 <= world.tracker.searches - searches <= 4
+
+
+def test_who_comes_back_elsewhere_is_found_within_a_tenth_of_a_second(world: World) -> None:
+    world.see(Person(150), frames=5)
+    world.see(frames=6)
+    tracks = [world.see(Person(500)) for _ in range(4)]
+    assert x_of(tracks[-1]) == pytest.approx(500, abs=8)
+
+
+def test_a_headset_taken_off_empties_the_mask_and_put_on_fills_it(world: World) -> None:
+    assert world.see(Person(300), frames=10).mask.any()
+    assert not world.see(Person(300, worn=False), frames=10).mask.any()
+    assert world.see(Person(300), frames=10).mask.any()
+
+
+def test_one_frame_of_doubt_does_not_take_the_headset_off(world: World) -> None:
+    world.see(Person(300), frames=10)
+    world.see(Person(300, worn=False))
+    assert world.see(Person(300)).mask.any()
+
+
+def test_the_wearer_is_followed_and_not_the_bystander_in_front(world: World) -> None:
+    track = world.see(Person(140, worn=False, side=200), Person(480))
+    assert x_of(track) == pytest.approx(480, abs=8)
+    assert "2 people" in world.tracker.note
+
+
+def test_when_another_person_puts_the_headset_on_that_one_is_followed(world: World) -> None:
+    first, second = Person(140, worn=False), Person(480, worn=False)
+    track = world.see(first, second, frames=3)
+    assert x_of(track) in (pytest.approx(140, abs=8), pytest.approx(480, abs=8))
+    other = 480 if x_of(track) < 300 else 140
+    people = [Person(float(x), worn=x == other) for x in (140, 480)]
+    track = world.see(*people, frames=6 * SCAN_FRAMES)
+    assert x_of(track) == pytest.approx(other, abs=8)
+
+
+def test_the_chosen_person_is_followed(posed_mesh) -> None:  # type: ignore[no-untyped-def]
+    for person, x in (("left", 140), ("right", 480), ("2", 480)):
+        track = World(posed_mesh(), person).see(Person(140), Person(480))
+        assert x_of(track) == pytest.approx(x, abs=8)
+
+
+def test_small_islands_of_the_outline_are_dropped() -> None:
+    mask = np.zeros((MASK_PX, MASK_PX), np.float32)
+    mask[20:40, 20:80] = 0.9
+    mask[70:72, 5:8] = 0.8
+    cleaned = without_specks(mask)
+    assert cleaned[71, 6] == 0
+    assert np.array_equal(cleaned[:60], mask[:60])

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.head_crop import HeadCrop, crop_of_mesh
+from models.headset_contract import MASK_PX, SIZE_PX
+
+PLACES = st.tuples(st.floats(40, 280), st.floats(40, 200))
+
+
+def dotted(x: float, y: float) -> np.ndarray:
+    """A black frame with one soft bright dot."""
+    rows, columns = np.mgrid[0:240, 0:320]
+    dot = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 3.0**2))
+    return np.repeat(dot[..., None], 3, axis=2).astype(np.uint8)
+
+
+@given(PLACES, st.floats(60, 400), st.floats(-1.0, 1.0))
+def test_what_is_found_in_a_crop_is_told_in_the_frame(
+    place: tuple[float, float], side: float, roll: float
+) -> None:
+    offset = np.array([0.13, -0.07]) * side
+    crop = HeadCrop(np.array(place, np.float32) + offset.astype(np.float32), side, roll)
+    grey = crop.cut(dotted(*place))[..., 0].astype(np.float64)
+    rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX]
+    share = [((v * grey).sum() / grey.sum() + 0.5) / SIZE_PX for v in (columns, rows)]
+    found = crop.mesh_in_frame(np.array([[*share, 0.0]], np.float32))[0]
+    # Pixel centres are half a pixel from pixel edges.
+    assert np.allclose(found[:2] - 0.5, place, atol=max(0.5, 1.5 * side / SIZE_PX))
+
+
+@given(st.floats(60, 400), st.floats(-0.6, 0.6))
+def test_a_mask_comes_back_where_it_was_cut(side: float, roll: float) -> None:
+    frame = np.zeros((240, 320, 3), np.uint8)
+    frame[90:150, 100:220] = 255
+    crop = HeadCrop(np.array([160, 120], np.float32), side, roll)
+    seen = crop.cut(frame)[..., 0].reshape(MASK_PX, 2, MASK_PX, 2).mean(axis=(1, 3)) / 255
+    back = crop.mask_in_frame(seen.astype(np.float32), frame.shape)
+    inside = crop.mask_in_frame(np.ones((MASK_PX, MASK_PX), np.float32), frame.shape) > 0
+    truth = frame[..., 0] > 0
+    wrong = (back.astype(bool) != truth) & inside
+    assert wrong.sum() <= 400 * max(1.0, side / MASK_PX / 2)  # the rims, no more
+
+
+def test_a_crop_beyond_the_frame_repeats_its_border_and_marks_nothing() -> None:
+    frame = np.full((48, 64, 3), 77, np.uint8)
+    crop = HeadCrop(np.array([500, -300], np.float32), 90.0)
+    assert (crop.cut(frame) == 77).all()
+    assert not crop.mask_in_frame(np.ones((MASK_PX, MASK_PX), np.float32), frame.shape).any()
+
+
+def test_depth_keeps_the_scale_of_width_and_height() -> None:
+    crop = HeadCrop(np.zeros(2, np.float32), 200.0)
+    points = crop.mesh_in_frame(np.array([[0.0, 0.0, 0.0], [0.1, 0.0, 0.1]], np.float32))
+    across, depth = np.abs(points[1] - points[0])[[0, 2]]
+    assert across == pytest.approx(20) and depth == pytest.approx(20)
+
+
+def test_the_crop_of_a_mesh_turns_with_the_eyes(posed_mesh) -> None:  # type: ignore[no-untyped-def]
+    straight, rolled = (crop_of_mesh(posed_mesh(roll_deg=angle)) for angle in (0.0, 20.0))
+    assert np.degrees(rolled.roll_rad - straight.roll_rad) == pytest.approx(20, abs=2)
