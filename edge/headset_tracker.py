@@ -44,22 +44,21 @@ class HeadsetTracker:
     def __init__(
         self,
         size_px: int,
+        reader: HeadsetReader,
         fit: WearerFit,
         person: str = "nearest",
-        reader: HeadsetReader | None = None,
     ) -> None:
-        """Load the network; `fit` knows the wearer's own face.
+        """Follow by `reader`; `fit` knows the wearer's own face.
 
         Raises:
             UserError: `person` is no choice.
-            WeightsError: the network cannot be used.
         """
         self.note = ""
         self.searches = 0  # whole-frame searches so far
         self._size_px = size_px
         self._fit = fit
         self._person = check_person(person)
-        self._reader = reader or HeadsetReader()
+        self._reader = reader
         self._smoother, self._filter = BoxSmoother(), MeshFilter()
         self._crop: HeadCrop | None = None
         self._worn: float | None = None
@@ -81,8 +80,8 @@ class HeadsetTracker:
         self._scan(image)
         steady = self._filter.steady(raw, _span(raw), time_ns)
         mask = self._mask(reading, crop, image, time_ns)
-        visible = is_visible(steady, mask)
-        mesh = self._fit.fitted(steady, reading.spread, visible)
+        mesh = self._fit.fitted(steady, reading.spread)
+        visible = is_visible(mesh, mask)
         box = self._smoother.follow(head_box(mesh), time_ns)
         self._time_ns = time_ns
         return FaceTrack(mesh, visible, mask, frame_from_box(box, self._size_px), reading.face)

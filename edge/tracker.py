@@ -13,7 +13,8 @@ from edge.headset_tracker import HeadsetTracker
 from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks, SessionSettings
-from models.face_fit import WearerFit
+from edge.wearer import wearer_fit
+from models.headset_reader import HeadsetReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 
@@ -50,7 +51,8 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
     if name == "mediapipe":
         return MediaPipeTracker(size_px)
     try:
-        fit = WearerFit(profile.references[0].mesh)
-        return HeadsetTracker(size_px, fit, settings.edge.person)
+        reader = HeadsetReader()
+        fit = wearer_fit(profile.references[0], reader)
+        return HeadsetTracker(size_px, reader, fit, settings.edge.person)
     except WeightsError as error:
         raise UserError(str(error), "Or choose --landmarks mediapipe.") from error

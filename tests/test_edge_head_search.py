@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,7 +27,7 @@ def test_the_crops_of_a_search_cover_the_frame(width: int, height: int) -> None:
     if parts:
         assert parts[0][0] - parts[0][1] / 2 <= 0.5
         assert parts[-1][0] + parts[-1][1] / 2 >= max(width, height) - 0.5
-        gaps = [b[0] - a[0] - a[1] for a, b in zip(parts[:-1], parts[1:], strict=True)]
+        gaps = [b[0] - a[0] - a[1] for a, b in pairwise(parts)]
         assert all(gap <= 0.5 for gap in gaps)
 
 

@@ -56,7 +56,7 @@ def test_depth_keeps_the_scale_of_width_and_height() -> None:
     crop = HeadCrop(np.zeros(2, np.float32), 200.0)
     points = crop.mesh_in_frame(np.array([[0.0, 0.0, 0.0], [0.1, 0.0, 0.1]], np.float32))
     across, depth = np.abs(points[1] - points[0])[[0, 2]]
-    assert across == pytest.approx(20) and depth == pytest.approx(20)
+    assert (across, depth) == (pytest.approx(20), pytest.approx(20))
 
 
 def test_the_crop_of_a_mesh_turns_with_the_eyes(posed_mesh) -> None:  # type: ignore[no-untyped-def]

@@ -26,9 +26,9 @@ from edge.reference_choice import profile_from_frames
 from edge.settings import Landmarks
 from edge.timing import StageTimes
 from edge.tracker import Tracker
+from edge.wearer import wearer_fit
 from hmd_capture.simulated import SimulatedHeadset, Worn
 from models.alignment import head_box
-from models.face_fit import WearerFit
 from models.filling import Filler, Reference
 from models.headset_reader import HeadsetReader
 from streaming.records import Float32Array, Frame, ImageU8, RestoredFace
@@ -100,18 +100,18 @@ def evaluate_live(
     reader = HeadsetReader()
     for index, row in enumerate(rows):
         clip = worn_clip(clips, row, headsets[index % len(headsets)])
-        fit = WearerFit(clip.profile.references[0].mesh)
+        fit = wearer_fit(clip.profile.references[0], reader)
         shown: dict[str, ImageU8] = {}
-        tracked = _Witness(HeadsetTracker(size_px, fit, reader=reader))
+        tracked = _Witness(HeadsetTracker(size_px, reader, fit))
         for name, filler in fillers.items():
-            tracked = _Witness(HeadsetTracker(size_px, fit, reader=reader))
+            tracked = _Witness(HeadsetTracker(size_px, reader, fit))
             told = _Witness(OracleTracker(size_px))
             for method, witness in ((name, tracked), (name + ORACLE, told)):
                 ready = filler(clip.profile.reference(size_px))
                 shown[method] = restored(witness, ready, clip, size_px)
                 _note(result.methods[method], clip, shown[method], witness, distance)
         _score_tracks(result.tracker, tracked.tracks, clip)
-        still = HeadsetTracker(size_px, fit, reader=reader)
+        still = HeadsetTracker(size_px, reader, fit)
         result.tracker.jitter_px.append(_trembling(still, clip, seed=index))
         if on_clip is not None:
             on_clip(index, len(rows), clip, shown)
