@@ -32,6 +32,10 @@ COMMANDS = {
     ),
     "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
     "evaluate": ("training.evaluate_command:evaluate", "Score fillers on a folder of face clips."),
+    "evaluate-tracker": (
+        "training.evaluate_tracker:evaluate_tracker",
+        "Score the headset tracker on photos, and its false alarms.",
+    ),
     "export": ("models.export:export", "Write a trained network as ONNX."),
 }
 HELP = ("--help", "-h", "help")
