@@ -45,10 +45,10 @@ class HeadsetTracker:
         self,
         size_px: int,
         reader: HeadsetReader,
-        fit: WearerFit,
+        fit: WearerFit | None,
         person: str = "nearest",
     ) -> None:
-        """Follow by `reader`; `fit` knows the wearer's own face.
+        """Follow by `reader`; `fit` knows the wearer's own face, None: anybody's.
 
         Raises:
             UserError: `person` is no choice.
@@ -80,7 +80,7 @@ class HeadsetTracker:
         self._scan(image)
         steady = self._filter.steady(raw, _span(raw), time_ns)
         mask = self._mask(reading, crop, image, time_ns)
-        mesh = self._fit.fitted(steady, reading.spread)
+        mesh = steady if self._fit is None else self._fit.fitted(steady, reading.spread)
         visible = is_visible(mesh, mask)
         box = self._smoother.follow(head_box(mesh), time_ns)
         self._time_ns = time_ns

@@ -19,7 +19,6 @@ from rich.table import Table
 from edge.head_search import search
 from edge.headset_tracker import HeadsetTracker
 from edge.records import Capture, FaceTrack
-from models.face_fit import WearerFit
 from models.headset_reader import HeadsetReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
@@ -98,18 +97,16 @@ def photo_scores(reader: HeadsetReader, folder: Path) -> tuple[list[PhotoScore],
         found = np.zeros(picture.shape[:2], np.uint8) if track is None else track.mask
         body = _filled([drawn["body"]], scale, found.shape)
         straps = _filled(drawn["straps"], scale, found.shape)
-        scores.append(
-            PhotoScore(
-                name, _iou(found & (1 - straps), body & (1 - straps)), _iou(found, body | straps)
-            )
-        )
+        counted = straps ^ 1
+        whole = _iou(found, body | straps)
+        scores.append(PhotoScore(name, _iou(found & counted, body & counted), whole))
         tiles.append(_tile(picture, found, body, track))
     return scores, tiles
 
 
 def settled_track(reader: HeadsetReader, image: ImageU8) -> FaceTrack | None:
     """What a tracker that knows no wearer says of a still picture."""
-    tracker = HeadsetTracker(128, reader, WearerFit(np.eye(478, 3, dtype=np.float32)))
+    tracker = HeadsetTracker(128, reader, None)
     track = None
     for index in range(LOOKS):
         track = tracker.track(Capture(Frame(index, index * FRAME_NS, image)))
@@ -217,7 +214,7 @@ def _tile(
     for x, y in _points(track):
         cv2.circle(shown, (int(x), int(y)), 1, (255, 255, 0), -1)
     rows, columns = np.nonzero(body)
-    reach = int(1.6 * max(np.ptp(rows), np.ptp(columns), 8))
+    reach = 8 + int(1.6 * max(float(np.ptp(rows)), float(np.ptp(columns))))
     y, x = int(rows.mean()), int(columns.mean())
     part = shown[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach]
     return np.asarray(cv2.resize(part, (TILE_PX, TILE_PX)), np.uint8)
