@@ -19,6 +19,8 @@ COMMANDS = {
     "demo": ("edge.demo:demo", "Watch a face being restored live, on a demo clip or a webcam."),
     "run": ("edge.run:run", "Run the product: camera and eye cameras in, restored face out."),
     "watch": ("streaming.watch:watch", "Subscribe to a running session and show what arrives."),
+    "record": ("streaming.record:record", "Keep what a session sends, with its times, in a file."),
+    "replay": ("streaming.replay:replay", "Feed a recording back as if it were live."),
     "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
     "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),
     "calibrate-reference": (

@@ -88,6 +88,13 @@ class Publisher:
         """
         return self.wants(topic_of(message)) and self._send(encode(message))
 
+    def forward(self, parts: Sequence[bytes]) -> bool:
+        """Send a multipart message as it came, if somebody wants it; return whether it was sent.
+
+        For what was published before: the bytes are not looked into.
+        """
+        return self._send(list(parts))
+
     def publish_restored(
         self,
         face: RestoredFace,
@@ -167,7 +174,7 @@ class Publisher:
         self.close()
 
     def _send(self, parts: list[bytes]) -> bool:
-        topic = parts[0].decode()
+        topic = parts[0].decode(errors="replace")
         with self._lock:
             is_held = self._paused and not topic.startswith(NOTIFY)
             if is_held or not self._is_wanted(topic):
