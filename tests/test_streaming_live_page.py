@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import struct
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -31,6 +33,7 @@ from streaming.topics import FRAME_WORLD
 from streaming.watch import watch
 from streaming.watch_page import WatchPage
 
+ROOT = Path(__file__).resolve().parent.parent
 APP = typer.Typer()
 APP.command()(watch)
 WAIT_S = 20.0
@@ -142,18 +145,40 @@ def test_pictures_move_and_come_back_by_themselves_after_a_restart(
     second.close()
 
 
+SERVER = """
+import sys, time
+sys.path.append("tests")
+from test_streaming_live_page import LivePage, a_shot
+page = LivePage(0)
+for number in range(500):
+    page.put(a_shot(number))
+print(page.url, flush=True)
+time.sleep(100)
+"""
+
+
 @needs_chromium
-def test_a_restart_between_two_questions_is_noticed_too(tmp_path: Path) -> None:
-    """The page never saw the server gone, only one that counts from one again."""
-    first = LivePage(0)
-    port = port_of(first)
-    for number in range(500):
-        first.put(a_shot(number))
-    with ChromiumPage(tmp_path, first.url, *SIZES["desktop"]) as browser:
+def test_a_restart_that_the_page_slept_through_is_noticed_too(tmp_path: Path) -> None:
+    """A page in the background asks nothing; then it asks a server that counts from one again."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    with process, ChromiumPage(tmp_path, url, *SIZES["desktop"]) as browser:
         browser.wait_for(f"{FRAME_ID} === 499")
-        first.close()
-        with LivePage(port) as second:
+        browser.value(
+            "window.awake = new Promise((wake) => { window.wake = wake; });"
+            "const ask = window.fetch; window.asleep = 0;"
+            "window.fetch = async (...what) => {"
+            "  window.asleep += 1; await window.awake; return ask(...what); }; 1"
+        )
+        browser.wait_for("window.asleep")
+        process.kill()
+        process.wait()
+        with LivePage(int(url.rsplit(":", 1)[1].strip("/"))) as second:
             second.put(a_shot(3))
+            browser.value("window.wake(); 1")
             browser.wait_for(f"{FRAME_ID} === 3")
 
 
