@@ -8,15 +8,21 @@ import re
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from streaming.errors import UserError
 from streaming.recording import SUFFIX
 from streaming.recording_writer import RecordingFailed
 from streaming.stream_recorder import TOPICS, StreamRecorder
 
 LOGGER = logging.getLogger(__name__)
 LONGEST_NAME = 60
+
+
+class NotRecording(UserError):
+    """There is no recording to stop."""
 
 
 class Recorder:
@@ -58,20 +64,27 @@ class Recorder:
             LOGGER.info("recording to %s", path)
             return path
 
-    def stop(self) -> Path | None:
-        """End the running recording and return its file; None when none was running."""
+    def stop(self) -> Path:
+        """End the running recording and return its file.
+
+        Raises `NotRecording` when none was started, the recording's own error when it ended by
+        itself because the disk took no more.
+        """
         with self._lock:
             if self._running is None:
-                return None
+                raise NotRecording("No recording is running.", "Start one with `R` first.")
             self._running.ask_to_stop()
             self._finishing = [each for each in self._finishing if not each.is_finished]
             self._finishing.append(self._running)
-            path, self._running = self._running.path, None
-            return path
+            ended, self._running = self._running, None
+            if ended.error is not None:
+                raise ended.error
+            return ended.path
 
     def close(self) -> None:
         """End the running recording and wait until every file is finished."""
-        self.stop()
+        with suppress(NotRecording, RecordingFailed):  # a failure was logged when it happened
+            self.stop()
         for recorder in self._finishing:
             recorder.close()
 

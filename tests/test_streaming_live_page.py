@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
-from chromium_page import CHROMIUM, ChromiumPage
+from browser_window import CHROMIUM, BrowserWindow
 from typer.testing import CliRunner
 
 from streaming.clock import monotonic_ns
@@ -123,7 +123,7 @@ def test_pictures_move_and_come_back_by_themselves_after_a_restart(
     first = LivePage(0)
     port = port_of(first)
     feeder = Feeder(first, first=5000)
-    with ChromiumPage(tmp_path, first.url, *SIZES[name]) as browser:
+    with BrowserWindow(tmp_path, first.url, *SIZES[name]) as browser:
         browser.wait_for(f"{FRAME_ID} >= 5000")
         assert browser.wait_for(f"{STATUS} === 'Live'")
         seen = {browser.value(PIXELS)}
@@ -165,7 +165,7 @@ def test_a_restart_that_the_page_slept_through_is_noticed_too(tmp_path: Path) ->
     )
     assert process.stdout is not None
     url = process.stdout.readline().strip()
-    with process, ChromiumPage(tmp_path, url, *SIZES["desktop"]) as browser:
+    with process, BrowserWindow(tmp_path, url, *SIZES["desktop"]) as browser:
         browser.wait_for(f"{FRAME_ID} === 499")
         browser.value(
             "window.awake = new Promise((wake) => { window.wake = wake; });"
@@ -191,7 +191,7 @@ def test_the_page_fits_whatever_panes_there_are(
     width, height, is_phone = SIZES[name]
     page.on_pause = lambda paused: None
     page.put(a_shot(1, names))
-    with ChromiumPage(tmp_path, page.url, width, height, is_phone) as browser:
+    with BrowserWindow(tmp_path, page.url, width, height, is_phone) as browser:
         browser.wait_for(f"{FRAME_ID} === 1")
         boxes = browser.value(
             "[...document.querySelectorAll('figure')].filter((each) => each.offsetParent)"
@@ -215,7 +215,7 @@ def test_the_page_fits_whatever_panes_there_are(
 @needs_chromium
 def test_a_picture_that_stands_is_said_to_stand(page: LivePage, tmp_path: Path) -> None:
     page.put(a_shot(1))
-    with ChromiumPage(tmp_path, page.url, *SIZES["phone"]) as browser:
+    with BrowserWindow(tmp_path, page.url, *SIZES["phone"]) as browser:
         browser.wait_for(f"{STATUS}.startsWith('No new picture for')")
         assert browser.value("document.getElementById('rate').textContent") == "–"
         page.put(a_shot(2))
@@ -226,8 +226,8 @@ def test_a_picture_that_stands_is_said_to_stand(page: LivePage, tmp_path: Path) 
 def test_several_browsers_see_the_same_stream(page: LivePage, tmp_path: Path) -> None:
     feeder = Feeder(page)
     with (
-        ChromiumPage(tmp_path / "a", page.url, *SIZES["desktop"]) as one,
-        ChromiumPage(tmp_path / "b", page.url, *SIZES["phone"]) as other,
+        BrowserWindow(tmp_path / "a", page.url, *SIZES["desktop"]) as one,
+        BrowserWindow(tmp_path / "b", page.url, *SIZES["phone"]) as other,
     ):
         for browser in (one, other):
             browser.wait_for(f"{FRAME_ID} > 0")
@@ -240,7 +240,7 @@ def test_several_browsers_see_the_same_stream(page: LivePage, tmp_path: Path) ->
 @needs_chromium
 def test_a_broken_picture_does_not_stop_the_others(page: LivePage, tmp_path: Path) -> None:
     page.put(a_shot(1, panes=lambda: {"restored": b"\xff\xd8 no picture"}))
-    with ChromiumPage(tmp_path, page.url, *SIZES["desktop"]) as browser:
+    with BrowserWindow(tmp_path, page.url, *SIZES["desktop"]) as browser:
         browser.wait_for(f"{STATUS} === 'Live'")
         page.put(a_shot(2))
         browser.wait_for(f"{FRAME_ID} === 2")

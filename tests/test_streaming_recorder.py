@@ -23,7 +23,7 @@ from streaming.errors import UserError
 from streaming.messages import FrameMessage, Notification
 from streaming.publisher import Publisher
 from streaming.record import record
-from streaming.recorder import Recorder
+from streaming.recorder import NotRecording, Recorder
 from streaming.recording import Recording
 from streaming.recording_writer import RecordingFailed, RecordingWriter
 from streaming.records import RestoredFace, Status
@@ -245,7 +245,8 @@ def test_recordings_start_and_stop_by_name(publisher: Publisher, tmp_path: Path)
     folder = tmp_path / "new" / "recordings"
     with Recorder(publisher.endpoint, folder, [FRAME_FACE]) as recorder:
         assert recorder.path is None
-        assert recorder.stop() is None
+        with pytest.raises(NotRecording, match="No recording is running"):
+            recorder.stop()
         first = recorder.start("Anna's session")
         assert recorder.start("again") == first == recorder.path
         wait_until(lambda: publisher.wants(FRAME_FACE))
@@ -261,6 +262,25 @@ def test_recordings_start_and_stop_by_name(publisher: Publisher, tmp_path: Path)
     assert Recording(first).summary().is_complete
     assert Recording(second).summary().messages == 0
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_recording_that_ended_by_itself_is_told_when_it_is_stopped(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Recorder(publisher.endpoint, tmp_path, [FRAME_FACE]) as recorder:
+        recorder.start("first")
+        wait_until(lambda: publisher.wants(FRAME_FACE))
+
+        def write(file: int, content: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "write", write)
+        publisher.publish_restored(a_face(1))
+        wait_until(lambda: recorder.path is None)
+        monkeypatch.undo()
+        with pytest.raises(RecordingFailed, match="No space left"):
+            recorder.stop()
+        assert recorder.start("second").exists()
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/etc/passwd", "", "..", "a\0b", "x" * 5000, "é/ß"])

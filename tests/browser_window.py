@@ -27,7 +27,7 @@ TIMEOUT_S = 60.0
 READ, WRITE = 3, 4  # the file numbers on which Chromium listens and answers
 
 
-class ChromiumPage:
+class BrowserWindow:
     """One page of the given size in px, open until the `with` block ends."""
 
     def __init__(
@@ -111,7 +111,7 @@ class ChromiumPage:
             self._process.wait()
         os.close(self._read)
 
-    def __enter__(self) -> ChromiumPage:
+    def __enter__(self) -> BrowserWindow:
         return self
 
     def __exit__(
