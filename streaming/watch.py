@@ -29,6 +29,7 @@ from streaming.watch_outputs import Output, OutputChoice, open_outputs
 DEFAULT_ENDPOINT = f"tcp://{LOOPBACK}:{PUBLISHER_PORT}"
 WORDS = "notify.unvisor."  # pause and resume are announced here
 POLL_S = 0.2
+BELIEVABLE_MS = 60_000  # an age beyond this, or below zero, compares two unlike clocks
 SHOW_EVERY_S = 0.25  # percentiles over many frames are not for every frame
 
 
@@ -75,7 +76,7 @@ class Watcher:
         statuses = ["PAUSED"] if self.paused else [s.value for s in self.newest.status]
         return (
             f"{self.newest.width}×{self.newest.height}  {seen.fps:5.1f} fps  "
-            f"age p50 {seen.age_ms(50):.0f} ms p99 {seen.age_ms(99):.0f} ms  "
+            f"{_told_age(seen)}  "
             f"drops {seen.drops}  {' '.join(statuses)}  filler {self.newest.filler}  "
             f"landmarks {self.newest.landmark_source}"
         )
@@ -173,6 +174,13 @@ def _follow(
                 "Start `unvisor run` or `unvisor demo` first, or give the address it prints.",
             )
     live.update(Text(watcher.line()), refresh=True)
+
+
+def _told_age(seen: AgeStatistics) -> str:
+    middle_ms, late_ms = seen.age_ms(50) or 0.0, seen.age_ms(99) or 0.0
+    if 0 <= middle_ms < BELIEVABLE_MS:
+        return f"age p50 {middle_ms:.0f} ms p99 {late_ms:.0f} ms"
+    return "age unknown (by another clock)"  # another machine's, or a recording's
 
 
 def _in_order(*arrivals: Arrival | None) -> list[Arrival]:

@@ -7,7 +7,7 @@ from streaming.messages import FrameMessage, MessageError, Notification
 from streaming.publisher import PAUSED, RESUMED
 from streaming.subscriber import Arrival
 
-BELIEVABLE_NS = 60_000_000_000  # an age beyond this, or below zero, compares two unlike clocks
+BELIEVABLE_NS = 60_000_000_000  # as `watch` has it: beyond this two unlike clocks are compared
 
 
 class WatchPage(LivePage):

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,15 +158,27 @@ time.sleep(100)
 """
 
 
-@needs_chromium
-def test_a_restart_that_the_page_slept_through_is_noticed_too(tmp_path: Path) -> None:
-    """A page in the background asks nothing; then it asks a server that counts from one again."""
+@contextmanager
+def served_elsewhere() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server of 500 shots in a process of its own, and its address."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    with process, BrowserWindow(tmp_path, url, *SIZES["desktop"]) as browser:
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@needs_chromium
+def test_a_restart_that_the_page_slept_through_is_noticed_too(tmp_path: Path) -> None:
+    """A page in the background asks nothing; then it asks a server that counts from one again."""
+    with (
+        served_elsewhere() as (process, url),
+        BrowserWindow(tmp_path, url, *SIZES["desktop"]) as browser,
+    ):
         browser.wait_for(f"{FRAME_ID} === 499")
         browser.value(
             "window.awake = new Promise((wake) => { window.wake = wake; });"
