@@ -1,4 +1,4 @@
-"""Drives one page in headless Chromium over DevTools pipes: no driver, no port, real time."""
+"""Drives a page in headless Chromium over DevTools pipes: no driver, no port, real time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,11 +30,9 @@ READ, WRITE = 3, 4  # the file numbers on which Chromium listens and answers
 
 
 class BrowserWindow:
-    """One page of the given size in px, open until the `with` block ends."""
+    """A browser with one page, open until the `with` block ends."""
 
-    def __init__(
-        self, folder: Path, url: str, width: int, height: int, phone: bool = False
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
         assert CHROMIUM is not None
         to_child, self._write = os.pipe()
         self._read, from_child = os.pipe()
@@ -53,6 +53,13 @@ class BrowserWindow:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
+        self.call("Page.enable")
+
+    @contextmanager
+    def showing(
+        self, url: str, width: int, height: int, phone: bool = False
+    ) -> Iterator[BrowserWindow]:
+        """Show a page at this size in px; it is loaded when the block begins, gone after it."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -60,11 +67,12 @@ class BrowserWindow:
             deviceScaleFactor=1,
             mobile=phone,
         )
-        if phone:
-            self.call("Emulation.setTouchEmulationEnabled", enabled=True)
-        self.call("Page.enable")
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
         self.call("Page.navigate", url=url)
         self.wait_for("location.href !== 'about:blank' && document.readyState === 'complete'")
+        yield self
+        self.call("Page.navigate", url="about:blank")
+        self.wait_for("location.href === 'about:blank'")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one DevTools command and return its result."""

@@ -89,6 +89,13 @@ def page() -> Iterator[LivePage]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserWindow]:
+    """One browser for the whole file: starting one takes a second."""
+    with BrowserWindow(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
 def port_of(page: LivePage) -> int:
     return int(page.url.rsplit(":", 1)[1].strip("/"))
 
@@ -118,13 +125,13 @@ PIXELS = """(() => { const pane = document.querySelector('[data-pane=restored]')
 @needs_chromium
 @pytest.mark.parametrize("name", SIZES)
 def test_pictures_move_and_come_back_by_themselves_after_a_restart(
-    name: str, tmp_path: Path
+    name: str, window: BrowserWindow
 ) -> None:
     """The second server counts from one again, far below what the page has seen of the first."""
     first = LivePage(0)
     port = port_of(first)
     feeder = Feeder(first, first=5000)
-    with BrowserWindow(tmp_path, first.url, *SIZES[name]) as browser:
+    with window.showing(first.url, *SIZES[name]) as browser:
         browser.wait_for(f"{FRAME_ID} >= 5000")
         assert browser.wait_for(f"{STATUS} === 'Live'")
         seen = {browser.value(PIXELS)}
@@ -173,11 +180,11 @@ def served_elsewhere() -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @needs_chromium
-def test_a_restart_that_the_page_slept_through_is_noticed_too(tmp_path: Path) -> None:
+def test_a_restart_that_the_page_slept_through_is_noticed_too(window: BrowserWindow) -> None:
     """A page in the background asks nothing; then it asks a server that counts from one again."""
     with (
         served_elsewhere() as (process, url),
-        BrowserWindow(tmp_path, url, *SIZES["desktop"]) as browser,
+        window.showing(url, *SIZES["desktop"]) as browser,
     ):
         browser.wait_for(f"{FRAME_ID} === 499")
         browser.value(
@@ -199,12 +206,12 @@ def test_a_restart_that_the_page_slept_through_is_noticed_too(tmp_path: Path) ->
 @pytest.mark.parametrize("names", [ALL, ALL[:3], ALL[:2], ("restored",)])
 @pytest.mark.parametrize("name", SIZES)
 def test_the_page_fits_whatever_panes_there_are(
-    name: str, names: tuple[str, ...], page: LivePage, tmp_path: Path
+    name: str, names: tuple[str, ...], page: LivePage, window: BrowserWindow
 ) -> None:
     width, height, is_phone = SIZES[name]
     page.on_pause = lambda paused: None
     page.put(a_shot(1, names))
-    with BrowserWindow(tmp_path, page.url, width, height, is_phone) as browser:
+    with window.showing(page.url, width, height, is_phone) as browser:
         browser.wait_for(f"{FRAME_ID} === 1")
         boxes = browser.value(
             "[...document.querySelectorAll('figure')].filter((each) => each.offsetParent)"
@@ -226,9 +233,9 @@ def test_the_page_fits_whatever_panes_there_are(
 
 
 @needs_chromium
-def test_a_picture_that_stands_is_said_to_stand(page: LivePage, tmp_path: Path) -> None:
+def test_a_picture_that_stands_is_said_to_stand(page: LivePage, window: BrowserWindow) -> None:
     page.put(a_shot(1))
-    with BrowserWindow(tmp_path, page.url, *SIZES["phone"]) as browser:
+    with window.showing(page.url, *SIZES["phone"]) as browser:
         browser.wait_for(f"{STATUS}.startsWith('No new picture for')")
         assert browser.value("document.getElementById('rate').textContent") == "–"
         page.put(a_shot(2))
@@ -236,11 +243,14 @@ def test_a_picture_that_stands_is_said_to_stand(page: LivePage, tmp_path: Path) 
 
 
 @needs_chromium
-def test_several_browsers_see_the_same_stream(page: LivePage, tmp_path: Path) -> None:
+def test_several_browsers_see_the_same_stream(
+    page: LivePage, window: BrowserWindow, tmp_path: Path
+) -> None:
     feeder = Feeder(page)
     with (
-        BrowserWindow(tmp_path / "a", page.url, *SIZES["desktop"]) as one,
-        BrowserWindow(tmp_path / "b", page.url, *SIZES["phone"]) as other,
+        BrowserWindow(tmp_path) as second,
+        window.showing(page.url, *SIZES["desktop"]) as one,
+        second.showing(page.url, *SIZES["phone"]) as other,
     ):
         for browser in (one, other):
             browser.wait_for(f"{FRAME_ID} > 0")
@@ -251,9 +261,9 @@ def test_several_browsers_see_the_same_stream(page: LivePage, tmp_path: Path) ->
 
 
 @needs_chromium
-def test_a_broken_picture_does_not_stop_the_others(page: LivePage, tmp_path: Path) -> None:
+def test_a_broken_picture_does_not_stop_the_others(page: LivePage, window: BrowserWindow) -> None:
     page.put(a_shot(1, panes=lambda: {"restored": b"\xff\xd8 no picture"}))
-    with BrowserWindow(tmp_path, page.url, *SIZES["desktop"]) as browser:
+    with window.showing(page.url, *SIZES["desktop"]) as browser:
         browser.wait_for(f"{STATUS} === 'Live'")
         page.put(a_shot(2))
         browser.wait_for(f"{FRAME_ID} === 2")
