@@ -96,9 +96,11 @@ class ModelsSettings:
 
 @dataclass(frozen=True)
 class StreamingSettings:
-    """`[streaming]`: sockets that clients connect to."""
+    """`[streaming]`: sockets that clients connect to. There is no key for `--insecure-lan`."""
 
-    control_port: int = 50020  # loopback, as the next one; 0 = any free port
+    host: str = "127.0.0.1"  # beyond loopback (0.0.0.0: all networks) keys are needed
+    keys: str = ""  # folder of `unvisor keys`; empty = the user's own
+    control_port: int = 50020  # 0 = any free port
     publisher_port: int = 50021
     pixel_format: PixelFormat = "jpeg"
     jpeg_quality: int = 90
@@ -120,6 +122,11 @@ class SessionSettings:
     models: ModelsSettings = field(default_factory=ModelsSettings)
     streaming: StreamingSettings = field(default_factory=StreamingSettings)
     hmd_capture: HmdCaptureSettings = field(default_factory=HmdCaptureSettings)
+
+
+def keys_path(settings: SessionSettings) -> Path | None:
+    """Folder of keys that the settings name; None for the user's own."""
+    return Path(settings.streaming.keys) if settings.streaming.keys else None
 
 
 def load_toml(path: Path) -> SessionSettings:

@@ -10,8 +10,10 @@ from types import TracebackType
 import zmq
 
 from streaming.clock import PublishingClock
-from streaming.endpoints import LOOPBACK, bind_loopback
+from streaming.door import Door, Guard
+from streaming.endpoints import LOOPBACK
 from streaming.messages import MessageError, Notification, decode
+from streaming.rate_limit import TOO_MANY, RateLimit
 from streaming.topics import CONTROL_PORT, NOTIFY
 
 LOGGER = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ PUPIL_VERSION = "3.5.7"
 UNKNOWN = "Unknown command."
 FORWARDED = "Message forwarded."
 MAX_PART_BYTES = 64 * 1024
+MAX_WAITING = 32  # questions of one client; more wait on its side
 POLL_MS = 50  # how soon `close` is noticed; questions wake the thread at once
 
 
@@ -40,10 +43,12 @@ class ControlServer:
         clock: PublishingClock,
         port: int = CONTROL_PORT,
         host: str = LOOPBACK,
+        guard: Guard = None,
     ) -> None:
         """Bind and start; raises `AddressInUse` or `AddressNotAllowed`.
 
-        `publisher_port` is what `SUB_PORT` answers; `clock` is the publisher's.
+        `publisher_port` is what `SUB_PORT` answers; `clock` is the publisher's. A `host` beyond
+        loopback needs a `guard`: who has no allowed key gets no answer at all.
         """
         self._publisher_port = publisher_port
         self._on_notification = on_notification
@@ -53,11 +58,15 @@ class ControlServer:
         self._inlet = _open(zmq.SUB)  # where clients publish notifications to
         self._inlet.setsockopt(zmq.SUBSCRIBE, NOTIFY.encode())
         try:
-            self.port = bind_loopback(self._questions, host, port)
-            self.notification_port = bind_loopback(self._inlet, host, 0)
+            self._doors = [
+                Door(self._questions, host, port, guard),
+                Door(self._inlet, host, 0, guard),
+            ]
         except Exception:
             self._close_sockets()
             raise
+        self.port, self.notification_port = (door.port for door in self._doors)
+        self._limit = RateLimit()
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
@@ -87,11 +96,15 @@ class ControlServer:
         try:
             while not self._stopping.is_set():
                 ready = dict(poller.poll(POLL_MS))
+                for door in self._doors:
+                    door.cut_revoked()
                 if self._questions in ready:
-                    parts = self._questions.recv_multipart()
-                    self._questions.send_string(self._answer(parts))
+                    parts, may_ask = self._limit.receive(self._questions)
+                    self._questions.send_string(self._answer(parts) if may_ask else TOO_MANY)
                 if self._inlet in ready:
-                    self._forward(self._inlet.recv_multipart())
+                    parts, may_ask = self._limit.receive(self._inlet)
+                    if may_ask:
+                        self._forward(parts)
         except zmq.ContextTerminated:
             LOGGER.debug("The messaging context ended before the control socket was closed.")
         finally:
@@ -145,4 +158,5 @@ def _open(kind: int) -> zmq.Socket[bytes]:
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     socket.setsockopt(zmq.LINGER, 200)  # ms: the answer to the last question still leaves
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_PART_BYTES)
+    socket.setsockopt(zmq.RCVHWM, MAX_WAITING)
     return socket

@@ -12,7 +12,8 @@ import numpy as np
 import zmq
 
 from streaming.clock import PublishingClock
-from streaming.endpoints import KERNEL_BUFFER_BYTES, LOOPBACK, bind_loopback
+from streaming.door import Door, Guard
+from streaming.endpoints import KERNEL_BUFFER_BYTES, LOOPBACK
 from streaming.face_message import FaceState
 from streaming.frame_message import (
     DEFAULT_JPEG_QUALITY,
@@ -42,7 +43,7 @@ UNTOUCHED = (Status.NO_HEADSET, Status.NO_FACE)
 
 
 class Publisher:
-    """Binds one loopback port and publishes records on it; may be called from any thread.
+    """Binds one port and publishes records on it; may be called from any thread.
 
     What nobody subscribed to is neither encoded nor sent. A subscriber that does not read loses
     frames; it never slows the publisher.
@@ -54,10 +55,12 @@ class Publisher:
         host: str = LOOPBACK,
         jpeg_quality: int = DEFAULT_JPEG_QUALITY,
         clock: PublishingClock | None = None,
+        guard: Guard = None,
     ) -> None:
         """Bind at once (`port` 0: any free one); raises `AddressInUse` or `AddressNotAllowed`.
 
-        `jpeg_quality` is 1..100; `clock` gives the `timestamp` that clients see.
+        `jpeg_quality` is 1..100; `clock` gives the `timestamp` that clients see. A `host`
+        beyond loopback needs a `guard` (`door.open_guard`); who has no allowed key gets nothing.
         """
         if not 1 <= jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality is {jpeg_quality}; it must be in 1..100.")
@@ -75,10 +78,11 @@ class Publisher:
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
         self._limit_queue()
         try:
-            self.port = bind_loopback(self._socket, host, port)
+            self._door = Door(self._socket, host, port, guard)
         except Exception:
             self._socket.close()
             raise
+        self.port = self._door.port
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def publish(self, message: Message) -> bool:
@@ -179,6 +183,7 @@ class Publisher:
     def _is_wanted(self, topic: str) -> bool:
         if self._socket.closed:
             return False
+        self._door.cut_revoked()
         self._read_subscriptions()
         name = topic.encode()
         return topic.startswith(NOTIFY) or any(name.startswith(prefix) for prefix in self._wanted)
