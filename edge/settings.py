@@ -112,6 +112,7 @@ class HmdCaptureSettings:
 
     publisher: str = "tcp://127.0.0.1:50022"  # eye landmarks, bound by hmd_capture
     feed: str = "tcp://127.0.0.1:50023"  # simulated eye crops, bound by hmd_capture
+    key: str = ""  # client key file, when hmd_capture runs elsewhere and is not started here
 
 
 @dataclass(frozen=True)

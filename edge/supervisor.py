@@ -22,16 +22,14 @@ from typing import Any
 from edge.child import Child, Event
 from edge.hmd_process import HmdProcess
 from edge.keys import read_keys
+from edge.own_client import own_host, own_keys
 from edge.report import SessionReport, report_from_json, write_report
-from edge.settings import SessionSettings, keys_path, override, to_json
+from edge.settings import SessionSettings, override, to_json
 from edge.simulation import prepare_oracle
 from streaming.ages import AgeStatistics
 from streaming.control import PAUSE, RESUME
 from streaming.control_client import ControlClient, NoAnswer
-from streaming.door import reachable
-from streaming.endpoints import is_loopback
 from streaming.errors import UserError
-from streaming.keys import ClientKeys, KeyFolder
 from streaming.messages import FrameMessage
 from streaming.subscriber import Subscriber
 from streaming.topics import FRAME_FACE
@@ -170,7 +168,8 @@ class Session:
         raise UserError(f"The edge process was not ready within {START_S:.0f} s.", "Try again.")
 
     def _watch(self, worker: Child, hmd: HmdProcess, ready: Event) -> float:
-        host, keys = reachable(self._settings.streaming.host), self._own_keys()
+        host = own_host(self._settings)
+        keys = own_keys(self._settings, self._insecure_lan)
         self._control = ControlClient(f"{host}:{ready['control']}", keys=keys)
         begin_cpu_s = hmd.cpu_seconds()
         asked = False
@@ -185,11 +184,6 @@ class Session:
                 if self._stop.is_set() and not asked:
                     asked = True
                     worker.ask_to_stop()
-
-    def _own_keys(self) -> ClientKeys | None:
-        if is_loopback(self._settings.streaming.host) or self._insecure_lan:
-            return None
-        return KeyFolder(keys_path(self._settings)).own_client()
 
     def _measure(self, client: Subscriber) -> None:
         arrival = client.take(FRAME_FACE, POLL_S)

@@ -38,6 +38,7 @@ from models.shipped import WeightsError
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
 from streaming.door import Guard, open_guard
 from streaming.errors import UserError
+from streaming.keys import load_client
 from streaming.messages import Notification
 from streaming.publisher import Publisher
 from streaming.records import EyeObservation
@@ -96,7 +97,9 @@ class Worker:
             publisher = stack.enter_context(self._open_publisher(guard))
             control = stack.enter_context(self._open_control(publisher, guard))
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6))
-            arrivals = stack.enter_context(Subscriber(settings.hmd_capture.publisher, EYES))
+            hmd = settings.hmd_capture
+            eye_keys = load_client(Path(hmd.key)) if hmd.key else None
+            arrivals = stack.enter_context(Subscriber(hmd.publisher, EYES, eye_keys))
             tracker = make_tracker(edge.landmarks, settings.models.size_px)
             stack.callback(tracker.close)
             sinks = open_sinks(settings)

@@ -72,6 +72,11 @@ class Subscriber:
         return self._handshake.trouble
 
     @property
+    def is_connected(self) -> bool:
+        """Whether the publisher let us in and is there."""
+        return self._handshake.is_connected
+
+    @property
     def drops(self) -> int:
         """Messages that were overwritten before anyone took them, over all topics."""
         return self._skipped + sum(slot.drops for slot in self.slots.values())
