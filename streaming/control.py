@@ -67,6 +67,7 @@ class ControlServer:
             raise
         self.port, self.notification_port = (door.port for door in self._doors)
         self._limit = RateLimit()
+        self._malformed = 0
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
@@ -98,11 +99,11 @@ class ControlServer:
                 ready = dict(poller.poll(POLL_MS))
                 for door in self._doors:
                     door.cut_revoked()
-                if self._questions in ready:
-                    parts, may_ask = self._limit.receive(self._questions)
+                if self._questions in ready and (asked := self._limit.receive(self._questions)):
+                    parts, may_ask = asked
                     self._questions.send_string(self._answer(parts) if may_ask else TOO_MANY)
-                if self._inlet in ready:
-                    parts, may_ask = self._limit.receive(self._inlet)
+                if self._inlet in ready and (heard := self._limit.receive(self._inlet)):
+                    parts, may_ask = heard
                     if may_ask:
                         self._forward(parts)
         except zmq.ContextTerminated:
@@ -137,7 +138,9 @@ class ControlServer:
         try:
             message = decode(parts)
         except MessageError as error:
-            LOGGER.warning("Ignoring a malformed notification: %s", error)
+            self._malformed += 1
+            if self._malformed == 1:  # a broken sender must not fill the log
+                LOGGER.warning("Ignoring malformed notifications. First: %s", error)
             return f"Message rejected: {error}"
         if not isinstance(message, Notification):
             return "Message rejected: only notifications are taken here."

@@ -38,6 +38,10 @@ from streaming.topics import (
 LOGGER = logging.getLogger(__name__)
 MAX_SUBSCRIPTION_BYTES = 1024  # subscribers have nothing longer to say to us
 PAUSED, RESUMED = "unvisor.paused", "unvisor.resumed"
+# One burst, all topics of one frame, may wait for each subscriber. A limit of 1 or 2 drops the last
+# topics of every burst, because it counts messages and is freed in steps of half of it. It is set
+# once: ZeroMQ crashes when the limit of a socket changes while one of its clients goes away.
+QUEUED_MESSAGES = 2 * len((*FRAMES, FACE_STATE))
 STREAMED_TOPICS = (*FRAMES, FACE_STATE, *EYES, *SIMULATED_EYES)
 UNTOUCHED = (Status.NO_HEADSET, Status.NO_FACE)
 
@@ -76,7 +80,7 @@ class Publisher:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.SNDBUF, KERNEL_BUFFER_BYTES)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-        self._limit_queue()
+        self._socket.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
         try:
             self._door = Door(self._socket, host, port, guard)
         except Exception:
@@ -189,7 +193,6 @@ class Publisher:
         return topic.startswith(NOTIFY) or any(name.startswith(prefix) for prefix in self._wanted)
 
     def _read_subscriptions(self) -> None:
-        changed = False
         while True:
             try:
                 word, *others = self._socket.recv_multipart(zmq.NOBLOCK)
@@ -199,25 +202,10 @@ class Publisher:
             # Only prefixes of our own topics are kept: a client cannot make the set grow.
             if others or not any(topic.encode().startswith(prefix) for topic in STREAMED_TOPICS):
                 continue
-            changed = True
             if word[:1] == b"\x01":
                 self._wanted.add(prefix)
             elif word[:1] == b"\x00":
                 self._wanted.discard(prefix)
-        if changed:
-            self._limit_queue()
-
-    def _limit_queue(self) -> None:
-        """Let one burst, all wanted topics of one frame, wait for each subscriber, and no more.
-
-        A limit of 1 or 2 drops the last topics of every burst, because the limit counts messages
-        and is freed in steps of half of it; twice the number of topics is what one burst needs.
-        """
-        topics = sum(
-            any(topic.encode().startswith(prefix) for prefix in self._wanted)
-            for topic in STREAMED_TOPICS
-        )
-        self._socket.setsockopt(zmq.SNDHWM, 2 * max(1, topics))
 
     def _frame(self, topic: str, image: ImageU8, face: RestoredFace) -> FrameMessage:
         self.encoded[topic] += 1

@@ -43,12 +43,16 @@ class RateLimit:
         self.refused += not is_allowed
         return is_allowed
 
-    def receive(self, socket: zmq.Socket[bytes]) -> tuple[list[bytes], bool]:
+    def receive(self, socket: zmq.Socket[bytes]) -> tuple[list[bytes], bool] | None:
         """Take one message off `socket`; return it and whether its sender may be served.
 
-        Brakes the caller when not.
+        Brakes the caller when not. None when there is no message after all: ZeroMQ calls a
+        malformed question readable and then drops it.
         """
-        frames = socket.recv_multipart(copy=False)
+        try:
+            frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
         is_allowed = self.allows(_peer_of(frames))
         if not is_allowed:
             time.sleep(BRAKE_S)

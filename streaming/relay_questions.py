@@ -83,11 +83,11 @@ class QuestionRelay:
                 ready = dict(poller.poll(POLL_MS))
                 self._handshake.tend()
                 self._follow_publisher()
-                if self._questions in ready:
-                    parts, may_ask = self._limit.receive(self._questions)
+                if self._questions in ready and (asked := self._limit.receive(self._questions)):
+                    parts, may_ask = asked
                     self._questions.send(self._answer(parts) if may_ask else TOO_MANY.encode())
-                if self._inlet in ready:
-                    parts, may_ask = self._limit.receive(self._inlet)
+                if self._inlet in ready and (heard := self._limit.receive(self._inlet)):
+                    parts, may_ask = heard
                     if may_ask:
                         self._ask(parts)
         except zmq.ContextTerminated:
