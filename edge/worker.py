@@ -26,6 +26,7 @@ from edge.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile, load_profile
 from edge.records import Capture, PipelineView
+from edge.remote import open_control, open_publisher
 from edge.report import SessionReport, write_report
 from edge.settings import SessionSettings, from_json
 from edge.simulation import open_simulation
@@ -35,10 +36,7 @@ from edge.tracker import make_tracker
 from edge.webcam import Webcam
 from models.filling import DEFAULT_FILLER, Filler, Reference, make_filler
 from models.shipped import WeightsError
-from streaming.control import PAUSE, RESUME, STOP, ControlServer
 from streaming.errors import UserError
-from streaming.messages import Notification
-from streaming.publisher import Publisher
 from streaming.records import EyeObservation
 from streaming.subscriber import Subscriber
 from streaming.topics import EYES
@@ -79,8 +77,10 @@ class Worker:
         with ExitStack() as stack:
             profile = load_profile(Path(edge.profile))
             filler = self._open_filler(profile)
-            publisher = stack.enter_context(self._open_publisher())
-            control = stack.enter_context(self._open_control(publisher))
+            publisher = stack.enter_context(open_publisher(settings.streaming))
+            control = stack.enter_context(
+                open_control(settings.streaming, publisher, self._stop.set)
+            )
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6))
             arrivals = stack.enter_context(Subscriber(settings.hmd_capture.publisher, EYES))
             tracker = make_tracker(edge.landmarks, settings.models.size_px)
@@ -163,22 +163,6 @@ class Worker:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
         _warm_up(filler, reference)
         return filler
-
-    def _open_publisher(self) -> Publisher:
-        streaming = self._settings.streaming
-        publisher = Publisher(streaming.publisher_port, jpeg_quality=streaming.jpeg_quality)
-        publisher.obey(
-            Notification("frame_publishing.set_format", {"format": streaming.pixel_format})
-        )
-        return publisher
-
-    def _open_control(self, publisher: Publisher) -> ControlServer:
-        def act(notification: Notification) -> None:
-            actions = {PAUSE: publisher.pause, RESUME: publisher.resume, STOP: self._stop.set}
-            actions.get(notification.subject, lambda: publisher.obey(notification))()
-
-        port = self._settings.streaming.control_port
-        return ControlServer(publisher.port, act, publisher.clock, port)
 
     def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:
         settings = self._settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import zmq
 
 from streaming.clock import PublishingClock
 from streaming.endpoints import LOOPBACK, bind_loopback
+from streaming.errors import UserError
 from streaming.messages import MessageError, Notification, decode
 from streaming.topics import CONTROL_PORT, NOTIFY
 
@@ -21,6 +23,11 @@ PAUSE, RESUME, STOP = "unvisor.pause", "unvisor.resume", "unvisor.stop"
 PUPIL_VERSION = "3.5.7"
 UNKNOWN = "Unknown command."
 FORWARDED = "Message forwarded."
+DONE = "OK"
+NO_RECORDER = "Recording is not available: this program was started without a recorder."
+NO_CALIBRATION = "Not calibrated over the network: run `calibrate-reference` before the session."
+SHOULD_START, SHOULD_STOP = "recording.should_start", "recording.should_stop"
+MAX_NAME = 128  # characters of a recording's name
 MAX_PART_BYTES = 64 * 1024
 POLL_MS = 50  # how soon `close` is noticed; questions wake the thread at once
 
@@ -40,16 +47,24 @@ class ControlServer:
         clock: PublishingClock,
         port: int = CONTROL_PORT,
         host: str = LOOPBACK,
+        *,
+        on_record_start: Callable[[str], object] | None = None,
+        on_record_stop: Callable[[], object] | None = None,
     ) -> None:
         """Bind and start; raises `AddressInUse` or `AddressNotAllowed`.
 
         `publisher_port` is what `SUB_PORT` answers; `clock` is the publisher's.
+        `on_record_start(name)`, with an empty name where the client gave none, and
+        `on_record_stop()` are called on the control thread; a `UserError` of theirs is the answer.
         """
+        self._on_record_start = on_record_start
+        self._on_record_stop = on_record_stop
         self._publisher_port = publisher_port
         self._on_notification = on_notification
         self._clock = clock
         self._stopping = threading.Event()
-        self._questions = _open(zmq.REP)
+        # A REP would not tell one client from another; this one keeps to the same lockstep.
+        self._questions = _open(zmq.ROUTER)
         self._inlet = _open(zmq.SUB)  # where clients publish notifications to
         self._inlet.setsockopt(zmq.SUBSCRIBE, NOTIFY.encode())
         try:
@@ -88,8 +103,7 @@ class ControlServer:
             while not self._stopping.is_set():
                 ready = dict(poller.poll(POLL_MS))
                 if self._questions in ready:
-                    parts = self._questions.recv_multipart()
-                    self._questions.send_string(self._answer(parts))
+                    self._serve_one(self._questions.recv_multipart())
                 if self._inlet in ready:
                     self._forward(self._inlet.recv_multipart())
         except zmq.ContextTerminated:
@@ -97,9 +111,17 @@ class ControlServer:
         finally:
             self._close_sockets()
 
-    def _answer(self, parts: Sequence[bytes]) -> str:
+    def _serve_one(self, message: list[bytes]) -> None:
+        """Answer one question; its envelope ends with the empty part that every REQ sends."""
+        envelope = message[: message.index(b"", 1) + 1] if b"" in message[1:] else []
+        question = message[len(envelope) :]
+        if envelope and question:  # anything else is no question, and has no way back
+            reply = self._answer(question, sender=envelope[0].hex())
+            self._questions.send_multipart([*envelope, reply.encode()])
+
+    def _answer(self, parts: Sequence[bytes], sender: str) -> str:
         if len(parts) > 1:
-            return self._forward(parts)
+            return self._forward(parts, sender)
         command = parts[0].decode(errors="replace")
         if command == "SUB_PORT":
             return str(self._publisher_port)
@@ -111,7 +133,26 @@ class ControlServer:
             return repr(self._clock.now_s())
         if command == "T" or command.startswith("T "):
             return self._set_clock(command[1:].strip())
+        if command == "R" or command.startswith("R "):
+            return self._record(command[1:].strip())
+        if command == "r":
+            return self._stop_recording()
+        if command in ("C", "c"):
+            return NO_CALIBRATION
         return UNKNOWN
+
+    def _record(self, name: str) -> str:
+        if self._on_record_start is None:
+            return NO_RECORDER
+        if len(name) > MAX_NAME or not name.isprintable():
+            return f"A recording's name has at most {MAX_NAME} printable characters."
+        start = self._on_record_start
+        return _try(lambda: start(name), "Starting the recording")
+
+    def _stop_recording(self) -> str:
+        if self._on_record_stop is None:
+            return NO_RECORDER
+        return _try(self._on_record_stop, "Stopping the recording")
 
     def _set_clock(self, seconds: str) -> str:
         try:
@@ -120,7 +161,7 @@ class ControlServer:
             return f"'{seconds[:40]}' cannot be converted to a time in seconds."
         return "Timesync successful."
 
-    def _forward(self, parts: Sequence[bytes]) -> str:
+    def _forward(self, parts: Sequence[bytes], sender: str = "") -> str:
         try:
             message = decode(parts)
         except MessageError as error:
@@ -128,8 +169,13 @@ class ControlServer:
             return f"Message rejected: {error}"
         if not isinstance(message, Notification):
             return "Message rejected: only notifications are taken here."
+        if message.subject == SHOULD_START:
+            name = message.fields.get("session_name", "")
+            return self._record(name if isinstance(name, str) else "")
+        if message.subject == SHOULD_STOP:
+            return self._stop_recording()
         try:
-            self._on_notification(message)
+            self._on_notification(dataclasses.replace(message, sender=sender))
         except Exception:
             # The client is owed its answer and the next client a living thread.
             LOGGER.exception("Acting on the notification %.60r failed.", message.subject)
@@ -139,6 +185,17 @@ class ControlServer:
     def _close_sockets(self) -> None:
         self._questions.close()
         self._inlet.close()
+
+
+def _try(action: Callable[[], object], what: str) -> str:
+    try:
+        action()
+    except UserError as error:
+        return str(error)
+    except Exception:  # the client is owed its answer and the next client a living thread
+        LOGGER.exception("%s failed.", what)
+        return f"{what} failed."
+    return DONE
 
 
 def _open(kind: int) -> zmq.Socket[bytes]:

@@ -12,8 +12,11 @@ import zmq
 
 from streaming.clock import monotonic_ns
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
+from streaming.frame_message import FrameMessage
 from streaming.messages import Message, MessageError, Notification, decode
 from streaming.slot import Latest
+from streaming.topics import VIDEO_FORMAT
+from streaming.video_reader import VideoReader
 
 LOGGER = logging.getLogger(__name__)
 POLL_MS = 50  # how soon `close` is noticed; arrivals wake the reader at once
@@ -36,7 +39,10 @@ class Arrival:
 
 
 class Subscriber:
-    """Connects to a publisher, now or whenever it appears, and keeps the newest of each topic."""
+    """Connects to a publisher, now or whenever it appears, and keeps the newest of each topic.
+
+    Pictures of `h264.*` are decoded on arrival and handed over as `bgr`.
+    """
 
     def __init__(self, endpoint: str, topics: Sequence[str]) -> None:
         """Start reading `topics` (whole topics or prefixes such as `notify.`).
@@ -48,6 +54,7 @@ class Subscriber:
         self.rejected = 0  # malformed messages
         self.slots: dict[str, Latest[Arrival]] = {topic: Latest() for topic in topics}
         self._skipped = 0
+        self._videos = VideoReader()
         self._stopping = threading.Event()
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -123,12 +130,28 @@ class Subscriber:
             except MessageError as error:
                 self._reject(error)
                 continue
+            shown = self._shown(message)
             slot = self._slot_of(parts[0].decode())
-            if slot is not None:
+            if slot is not None and shown is not None:
                 self._skipped += id(slot) in newest
-                newest[id(slot)] = slot, Arrival(message, arrival_time_ns)
+                newest[id(slot)] = slot, Arrival(shown, arrival_time_ns)
         for slot, arrival in newest.values():
             slot.put(arrival)
+        for topic in self._videos.overdue():
+            self._subscribe_again(topic)
+
+    def _shown(self, message: Message) -> Message | None:
+        """The message as takers get it; None for a picture that misses the ones before it."""
+        if isinstance(message, FrameMessage) and message.format == VIDEO_FORMAT:
+            return self._videos.decode(message)
+        return message
+
+    def _subscribe_again(self, topic: str) -> None:
+        """Ask for a key picture: publishers send one to everybody who subscribes."""
+        for prefix in self.slots:
+            if topic.startswith(prefix):
+                self._socket.setsockopt(zmq.UNSUBSCRIBE, prefix.encode())
+                self._socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
 
     def _slot_of(self, topic: str) -> Latest[Arrival] | None:
         exact = self.slots.get(topic)

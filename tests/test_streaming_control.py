@@ -68,7 +68,7 @@ def test_ports_version_and_unknown_commands(
     assert answer(asker, b"SUB_PORT") == "45678"
     assert answer(asker, b"PUB_PORT") == str(server.notification_port)
     assert answer(asker, b"v").split(".")[0] == "3"
-    for command in (b"R", b"R trial", b"r", b"C", b"c", b"sub_port", b"", b"\xff\xfe", b"Tx"):
+    for command in (b"sub_port", b"", b"\xff\xfe", b"Tx", b"Rx", b"rr", b"C 1"):
         assert answer(asker, command) == "Unknown command."
 
 

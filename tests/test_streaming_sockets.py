@@ -256,6 +256,16 @@ def test_subscriber_may_start_first_and_survives_a_restart_of_the_publisher() ->
                 assert message.side is Side.LEFT
 
 
+def test_clients_that_come_and_go_never_bring_the_publisher_down() -> None:
+    """Regression: the process crashed when the send queue's limit changed as a client left."""
+    for frame_id in range(40):
+        with Publisher(port=0) as publisher:
+            for topic in (FRAME_WORLD, FRAME_FACE):
+                with subscribed(publisher, topic) as client:
+                    publisher.publish_restored(a_face(frame_id))
+                    taken(client, topic)
+
+
 def test_both_eyes_arrive_in_slots_of_their_own_with_their_ages(publisher: Publisher) -> None:
     with subscribed(publisher, *EYES) as client:
         for side in Side:

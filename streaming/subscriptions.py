@@ -1,0 +1,69 @@
+"""Who wants what: the words that subscribers send to the publishing socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import zmq
+
+from streaming.topics import EYES, FACE_STATE, FORMAT_TOPICS, FRAMES, NOTIFY, SIMULATED_EYES
+
+STREAMED_TOPICS = (*FRAMES, FACE_STATE, *EYES, *SIMULATED_EYES, *FORMAT_TOPICS)
+MAX_WORDS = 1000  # read at once: a subscriber that never stops talking must not stop the stream
+
+
+class Subscriptions:
+    """Keeps the prefixes that anybody subscribed to; needs a lock around it."""
+
+    def __init__(self) -> None:
+        """Start with nobody."""
+        self.topics: frozenset[str] = frozenset()  # of `STREAMED_TOPICS`
+        self._prefixes: set[bytes] = set()
+
+    def wants(self, topic: str) -> bool:
+        """Whether a message of `topic` would reach anybody; words count as always wanted."""
+        return topic in self.topics or topic.startswith(NOTIFY)
+
+    def read(self, socket: zmq.Socket[bytes]) -> frozenset[str]:
+        """Take what subscribers said; return the topics that were just asked for.
+
+        `socket` is a verbose XPUB: a second subscriber of a topic is told of like the first.
+        """
+        asked: set[bytes] = set()
+        has_left = False
+        for _ in range(MAX_WORDS):
+            try:
+                word, *others = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            prefix = word[1:]
+            # Only prefixes of our own topics are kept: a client cannot make the set grow.
+            if others or not any(topic.encode().startswith(prefix) for topic in STREAMED_TOPICS):
+                continue
+            if word[:1] == b"\x01":
+                asked.add(prefix)
+                self._prefixes.add(prefix)
+            elif word[:1] == b"\x00":
+                self._prefixes.discard(prefix)
+                has_left = True
+        if asked or has_left:
+            self.topics = _below(self._prefixes)
+        return _below(asked)
+
+
+def _below(prefixes: Iterable[bytes]) -> frozenset[str]:
+    """Topics that begin with one of `prefixes`.
+
+    Whoever subscribes to everything gets `frame.*` and not every format of it: those cost an
+    encoder each and have to be asked for by name, such as `h264.`.
+    """
+    texts = [prefix.decode() for prefix in prefixes]  # prefixes of our topics, which are ASCII
+    return frozenset(
+        topic
+        for topic in STREAMED_TOPICS
+        if any(
+            topic.startswith(text)
+            and (topic not in FORMAT_TOPICS or text.startswith(f"{FORMAT_TOPICS[topic]}."))
+            for text in texts
+        )
+    )

@@ -1,0 +1,43 @@
+"""Keeps the decoders of the video topics that a subscriber reads, and knows when one is lost."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from streaming.frame_message import FrameMessage
+
+if TYPE_CHECKING:
+    from streaming.video import VideoDecoder
+
+# A publisher sends a key picture within a quarter of a second to whoever subscribes.
+PATIENCE_S = 0.5
+
+
+class VideoReader:
+    """One decoder per topic; used on one thread."""
+
+    def __init__(self) -> None:
+        """Start without any: the video library is loaded with the first picture."""
+        self._decoders: dict[str, VideoDecoder] = {}
+        self._waiting_since_s: dict[str, float] = {}
+
+    def decode(self, message: FrameMessage) -> FrameMessage | None:
+        """The message with its picture as `bgr`; None while only a key picture would help."""
+        from streaming.video import VideoDecoder
+
+        if message.topic not in self._decoders:
+            self._decoders[message.topic] = VideoDecoder()
+        decoded = self._decoders[message.topic].decode(message)
+        if decoded is not None:
+            self._waiting_since_s.pop(message.topic, None)
+        else:
+            self._waiting_since_s.setdefault(message.topic, time.monotonic())
+        return decoded
+
+    def overdue(self) -> list[str]:
+        """Topics whose key picture should be asked for now: subscribe to them again."""
+        now_s = time.monotonic()
+        late = [t for t, since_s in self._waiting_since_s.items() if now_s - since_s > PATIENCE_S]
+        self._waiting_since_s.update(dict.fromkeys(late, now_s))
+        return late
