@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
@@ -13,7 +15,7 @@ import zmq
 from streaming.clock import PublishingClock
 from streaming.endpoints import LOOPBACK, bind_loopback
 from streaming.errors import UserError
-from streaming.messages import MessageError, Notification, decode
+from streaming.messages import MessageError, Notification, Sender, decode
 from streaming.topics import CONTROL_PORT, NOTIFY
 
 LOGGER = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ DONE = "OK"
 NO_RECORDER = "Recording is not available: this program was started without a recorder."
 NO_CALIBRATION = "Not calibrated over the network: run `calibrate-reference` before the session."
 SHOULD_START, SHOULD_STOP = "recording.should_start", "recording.should_stop"
+MAX_SENDERS = 1024  # remembered; then the one that was silent for longest is forgotten
 MAX_NAME = 128  # characters of a recording's name
 MAX_PART_BYTES = 64 * 1024
 POLL_MS = 50  # how soon `close` is noticed; questions wake the thread at once
@@ -62,6 +65,7 @@ class ControlServer:
         self._publisher_port = publisher_port
         self._on_notification = on_notification
         self._clock = clock
+        self._senders: OrderedDict[bytes, Sender] = OrderedDict()
         self._stopping = threading.Event()
         # A REP would not tell one client from another; this one keeps to the same lockstep.
         self._questions = _open(zmq.ROUTER)
@@ -116,10 +120,18 @@ class ControlServer:
         envelope = message[: message.index(b"", 1) + 1] if b"" in message[1:] else []
         question = message[len(envelope) :]
         if envelope and question:  # anything else is no question, and has no way back
-            reply = self._answer(question, sender=envelope[0].hex())
+            reply = self._answer(question, self._sender(envelope[0]))
             self._questions.send_multipart([*envelope, reply.encode()])
 
-    def _answer(self, parts: Sequence[bytes], sender: str) -> str:
+    def _sender(self, connection: bytes) -> Sender:
+        """Who asks; ZeroMQ numbers the connections."""
+        sender = self._senders.pop(connection, None) or Sender(connection.hex(), time.monotonic())
+        self._senders[connection] = sender
+        while len(self._senders) > MAX_SENDERS:
+            self._senders.popitem(last=False)
+        return sender
+
+    def _answer(self, parts: Sequence[bytes], sender: Sender) -> str:
         if len(parts) > 1:
             return self._forward(parts, sender)
         command = parts[0].decode(errors="replace")
@@ -161,7 +173,7 @@ class ControlServer:
             return f"'{seconds[:40]}' cannot be converted to a time in seconds."
         return "Timesync successful."
 
-    def _forward(self, parts: Sequence[bytes], sender: str = "") -> str:
+    def _forward(self, parts: Sequence[bytes], sender: Sender | None = None) -> str:
         try:
             message = decode(parts)
         except MessageError as error:

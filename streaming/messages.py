@@ -46,10 +46,19 @@ __all__ = [
     "Message",
     "MessageError",
     "Notification",
+    "Sender",
     "decode",
     "encode",
     "topic_of",
 ]
+
+
+@dataclass(frozen=True)
+class Sender:
+    """A client's connection to the control socket."""
+
+    connection: str
+    since_s: float  # first heard of, on the monotonic clock
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,7 @@ class Notification:
 
     subject: str  # at most 121 characters; the topic is `notify.` + subject
     fields: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
-    # The control connection it came over, never on the wire; empty = unknown.
-    sender: str = field(default="", compare=False)
+    sender: Sender | None = field(default=None, compare=False)  # never on the wire
 
 
 Message = FrameMessage | FaceState | EyeObservation | EyeImage | Notification

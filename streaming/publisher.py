@@ -26,7 +26,7 @@ from streaming.restored import (
     state_message,
 )
 from streaming.subscriptions import Subscriptions
-from streaming.topic_formats import STARTED, FormatRequest, FormatRequestError, topic_formats
+from streaming.topic_formats import STARTED, FormatRequest, FormatRequestError, TopicFormats
 from streaming.topics import (
     FACE_STATE,
     FORMAT_TOPICS,
@@ -84,7 +84,7 @@ class Publisher:
         self.sent: Counter[str] = Counter()  # messages by topic; `encoded` what cost pixels work
         self.encoded: Counter[str] = Counter()
         self._coder = PictureCoder(jpeg_quality, video_codec)
-        self._formats = topic_formats(image_format, self.wants)
+        self._formats = TopicFormats(image_format, self._wanted_since_s)
         self._eyes_show = eyes_show
         self._delay = DelayMeter()
         self._subscriptions = Subscriptions()
@@ -121,9 +121,9 @@ class Publisher:
         `eyes` are the (right, left) eye-camera images, (H,W) grey or (H,W,3) BGR uint8, and
         `eye_ages_ns` how old what they showed was at the capture. While paused nothing is sent.
         """
+        self._formats.refresh()
         if self.paused:
             return
-        self._formats.refresh()
         if self.wants(FACE_STATE):
             delay_ms = self._delay.delay_ms
             self._send(encode(state_message(face, eye_ages_ns, self.clock, delay_ms)))
@@ -166,8 +166,8 @@ class Publisher:
         """Do what a client may ask of the publisher; return whether this was such a request.
 
         `frame_publishing.set_format` with `format` jpeg, bgr or gray, and optionally `topics`,
-        sets the format of those `frame.*` topics that no other client asked for, see
-        `TopicFormats`; `frame_publishing.started` is announced in answer, as Pupil Capture does.
+        sets the format of those `frame.*` topics that no other client holds, see `TopicFormats`;
+        `frame_publishing.started` is announced in answer, as Pupil Capture does.
         """
         try:
             request = FormatRequest.read(notification)
@@ -232,6 +232,10 @@ class Publisher:
             if FORMAT_TOPICS.get(name) == VIDEO_FORMAT:
                 self._coder.ask_key(name)
         return self._subscriptions.wants(topic)
+
+    def _wanted_since_s(self, topic: str) -> float | None:
+        with self._lock:
+            return self._subscriptions.since_s(topic) if self._is_wanted(topic) else None
 
     def _forms(self, source: str) -> list[tuple[str, str]]:
         """Topics and formats in which somebody wants one of `FRAMES`."""

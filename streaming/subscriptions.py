@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import zmq
@@ -18,16 +19,22 @@ class Subscriptions:
     def __init__(self) -> None:
         """Start with nobody."""
         self.topics: frozenset[str] = frozenset()  # of `STREAMED_TOPICS`
-        self._prefixes: set[bytes] = set()
+        self._since_s: dict[bytes, float] = {}  # by prefix: when its first subscriber came
 
     def wants(self, topic: str) -> bool:
         """Whether a message of `topic` would reach anybody; words count as always wanted."""
         return topic in self.topics or topic.startswith(NOTIFY)
 
+    def since_s(self, topic: str) -> float | None:
+        """When the first of those who want `topic` now subscribed; None when nobody does."""
+        prefixes = [prefix for prefix in self._since_s if topic in _below([prefix])]
+        return min((self._since_s[prefix] for prefix in prefixes), default=None)
+
     def read(self, socket: zmq.Socket[bytes]) -> frozenset[str]:
         """Take what subscribers said; return the topics that were just asked for.
 
-        `socket` is a verbose XPUB: a second subscriber of a topic is told of like the first.
+        `socket` is a verbose XPUB: it tells of every subscriber that comes and of the last of a
+        prefix that leaves.
         """
         asked: set[bytes] = set()
         has_left = False
@@ -42,12 +49,12 @@ class Subscriptions:
                 continue
             if word[:1] == b"\x01":
                 asked.add(prefix)
-                self._prefixes.add(prefix)
+                self._since_s.setdefault(prefix, time.monotonic())
             elif word[:1] == b"\x00":
-                self._prefixes.discard(prefix)
+                self._since_s.pop(prefix, None)
                 has_left = True
         if asked or has_left:
-            self.topics = _below(self._prefixes)
+            self.topics = _below(self._since_s)
         return _below(asked)
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from streaming.messages import Notification
+from streaming.messages import Notification, Sender
 from streaming.topics import FRAMES, STOCK_FORMATS
 
 SET_FORMAT, STARTED = "frame_publishing.set_format", "frame_publishing.started"
@@ -24,7 +24,7 @@ class FormatRequest:
 
     image_format: str  # one of `STOCK_FORMATS`
     topics: tuple[str, ...]  # of `FRAMES`; all of them when the client named none
-    asker: str  # the control connection; empty = unknown, nobody else's
+    asker: Sender | None  # None = unknown
 
     @classmethod
     def read(cls, notification: Notification) -> FormatRequest | None:
@@ -51,27 +51,37 @@ class FormatRequest:
 @dataclass
 class _Claim:
     image_format: str
-    asker: str
+    asker: Sender | None
     asked_s: float
     is_used: bool = False  # somebody subscribed to the topic since
+
+    def is_of(self, asker: Sender | None) -> bool:
+        return (
+            asker is not None
+            and self.asker is not None
+            and asker.connection == self.asker.connection
+        )
 
 
 class TopicFormats:
     """Formats of the `frame.*` topics; safe between threads.
 
-    A request takes every topic that no other client has asked for. It holds until nobody
-    subscribes to the topic any more; then the topic has the default format again. So the second
-    client never changes what the first one sees, and nothing is left behind by clients that left.
+    A client gets the format that it asks for on every topic, but on those for which another one
+    asked and that had subscribers before this client appeared: it cannot change what others see.
+    What was asked for holds until nobody subscribes to the topic any more.
     """
 
     def __init__(
-        self, default: str, is_wanted: Callable[[str], bool], now_s: Callable[[], float]
+        self,
+        default: str,
+        wanted_since_s: Callable[[str], float | None],
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_wanted` says whether anybody subscribes to a topic; `now_s` is a monotonic clock."""
+        """`wanted_since_s` says when the first subscriber of a topic came, None without any."""
         if default not in STOCK_FORMATS:
             raise ValueError(f"{default!r} is not one of {', '.join(STOCK_FORMATS)}.")
         self._default = default
-        self._is_wanted = is_wanted
+        self._wanted_since_s = wanted_since_s
         self._now_s = now_s
         self._claims: dict[str, _Claim] = {}
         self._lock = threading.Lock()
@@ -92,8 +102,7 @@ class TopicFormats:
         with self._lock:
             self._release(request.topics)
             for topic in request.topics:
-                claim = self._claims.get(topic)
-                if claim is None or (request.asker and claim.asker == request.asker):
+                if not self._is_held(topic, request.asker):
                     asked = _Claim(request.image_format, request.asker, self._now_s())
                     self._claims[topic] = asked
             return tuple(
@@ -102,17 +111,23 @@ class TopicFormats:
                 if self._claims[topic].image_format == request.image_format
             )
 
+    def _is_held(self, topic: str, asker: Sender | None) -> bool:
+        """Whether another client asked for the format of `topic` and somebody uses it.
+
+        Pupil's clients ask where to subscribe before they do, so whoever subscribed before the
+        asker was first heard of is another client.
+        """
+        claim, since_s = self._claims.get(topic), self._wanted_since_s(topic)
+        if claim is None or claim.is_of(asker) or since_s is None:
+            return False
+        return asker is None or since_s < asker.since_s
+
     def _release(self, topics: Iterable[str]) -> None:
         for topic in topics:
             claim = self._claims.get(topic)
             if claim is None:
                 continue
-            if self._is_wanted(topic):
+            if self._wanted_since_s(topic) is not None:
                 claim.is_used = True
             elif claim.is_used or self._now_s() - claim.asked_s > UNUSED_S:
                 del self._claims[topic]
-
-
-def topic_formats(default: str, is_wanted: Callable[[str], bool]) -> TopicFormats:
-    """`TopicFormats` on the real clock."""
-    return TopicFormats(default, is_wanted, time.monotonic)

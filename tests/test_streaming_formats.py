@@ -12,7 +12,15 @@ import zmq
 
 from streaming.clock import monotonic_ns
 from streaming.delay import STEP_MS, WINDOW, DelayMeter
-from streaming.messages import FaceState, FrameMessage, MessageError, Notification, decode, encode
+from streaming.messages import (
+    FaceState,
+    FrameMessage,
+    MessageError,
+    Notification,
+    Sender,
+    decode,
+    encode,
+)
 from streaming.publisher import Publisher
 from streaming.records import RestoredFace, Status
 from streaming.subscriber import Subscriber
@@ -71,9 +79,14 @@ def frame(subscriber: Subscriber, topic: str) -> FrameMessage:
     return arrival.message
 
 
-def ask(publisher: Publisher, image_format: str, asker: str, **fields: object) -> bool:
+def ask(publisher: Publisher, image_format: str, asker: Sender | None, **fields: object) -> bool:
     words = {"format": image_format, **fields}
     return publisher.obey(Notification(SET_FORMAT, words, sender=asker))
+
+
+def appears(name: str) -> Sender:
+    """A client that asks its first question now."""
+    return Sender(name, time.monotonic())
 
 
 def formats_seen(publisher: Publisher, client: Subscriber, *topics: str) -> list[str]:
@@ -83,10 +96,22 @@ def formats_seen(publisher: Publisher, client: Subscriber, *topics: str) -> list
 
 def test_second_client_does_not_change_what_the_first_one_sees(publisher: Publisher) -> None:
     """An existing Unity client, JPEG from the eyes only; then a script that wants all in BGR."""
+    unity_asks = appears("unity")
     with subscribed(publisher, *FRAME_EYES) as unity:
-        assert ask(publisher, "jpeg", "unity", topics=list(FRAME_EYES))
-        assert ask(publisher, "bgr", "script")
+        assert ask(publisher, "jpeg", unity_asks)
+        assert ask(publisher, "bgr", appears("script"))
         with subscribed(publisher, FRAME_WORLD) as script:
+            assert formats_seen(publisher, unity, *FRAME_EYES) == ["jpeg", "jpeg"]
+            assert frame(script, FRAME_WORLD).format == "bgr"
+
+
+def test_request_does_not_bind_topics_that_its_client_does_not_use(publisher: Publisher) -> None:
+    """The other way round: the script takes one picture in BGR, then the Unity client comes."""
+    ask(publisher, "bgr", appears("script"))
+    with subscribed(publisher, FRAME_WORLD) as script:
+        unity_asks = appears("unity")
+        with subscribed(publisher, *FRAME_EYES) as unity:
+            ask(publisher, "jpeg", unity_asks)
             assert formats_seen(publisher, unity, *FRAME_EYES) == ["jpeg", "jpeg"]
             assert frame(script, FRAME_WORLD).format == "bgr"
 
@@ -94,10 +119,11 @@ def test_second_client_does_not_change_what_the_first_one_sees(publisher: Publis
 def test_plain_request_takes_every_topic_and_holds_until_the_client_leaves(
     publisher: Publisher,
 ) -> None:
-    ask(publisher, "bgr", "script")
+    ask(publisher, "bgr", appears("script"))
     with subscribed(publisher, *FRAMES) as script:
         assert formats_seen(publisher, script, *FRAMES) == ["bgr"] * 4
-        ask(publisher, "jpeg", "another")
+        ask(publisher, "jpeg", appears("another"))
+        ask(publisher, "jpeg", None)
         assert formats_seen(publisher, script, *FRAMES) == ["bgr"] * 4
     wait_until(lambda: not any(publisher.wants(topic) for topic in FRAMES))
     publisher.publish_restored(a_face())  # once a frame it is noticed who left
@@ -105,23 +131,31 @@ def test_plain_request_takes_every_topic_and_holds_until_the_client_leaves(
         assert formats_seen(publisher, later, FRAME_WORLD) == ["jpeg"]
 
 
-def test_client_may_change_its_mind_and_an_unknown_one_may_not(publisher: Publisher) -> None:
+def test_client_may_change_its_mind(publisher: Publisher) -> None:
+    client_asks = appears("client")
     with subscribed(publisher, FRAME_WORLD) as client:
-        ask(publisher, "bgr", "client", topics=[FRAME_WORLD])
-        ask(publisher, "gray", "client", topics=[FRAME_WORLD])
+        ask(publisher, "bgr", client_asks)
+        ask(publisher, "gray", client_asks)
         assert formats_seen(publisher, client, FRAME_WORLD) == ["gray"]
-    with subscribed(publisher, FRAME_FACE) as client:
-        ask(publisher, "bgr", "", topics=[FRAME_FACE])
-        ask(publisher, "gray", "", topics=[FRAME_FACE])
-        assert formats_seen(publisher, client, FRAME_FACE) == ["bgr"]
+
+
+def test_subscriber_that_never_asked_takes_what_comes(publisher: Publisher) -> None:
+    with subscribed(publisher, FRAME_WORLD) as silent:
+        assert formats_seen(publisher, silent, FRAME_WORLD) == ["jpeg"]
+        ask(publisher, "bgr", appears("script"))
+        assert formats_seen(publisher, silent, FRAME_WORLD) == ["bgr"]
 
 
 def test_granted_topics_are_announced(publisher: Publisher) -> None:
-    ask(publisher, "gray", "a", topics=[FRAME_FACE])
-    with Subscriber(publisher.endpoint, ["notify.frame_publishing."]) as listener:
+    ask(publisher, "gray", appears("a"), topics=[FRAME_FACE])
+    with (
+        subscribed(publisher, FRAME_FACE),
+        Subscriber(publisher.endpoint, ["notify.frame_publishing."]) as listener,
+    ):
         heard = None
+        asker = appears("b")
         while heard is None:  # the subscription takes a moment
-            ask(publisher, "bgr", "b")
+            ask(publisher, "bgr", asker)
             heard = listener.take("notify.frame_publishing.", 0.02)
     topics = [FRAME_WORLD, *FRAME_EYES]
     assert heard.message == Notification(
@@ -129,22 +163,23 @@ def test_granted_topics_are_announced(publisher: Publisher) -> None:
     )
 
 
-def test_claim_that_is_never_used_expires() -> None:
+def test_request_whose_client_never_subscribes_is_forgotten() -> None:
     now_s = [0.0]
-    formats = TopicFormats("jpeg", lambda topic: False, lambda: now_s[0])
-    assert formats.grant(FormatRequest("bgr", FRAMES, "gone")) == FRAMES
+    formats = TopicFormats("jpeg", lambda topic: None, lambda: now_s[0])
+    assert formats.grant(FormatRequest("bgr", FRAMES, Sender("gone", 0.0))) == FRAMES
     now_s[0] = UNUSED_S - 1
-    assert formats.grant(FormatRequest("gray", FRAMES, "other")) == ()
+    formats.refresh()
+    assert formats.of(FRAME_WORLD) == "bgr"
     now_s[0] = UNUSED_S + 1
     formats.refresh()
     assert formats.of(FRAME_WORLD) == "jpeg"
-    assert formats.grant(FormatRequest("gray", FRAMES, "other")) == FRAMES
 
 
 def test_older_scripts_start_a_plugin_instead() -> None:
     fields = {"name": "Frame_Publisher", "args": {"format": "bgr"}}
-    request = FormatRequest.read(Notification("start_plugin", fields, sender="x"))
-    assert request == FormatRequest("bgr", FRAMES, "x")
+    asker = Sender("x", 1.0)
+    request = FormatRequest.read(Notification("start_plugin", fields, sender=asker))
+    assert request == FormatRequest("bgr", FRAMES, asker)
     assert FormatRequest.read(Notification("start_plugin", {"name": "Recorder"})) is None
     plain = FormatRequest.read(Notification("start_plugin", {"name": "Frame_Publisher"}))
     assert plain is not None
@@ -167,7 +202,7 @@ def test_impossible_requests_change_nothing(
 ) -> None:
     with pytest.raises(FormatRequestError):
         FormatRequest.read(Notification(SET_FORMAT, fields))
-    assert publisher.obey(Notification(SET_FORMAT, fields, sender="x"))
+    assert publisher.obey(Notification(SET_FORMAT, fields))
     with subscribed(publisher, FRAME_WORLD) as client:
         assert formats_seen(publisher, client, FRAME_WORLD) == ["jpeg"]
 
