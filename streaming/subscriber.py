@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
 import zmq
 
+from streaming.backlog import Backlog
 from streaming.clock import monotonic_ns
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
 from streaming.frame_message import FrameMessage
@@ -21,6 +24,7 @@ from streaming.video_reader import VideoReader
 LOGGER = logging.getLogger(__name__)
 POLL_MS = 50  # how soon `close` is noticed; arrivals wake the reader at once
 MAX_BATCH = 64  # messages drained before the newest are handed over
+CATCH_UP_S = 0.1  # after standing still, wait so long for what is published now
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Arrival:
         if isinstance(self.message, Notification):
             return 0
         return self.arrival_time_ns - self.message.capture_time_ns
+
+
+_Newest = dict[int, tuple[Latest[Arrival], Arrival]]  # by slot
 
 
 class Subscriber:
@@ -55,6 +62,7 @@ class Subscriber:
         self.slots: dict[str, Latest[Arrival]] = {topic: Latest() for topic in topics}
         self._skipped = 0
         self._videos = VideoReader()
+        self._backlogs: dict[int, Backlog] = defaultdict(Backlog)  # by slot
         self._stopping = threading.Event()
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -123,7 +131,21 @@ class Subscriber:
 
     def _hand_over(self, waiting: list[tuple[int, list[bytes]]]) -> None:
         """Leave only the newest of each slot: a taker never wakes for a frame of a backlog."""
-        newest: dict[int, tuple[Latest[Arrival], Arrival]] = {}
+        newest: _Newest = {}
+        self._sort(waiting, newest)
+        # A client that stood still finds the oldest frames first: the rest of the backlog is
+        # still in the kernel, and what is published now behind it.
+        until_s = time.monotonic() + CATCH_UP_S
+        while self._is_behind(newest) and (left_s := until_s - time.monotonic()) > 0:
+            if self._socket.poll(round(left_s * 1000)):
+                self._sort(self._drain(), newest)
+        for slot, arrival in newest.values():
+            self._backlogs[id(slot)].add(arrival.age_ns)
+            slot.put(arrival)
+        for topic in self._videos.overdue():
+            self._subscribe_again(topic)
+
+    def _sort(self, waiting: list[tuple[int, list[bytes]]], newest: _Newest) -> None:
         for arrival_time_ns, parts in waiting:
             try:
                 message = decode(parts)
@@ -132,13 +154,18 @@ class Subscriber:
                 continue
             shown = self._shown(message)
             slot = self._slot_of(parts[0].decode())
-            if slot is not None and shown is not None:
-                self._skipped += id(slot) in newest
+            if slot is None:
+                continue
+            self._skipped += id(slot) in newest
+            if shown is None:  # what came before it is of a backlog
+                newest.pop(id(slot), None)
+            else:
                 newest[id(slot)] = slot, Arrival(shown, arrival_time_ns)
-        for slot, arrival in newest.values():
-            slot.put(arrival)
-        for topic in self._videos.overdue():
-            self._subscribe_again(topic)
+
+    def _is_behind(self, newest: _Newest) -> bool:
+        return bool(newest) and all(
+            self._backlogs[id(slot)].is_late(arrival.age_ns) for slot, arrival in newest.values()
+        )
 
     def _shown(self, message: Message) -> Message | None:
         """The message as takers get it; None for a picture that misses the ones before it."""

@@ -10,8 +10,7 @@ from streaming.frame_message import FrameMessage
 if TYPE_CHECKING:
     from streaming.video import VideoDecoder
 
-# A publisher sends a key picture within a quarter of a second to whoever subscribes.
-PATIENCE_S = 0.5
+PATIENCE_S = 0.1  # the key picture for whoever just subscribed may be on its way
 
 
 class VideoReader:

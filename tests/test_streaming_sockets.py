@@ -294,6 +294,26 @@ def test_malformed_messages_are_counted_and_the_next_good_one_still_arrives() ->
     sender.close()
 
 
+@pytest.mark.parametrize(("patience_s", "wanted"), [(WAIT_S, "fresh"), (0.05, "old")])
+def test_client_that_stood_still_skips_the_backlog_when_something_newer_follows(
+    monkeypatch: pytest.MonkeyPatch, patience_s: float, wanted: str
+) -> None:
+    monkeypatch.setattr("streaming.subscriber.CATCH_UP_S", patience_s)
+    topic = EYES[0]
+    with Publisher(port=0) as publisher, subscribed(publisher, topic) as client:
+        publisher.publish(an_observation(Side.RIGHT))
+        taken(client, topic)
+        now_ns = monotonic_ns()
+        old = replace(an_observation(Side.RIGHT), capture_time_ns=now_ns - 3_000_000_000)
+        publisher.publish(old)
+        if wanted == "fresh":
+            assert client.take(topic, 0.05) is None
+            publisher.publish(an_observation(Side.RIGHT))
+        message = taken(client, topic).message
+    assert isinstance(message, EyeObservation)
+    assert (message.capture_time_ns >= now_ns) == (wanted == "fresh")
+
+
 def test_pause_holds_frames_back_at_once_and_says_so(publisher: Publisher) -> None:
     with (
         subscribed(publisher, FRAME_WORLD) as client,
