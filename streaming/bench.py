@@ -100,6 +100,8 @@ def bench_stream(
     decoding too. Figures are of this machine as busy as it is: its load is written beside them.
     """
     cases = _chosen(only or [])
+    if json is not None and not json.resolve().parent.is_dir():  # said before the long wait
+        raise UserError(f"There is no folder {json.parent}.", "Make it first.")
     console = Console()
     results: dict[str, dict[str, object]] = {}
     for case in cases:

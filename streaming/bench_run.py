@@ -164,7 +164,8 @@ def ages_ms(
     rows = rows[(rows[:, 0] >= since_ns) & (rows[:, 0] < until_ns)]
     if not len(rows):
         raise UserError("No picture arrived while it was measured.", "Try `--seconds 20`.")
-    return (rows[:, column] - rows[:, 0]) / 1e6
+    ages: NDArray[np.float64] = (rows[:, column] - rows[:, 0]) / 1e6
+    return ages
 
 
 def measure_delay(

@@ -13,6 +13,24 @@ STREAMED_TOPICS = (*FRAMES, FACE_STATE, *EYES, *SIMULATED_EYES, *FORMAT_TOPICS)
 MAX_WORDS = 1000  # read at once: a subscriber that never stops talking must not stop the stream
 
 
+def _is_below(topic: str, prefix: str) -> bool:
+    """Whether who subscribed to `prefix` gets `topic`.
+
+    Whoever subscribes to everything gets `frame.*` and not every format of it: those cost an
+    encoder each and have to be asked for by name, such as `h264.`.
+    """
+    image_format = FORMAT_TOPICS.get(topic)
+    is_named = image_format is None or prefix.startswith(f"{image_format}.")
+    return is_named and topic.startswith(prefix)
+
+
+# For every prefix of our topics, and there are no others that count: what it stands for.
+BELOW: dict[bytes, frozenset[str]] = {
+    prefix.encode(): frozenset(topic for topic in STREAMED_TOPICS if _is_below(topic, prefix))
+    for prefix in {topic[:end] for topic in STREAMED_TOPICS for end in range(len(topic) + 1)}
+}
+
+
 class Subscriptions:
     """Keeps the prefixes that anybody subscribed to; needs a lock around it."""
 
@@ -27,8 +45,8 @@ class Subscriptions:
 
     def since_s(self, topic: str) -> float | None:
         """When the first of those who want `topic` now subscribed; None when nobody does."""
-        prefixes = [prefix for prefix in self._since_s if topic in _below([prefix])]
-        return min((self._since_s[prefix] for prefix in prefixes), default=None)
+        times = (since_s for prefix, since_s in self._since_s.items() if topic in BELOW[prefix])
+        return min(times, default=None)
 
     def read(self, socket: zmq.Socket[bytes]) -> frozenset[str]:
         """Take what subscribers said; return the topics that were just asked for.
@@ -45,7 +63,7 @@ class Subscriptions:
                 break
             prefix = word[1:]
             # Only prefixes of our own topics are kept: a client cannot make the set grow.
-            if others or not any(topic.encode().startswith(prefix) for topic in STREAMED_TOPICS):
+            if others or prefix not in BELOW:
                 continue
             if word[:1] == b"\x01":
                 asked.add(prefix)
@@ -54,23 +72,9 @@ class Subscriptions:
                 self._since_s.pop(prefix, None)
                 has_left = True
         if asked or has_left:
-            self.topics = _below(self._since_s)
-        return _below(asked)
+            self.topics = _all_below(self._since_s)
+        return _all_below(asked)
 
 
-def _below(prefixes: Iterable[bytes]) -> frozenset[str]:
-    """Topics that begin with one of `prefixes`.
-
-    Whoever subscribes to everything gets `frame.*` and not every format of it: those cost an
-    encoder each and have to be asked for by name, such as `h264.`.
-    """
-    texts = [prefix.decode() for prefix in prefixes]  # prefixes of our topics, which are ASCII
-    return frozenset(
-        topic
-        for topic in STREAMED_TOPICS
-        if any(
-            topic.startswith(text)
-            and (topic not in FORMAT_TOPICS or text.startswith(f"{FORMAT_TOPICS[topic]}."))
-            for text in texts
-        )
-    )
+def _all_below(prefixes: Iterable[bytes]) -> frozenset[str]:
+    return frozenset().union(*(BELOW[prefix] for prefix in prefixes))

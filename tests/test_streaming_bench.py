@@ -42,13 +42,17 @@ def test_client_that_stood_still_is_measured_from_when_it_woke() -> None:
     assert figures["fresh_after_ms"] > 0
 
 
-def test_unknown_case_and_unwritable_file_are_told_in_a_sentence(
+def test_unknown_case_and_missing_folder_are_told_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["bench-stream", "--case", "fast"])
     assert ended.value.code == 1
     assert "There is no case 'fast'. Known: face-256" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["bench-stream", "--json", str(tmp_path / "nowhere" / "bench.json")])
+    assert ended.value.code == 1
+    assert "There is no folder" in capsys.readouterr().err
 
 
 def test_ages_are_counted_between_two_moments_only() -> None:
