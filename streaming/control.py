@@ -120,11 +120,11 @@ class ControlServer:
         envelope = message[: message.index(b"", 1) + 1] if b"" in message[1:] else []
         question = message[len(envelope) :]
         if envelope and question:  # anything else is no question, and has no way back
-            reply = self._answer(question, self._sender(envelope[0]))
+            reply = self._answer(question, self._sender(b"/".join(envelope[:-1])))
             self._questions.send_multipart([*envelope, reply.encode()])
 
     def _sender(self, connection: bytes) -> Sender:
-        """Who asks; ZeroMQ numbers the connections."""
+        """Who asks; ZeroMQ numbers the connections, also those behind a proxy."""
         sender = self._senders.pop(connection, None) or Sender(connection.hex(), time.monotonic())
         self._senders[connection] = sender
         while len(self._senders) > MAX_SENDERS:

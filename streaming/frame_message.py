@@ -15,7 +15,7 @@ from streaming.topics import FORMAT_TOPICS, FRAMES, STOCK_FORMATS, VIDEO_FORMAT
 from streaming.wire import MAX_TIME_NS, FieldReader, MessageError, pack
 
 MAX_SIDE_PX = 16384
-MAX_CODED_BYTES = 64 * 1024 * 1024  # of one JPEG or one H.264 picture
+MAX_JPEG_BYTES = 64 * 1024 * 1024  # and of one H.264 picture
 MAX_UNIT = 2**63 - 1
 STARTS = {"jpeg": b"\xff\xd8", VIDEO_FORMAT: b"\x00\x00"}  # H.264: an Annex B start code
 DEFAULT_JPEG_QUALITY = 85  # of 100; about 20 kB for 400×300
@@ -132,7 +132,7 @@ def decode_frame(fields: FieldReader, pixels: bytes) -> FrameMessage:
 def check_pixels(topic: str, image_format: str, shape: tuple[int, int], pixels: bytes) -> None:
     """Raise `MessageError` unless the raw part can hold what the map promises."""
     if image_format in STARTS:
-        if not pixels.startswith(STARTS[image_format]) or len(pixels) > MAX_CODED_BYTES:
+        if not pixels.startswith(STARTS[image_format]) or len(pixels) > MAX_JPEG_BYTES:
             raise MessageError(
                 f"The raw part of {topic!r} is not {image_format} of acceptable size."
             )

@@ -25,7 +25,7 @@ from streaming.restored import (
     is_synthesised,
     state_message,
 )
-from streaming.subscriptions import Subscriptions
+from streaming.subscriptions import STREAMED_TOPICS, Subscriptions
 from streaming.topic_formats import STARTED, FormatRequest, FormatRequestError, TopicFormats
 from streaming.topics import (
     FACE_STATE,
@@ -42,7 +42,7 @@ from streaming.topics import (
 if TYPE_CHECKING:
     from streaming.video import VideoCodec
 
-__all__ = ["PAUSED", "RESUMED", "Publisher", "is_synthesised"]
+__all__ = ["PAUSED", "RESUMED", "STREAMED_TOPICS", "Publisher", "is_synthesised"]
 
 LOGGER = logging.getLogger(__name__)
 MAX_SUBSCRIPTION_BYTES = 1024  # subscribers have nothing longer to say to us
