@@ -142,8 +142,7 @@ class Subscriber:
         for slot, arrival in newest.values():
             self._backlogs[id(slot)].add(arrival.age_ns)
             slot.put(arrival)
-        for topic in self._videos.overdue():
-            self._subscribe_again(topic)
+        self._videos.ask_for_keys(self._socket, self.slots)
 
     def _sort(self, waiting: list[tuple[int, list[bytes]]], newest: _Newest) -> None:
         for arrival_time_ns, parts in waiting:
@@ -172,13 +171,6 @@ class Subscriber:
         if isinstance(message, FrameMessage) and message.format == VIDEO_FORMAT:
             return self._videos.decode(message)
         return message
-
-    def _subscribe_again(self, topic: str) -> None:
-        """Ask for a key picture: publishers send one to everybody who subscribes."""
-        for prefix in self.slots:
-            if topic.startswith(prefix):
-                self._socket.setsockopt(zmq.UNSUBSCRIBE, prefix.encode())
-                self._socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
 
     def _slot_of(self, topic: str) -> Latest[Arrival] | None:
         exact = self.slots.get(topic)

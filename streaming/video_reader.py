@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+import zmq
+import zmq.asyncio
 
 from streaming.frame_message import FrameMessage
 
@@ -34,9 +38,16 @@ class VideoReader:
             self._waiting_since_s.setdefault(message.topic, time.monotonic())
         return decoded
 
-    def overdue(self) -> list[str]:
-        """Topics whose key picture should be asked for now: subscribe to them again."""
+    def ask_for_keys(
+        self, socket: zmq.Socket[bytes] | zmq.asyncio.Socket, subscribed: Iterable[str]
+    ) -> None:
+        """Subscribe again where a key picture is overdue: every new subscriber is sent one."""
         now_s = time.monotonic()
-        late = [t for t, since_s in self._waiting_since_s.items() if now_s - since_s > PATIENCE_S]
-        self._waiting_since_s.update(dict.fromkeys(late, now_s))
-        return late
+        for topic, since_s in self._waiting_since_s.items():
+            if now_s - since_s < PATIENCE_S:
+                continue
+            self._waiting_since_s[topic] = now_s
+            for prefix in subscribed:
+                if topic.startswith(prefix):
+                    socket.setsockopt(zmq.UNSUBSCRIBE, prefix.encode())
+                    socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
