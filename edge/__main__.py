@@ -21,6 +21,10 @@ COMMANDS = {
     "watch": ("streaming.watch:watch", "Subscribe to a running session and show what arrives."),
     "keys": ("streaming.keys_command:keys", "Say which other machines may receive: new, list, …"),
     "relay": ("streaming.relay_command:relay", "Bring an encrypted stream to clients here."),
+    "bench-stream": (
+        "streaming.bench:bench_stream",
+        "Measure the delay that streaming adds on this machine.",
+    ),
     "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
     "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),
     "calibrate-reference": (

@@ -25,7 +25,9 @@ else:
 Playback = Literal["once", "loop", "back-and-forth"]
 Landmarks = Literal["oracle", "tracker", "mediapipe"]
 Cover = Literal["headset", "face-mask"]
-PixelFormat = Literal["jpeg", "bgr"]
+PixelFormat = Literal["jpeg", "bgr", "gray"]
+EyeTopics = Literal["cameras", "face"]
+VideoCodec = Literal["auto", "libx264", "h264_nvenc"]
 Record = TypeVar("Record")
 
 
@@ -102,8 +104,10 @@ class StreamingSettings:
     keys: str = ""  # folder of `unvisor keys`; empty = the user's own
     control_port: int = 50020  # 0 = any free port
     publisher_port: int = 50021
-    pixel_format: PixelFormat = "jpeg"
+    pixel_format: PixelFormat = "jpeg"  # of frame.* until a client asks for another
     jpeg_quality: int = 90
+    eyes: EyeTopics = "cameras"  # face = on frame.eye.* too, for clients that know only eyes
+    video_codec: VideoCodec = "auto"  # of h264.*; auto = NVENC where there is one
 
 
 @dataclass(frozen=True)

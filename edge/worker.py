@@ -26,6 +26,7 @@ from edge.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile, load_profile
 from edge.records import Capture, PipelineView
+from edge.remote import open_control, open_publisher
 from edge.report import SessionReport, write_report
 from edge.settings import SessionSettings, from_json, keys_path
 from edge.simulation import open_simulation
@@ -35,12 +36,9 @@ from edge.tracker import make_tracker
 from edge.webcam import Webcam
 from models.filling import DEFAULT_FILLER, Filler, Reference, make_filler
 from models.shipped import WeightsError
-from streaming.control import PAUSE, RESUME, STOP, ControlServer
-from streaming.door import Guard, open_guard
+from streaming.door import open_guard
 from streaming.errors import UserError
 from streaming.keys import load_client
-from streaming.messages import Notification
-from streaming.publisher import Publisher
 from streaming.records import EyeObservation
 from streaming.subscriber import Subscriber
 from streaming.topics import EYES
@@ -94,8 +92,10 @@ class Worker:
             filler = self._open_filler(profile)
             host, keys = settings.streaming.host, keys_path(settings)
             guard = stack.enter_context(open_guard(host, keys, self._insecure_lan))
-            publisher = stack.enter_context(self._open_publisher(guard))
-            control = stack.enter_context(self._open_control(publisher, guard))
+            publisher = stack.enter_context(open_publisher(settings.streaming, guard))
+            control = stack.enter_context(
+                open_control(settings.streaming, publisher, self._stop.set, guard=guard)
+            )
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6))
             hmd = settings.hmd_capture
             eye_keys = load_client(Path(hmd.key)) if hmd.key else None
@@ -180,29 +180,6 @@ class Worker:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
         _warm_up(filler, reference)
         return filler
-
-    def _open_publisher(self, guard: Guard) -> Publisher:
-        streaming = self._settings.streaming
-        publisher = Publisher(
-            streaming.publisher_port,
-            streaming.host,
-            jpeg_quality=streaming.jpeg_quality,
-            guard=guard,
-        )
-        publisher.obey(
-            Notification("frame_publishing.set_format", {"format": streaming.pixel_format})
-        )
-        return publisher
-
-    def _open_control(self, publisher: Publisher, guard: Guard) -> ControlServer:
-        def act(notification: Notification) -> None:
-            actions = {PAUSE: publisher.pause, RESUME: publisher.resume, STOP: self._stop.set}
-            actions.get(notification.subject, lambda: publisher.obey(notification))()
-
-        streaming = self._settings.streaming
-        return ControlServer(
-            publisher.port, act, publisher.clock, streaming.control_port, streaming.host, guard
-        )
 
     def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:
         settings = self._settings

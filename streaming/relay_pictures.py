@@ -12,7 +12,7 @@ from streaming.door import Door
 from streaming.endpoints import KERNEL_BUFFER_BYTES, LOOPBACK, normalise_endpoint
 from streaming.handshake import Handshake, Refused
 from streaming.keys import ClientKeys
-from streaming.topics import NOTIFY
+from streaming.topics import NOTIFY, VIDEO_FORMAT
 from streaming.wire import MAX_TOPIC_BYTES
 
 LOGGER = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ POLL_MS = 50  # how soon `stopping` or a new port is noticed; messages wake us a
 MAX_BATCH = 64  # messages read at once before the newest are passed on
 QUEUED_MESSAGES = 12  # of one client: both bursts of six topics that a publisher may send
 MAX_SUBSCRIPTION_BYTES = 1024
+# Words are rare; a picture of a video needs the one before it.
+EACH_COUNTS = (NOTIFY.encode(), f"{VIDEO_FORMAT}.".encode())
 MAX_PART_BYTES = 64 << 20  # of a picture; what the decoders take, too
 
 
@@ -51,6 +53,8 @@ class PictureRelay:
         self._inward.setsockopt(zmq.IPV6, 1)
         self._outward.setsockopt(zmq.SNDBUF, KERNEL_BUFFER_BYTES)
         self._outward.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
+        # Every client that comes or goes is told: a publisher sends a new one a key picture.
+        self._outward.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._outward.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
         for socket in (self._inward, self._outward):
             socket.setsockopt(zmq.LINGER, 0)
@@ -115,7 +119,7 @@ class PictureRelay:
             parts = _next(self._inward)
             if parts is None:
                 break
-            if parts[0].startswith(NOTIFY.encode()):  # words are rare, and each one counts
+            if parts[0].startswith(EACH_COUNTS):
                 self._pass(parts)
                 continue
             self.skipped += newest.pop(parts[0], None) is not None

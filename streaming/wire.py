@@ -111,6 +111,10 @@ class FieldReader:
             raise self._error(key, f"a number in {low:g}..{high:g}", value)
         return float(value)  # type: ignore[arg-type]
 
+    def optional_number(self, key: str) -> float | None:
+        """Finite number, or None where the key is missing or nil."""
+        return None if self._fields.get(key) is None else self.number(key)
+
     def flag(self, key: str) -> bool:
         """True or false."""
         value = self._fields.get(key)

@@ -107,7 +107,7 @@ def wait_until(is_so: Callable[[], object]) -> None:
 def settled(relay: Relay) -> ControlClient:
     """A client of the relay that has reached the server."""
     client = ControlClient(relay.address, 5.0)
-    wait_until(lambda: client.ask("v") != SILENT)
+    wait_until(lambda: client.ask("v") != SILENT.decode())
     return client
 
 
@@ -140,7 +140,10 @@ def test_ports_are_the_relays_and_all_else_the_servers(relay: Relay, server: Ser
     assert 1000 <= server.clock.now_s() < 1000 + WAIT_S
     assert client.ask("dance") == "Unknown command."
     assert client.notify("frame_publishing.set_format", {"format": "gray"}) == "Message forwarded."
-    assert server.words == [Notification("frame_publishing.set_format", {"format": "gray"})]
+    (word,) = server.words
+    assert (word.subject, word.fields) == ("frame_publishing.set_format", {"format": "gray"})
+    assert client.notify("hello") == "Message forwarded."
+    assert server.words[1].sender != word.sender  # the server can tell its clients apart
     told_s = client.measure_offset().sender_from_ours(monotonic_ns()) / 1e9
     assert abs(told_s - server.clock.now_s()) < 1
 
@@ -172,7 +175,7 @@ def test_the_relay_outlives_its_server_and_finds_it_on_another_port(
         with Subscriber(f"{relay.publisher_port}", [FRAME_WORLD]) as subscriber:
             assert subscriber.take(FRAME_WORLD, WAIT_S)
             first.close()
-            assert client.ask("v") == SILENT
+            assert client.ask("v") == SILENT.decode()
             assert client.ask("SUB_PORT") == str(relay.publisher_port)
             again = Server(folder, control_port=control_port)  # publishes on another port
             subscriber.take(FRAME_WORLD, 0)
@@ -189,7 +192,7 @@ def test_the_relay_says_why_it_is_not_let_in_and_gets_in_later(
     with Relay("127.0.0.1", keys, server.control.port, 0, 0) as relay:
         wait_until(lambda: relay.trouble)
         assert "does not allow" in str(relay.trouble)
-        assert ControlClient(relay.address, 5.0).ask("t") == SILENT
+        assert ControlClient(relay.address, 5.0).ask("t") == SILENT.decode()
         folder.allow("late", pair.public)
         settled(relay)
         with Subscriber(f"{relay.publisher_port}", [FRAME_WORLD]) as subscriber:
