@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import logging
 import random
 import socket
 import time
@@ -74,7 +75,10 @@ class ControlTarget:
 
     def feed(self, tape: Tape) -> None:
         self._sender.send_multipart([b"notify." + tape.rest()[:5], *hostile_message(tape)[1:]])
-        self._asker.send_multipart(hostile_question(tape))
+        question = hostile_question(tape)
+        if any(len(part) > control.MAX_PART_BYTES for part in question):
+            return  # costs the connection, and another test says so
+        self._asker.send_multipart(question)
         assert self._asker.poll(WAIT_MS), "a question was not answered"
         assert len(self._asker.recv_multipart()) == 1
 
@@ -203,7 +207,7 @@ def test_hostile_messages_raise_nothing_but_message_errors(tape: Tape) -> None:
 @pytest.mark.parametrize("opener", TARGETS)
 @pytest.mark.usefixtures("unlimited")
 def test_a_hundred_thousand_hostile_messages_leave_everything_running_and_small(
-    opener: Callable[[], Target], record_property: Callable[[str, object], None]
+    opener: Callable[[], Target],
 ) -> None:
     source = random.Random(2026)
     opened = opener()
@@ -216,9 +220,9 @@ def test_a_hundred_thousand_hostile_messages_leave_everything_running_and_small(
             opened.feed(Tape(source.randbytes(TAPE_BYTES)))
         opened.check()
         growth_mib = resident_mib() - before_mib
+        logging.getLogger(__name__).info("%s: %.1f MiB more", opener.__name__, growth_mib)
     finally:
         opened.close()
-    record_property("growth_mib", growth_mib)
     assert growth_mib < MAX_GROWTH_MIB
 
 
