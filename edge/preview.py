@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
+from edge.own_client import notify_session
 from edge.panes import jpegs_of
 from edge.records import PipelineView
 from edge.settings import SessionSettings
 from streaming.control import PAUSE, RESUME
-from streaming.control_client import ControlClient
 from streaming.errors import UserError
 from streaming.live_page import LivePage, Shot
 
@@ -38,9 +38,8 @@ def open_preview(settings: SessionSettings) -> Preview:
 
     def ask(paused: bool) -> None:
         # Through the control socket, as any other client: one way to pause, and one to see it.
-        client = ControlClient(f"127.0.0.1:{settings.streaming.control_port}")
         try:
-            client.notify(PAUSE if paused else RESUME)
+            notify_session(settings, PAUSE if paused else RESUME)
         except UserError as error:
             log.warning("the pause key had no effect: %s", error)
 

@@ -20,6 +20,7 @@ from rich.text import Text
 from streaming.ages import AgeStatistics
 from streaming.endpoints import LOOPBACK
 from streaming.errors import UserError
+from streaming.keys import ClientKeys, load_client
 from streaming.messages import FrameMessage, Notification
 from streaming.publisher import PAUSED
 from streaming.subscriber import Arrival, Subscriber
@@ -31,6 +32,9 @@ WORDS = "notify.unvisor."  # pause and resume are announced here
 POLL_S = 0.2
 BELIEVABLE_MS = 60_000  # an age beyond this, or below zero, compares two unlike clocks
 SHOW_EVERY_S = 0.25  # percentiles over many frames are not for every frame
+REFUSED_S = 1.5  # how long the publisher must turn us away before we give up
+KEY_HELP = "This client's key file, for a server on another machine."
+SERVER_KEY_HELP = "The server's public key or its .pub file, if the key file names another."
 
 
 class NobodyPublishes(UserError):
@@ -119,6 +123,8 @@ def watch(
     preview_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Show the stream in a browser; 0 = no.")
     ] = 0,
+    key: Annotated[Path | None, typer.Option(help=KEY_HELP)] = None,
+    server_key: Annotated[str | None, typer.Option(help=SERVER_KEY_HELP)] = None,
 ) -> None:
     """Show how the stream arrives: frames per second, age, drops, status, filler.
 
@@ -131,7 +137,7 @@ def watch(
     )
     with (
         open_outputs(choice) as outputs,
-        Subscriber(endpoint, [FRAME_WORLD, WORDS]) as subscriber,
+        Subscriber(endpoint, [FRAME_WORLD, WORDS], client_keys(key, server_key)) as subscriber,
         Live(Text(watcher.line()), console=Console(stderr=json), auto_refresh=False) as live,
         suppress(KeyboardInterrupt),  # the way to stop; what was seen is reported below
     ):
@@ -156,7 +162,7 @@ def _follow(
     seconds: float,
 ) -> None:
     """Watch until enough was seen or the stream falls silent without having been paused."""
-    heard_s = shown_s = time.monotonic()
+    heard_s = shown_s = let_in_s = time.monotonic()
     while watcher.statistics.frames < frames and watcher.elapsed_s < seconds:
         for arrival in _in_order(subscriber.take(WORDS, 0), subscriber.take(FRAME_WORLD, POLL_S)):
             watcher.add(arrival)
@@ -166,6 +172,10 @@ def _follow(
             for output in watcher.outputs:
                 output.check()
             live.update(Text(watcher.line(), overflow="ellipsis", no_wrap=True), refresh=True)
+        if (trouble := subscriber.trouble) is None:
+            let_in_s = time.monotonic()
+        elif time.monotonic() - let_in_s > REFUSED_S:
+            raise trouble
         if time.monotonic() - heard_s > timeout_s and not watcher.paused:
             if watcher.newest is not None:
                 break  # the publisher ended: report what was seen
@@ -187,6 +197,15 @@ def _in_order(*arrivals: Arrival | None) -> list[Arrival]:
     """As they came: a frame of before a pause must not be taken for the end of the pause."""
     came = [arrival for arrival in arrivals if arrival is not None]
     return sorted(came, key=lambda arrival: arrival.arrival_time_ns)
+
+
+def client_keys(key: Path | None, server_key: str | None) -> ClientKeys | None:
+    """Read the keys that a command was given; None when it was given none."""
+    if key is not None:
+        return load_client(key, server_key)
+    if server_key is not None:
+        raise UserError("--server-key needs a key of one's own.", "Add --key FILE.")
+    return None
 
 
 def _save_newest(frame: FrameMessage | None, path: Path) -> None:
