@@ -17,7 +17,13 @@ from rich.live import Live
 from rich.text import Text
 
 from streaming.stream_recorder import TOPICS, StreamRecorder
-from streaming.watch import DEFAULT_ENDPOINT, NobodyPublishes
+from streaming.watch import (
+    DEFAULT_ENDPOINT,
+    KEY_HELP,
+    SERVER_KEY_HELP,
+    NobodyPublishes,
+    client_keys,
+)
 
 POLL_S = 0.1
 SHOW_EVERY_S = 0.25
@@ -38,6 +44,8 @@ def record(
         float, typer.Option(min=0.1, help="Seconds to wait for the first message.")
     ] = 5.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    key: Annotated[Path | None, typer.Option(help=KEY_HELP)] = None,
+    server_key: Annotated[str | None, typer.Option(help=SERVER_KEY_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Record every message with its time of arrival. Ends with Ctrl-C or after --seconds.
@@ -46,8 +54,9 @@ def record(
     """
     errors = Console(stderr=True, highlight=False)
     topics = tuple(topic) if topic else TOPICS
+    keys = client_keys(key, server_key)
     with (
-        StreamRecorder(endpoint, out, topics, overwrite) as recorder,
+        StreamRecorder(endpoint, out, topics, overwrite, keys=keys) as recorder,
         Live(console=errors, auto_refresh=False) as live,
         suppress(KeyboardInterrupt),  # the way to stop
         _sigterm_as_ctrl_c(),
@@ -57,6 +66,8 @@ def record(
         raise recorder.error
     if not recorder.messages:
         out.unlink()
+        if recorder.trouble is not None:
+            raise recorder.trouble
         raise NobodyPublishes(
             f"Nothing came from {recorder.endpoint}, so nothing was recorded.",
             "Start `unvisor run` or `unvisor demo` first, or give the address it prints.",

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from streaming.errors import UserError
+from streaming.keys import ClientKeys
 from streaming.recording import SUFFIX
 from streaming.recording_writer import RecordingFailed
 from streaming.stream_recorder import TOPICS, StreamRecorder
@@ -32,9 +33,14 @@ class Recorder:
     """
 
     def __init__(
-        self, endpoint: str, folder: Path | None = None, topics: Sequence[str] = TOPICS
+        self,
+        endpoint: str,
+        folder: Path | None = None,
+        topics: Sequence[str] = TOPICS,
+        keys: ClientKeys | None = None,
     ) -> None:
         """Remember whom to record, and where; `folder` None is the user's own data folder."""
+        self._keys = keys
         self._endpoint = endpoint
         self._folder = folder or recordings_folder()
         self._topics = tuple(topics)
@@ -60,7 +66,7 @@ class Recorder:
             if self._running is not None and self._running.error is None:
                 return self._running.path
             path = _free_path(self._folder, name)
-            self._running = StreamRecorder(self._endpoint, path, self._topics)
+            self._running = StreamRecorder(self._endpoint, path, self._topics, keys=self._keys)
             LOGGER.info("recording to %s", path)
             return path
 

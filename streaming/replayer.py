@@ -19,6 +19,7 @@ from streaming.topics import CONTROL_PORT, PUBLISHER_PORT
 LOGGER = logging.getLogger(__name__)
 STARTED, ENDED = "unvisor.replay.started", "unvisor.replay.ended"
 CLIENT_POLL_S = 0.02
+QUEUED_MESSAGES = 1000  # live, a slow client loses frames; here it must see the same ones each time
 SETTLE_S = 0.2  # a client's subscriptions come one by one; the first message waits for all
 
 Times = Literal["recorded", "now"]
@@ -58,7 +59,7 @@ class Replayer:
         clock = recorded if times == "recorded" else PublishingClock()
         present = PresentTimes(origin, speed, clock)
         self._timing = recorded if times == "recorded" else present
-        self._publisher = Publisher(port, clock=clock)
+        self._publisher = Publisher(port, clock=clock, queued_messages=QUEUED_MESSAGES)
         try:
             self._control = ControlServer(self._publisher.port, self._act, clock, control_port)
         except BaseException:

@@ -18,6 +18,8 @@ import zmq
 from streaming.clock import monotonic_ns
 from streaming.endpoints import normalise_endpoint
 from streaming.frame_message import MAX_JPEG_BYTES
+from streaming.handshake import Handshake, Refused
+from streaming.keys import ClientKeys
 from streaming.recording import RecordedMessage
 from streaming.recording_writer import RecordingFailed, RecordingWriter
 from streaming.topics import EYES, FACE_STATE, FRAMES, NOTIFY
@@ -38,9 +40,11 @@ class StreamRecorder:
         topics: Sequence[str] = TOPICS,
         overwrite: bool = False,
         queue_bytes: int = QUEUE_BYTES,
+        keys: ClientKeys | None = None,
     ) -> None:
         """Create the file and subscribe; a publisher that is not there yet is waited for.
 
+        `keys` (`keys.load_client`) for a publisher on another machine; see `trouble`.
         Raises `RecordingFailed` when the file cannot be created, `AddressMalformed`.
         """
         self.endpoint = normalise_endpoint(endpoint)
@@ -49,13 +53,19 @@ class StreamRecorder:
         self._queue = _ByteQueue(queue_bytes)
         self._stopping = threading.Event()
         self._writer = RecordingWriter(path, self.endpoint, topics, overwrite)
-        self._socket = _subscribe(self.endpoint, topics)
+        self._socket = _open(topics)
+        self._handshake = Handshake(self._socket, self.endpoint, keys)
         self._threads = [
             threading.Thread(target=work, name=f"recorder-{work.__name__}", daemon=True)
             for work in (self._read, self._write)
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def trouble(self) -> Refused | None:
+        """Why the publisher does not let us in at present, None when it does or is not there."""
+        return self._handshake.trouble
 
     @property
     def messages(self) -> int:
@@ -106,9 +116,11 @@ class StreamRecorder:
                 if self._socket.poll(POLL_MS):
                     parts = tuple(self._socket.recv_multipart())
                     self._queue.put(RecordedMessage(monotonic_ns(), parts))
+                self._handshake.tend()
         except zmq.ContextTerminated:
             LOGGER.debug("The messaging context ended before the recorder was closed.")
         finally:
+            self._handshake.close()
             self._socket.close()
             self._queue.close()
 
@@ -174,7 +186,7 @@ class _ByteQueue:
             self._changed.notify_all()
 
 
-def _subscribe(endpoint: str, topics: Sequence[str]) -> zmq.Socket[bytes]:
+def _open(topics: Sequence[str]) -> zmq.Socket[bytes]:
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_JPEG_BYTES)
@@ -182,5 +194,4 @@ def _subscribe(endpoint: str, topics: Sequence[str]) -> zmq.Socket[bytes]:
     socket.setsockopt(zmq.IPV6, 1)
     for topic in topics:
         socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
-    socket.connect(endpoint)
     return socket
