@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streaming.bench_run import FRESH_MS, Load, measure_delay, measure_stall
+from streaming.bench_run import FRESH_MS, Load, measure_crowd, measure_delay, measure_stall
 from streaming.errors import UserError
 
 CROP = Load("frame.face", 256, 256, 60.0)
@@ -36,18 +36,6 @@ class Case:
     what: str
     measure: Callable[[float], Figures]  # given seconds
     aims: dict[str, float]  # at most, by figure
-
-
-def _crowd(seconds: float) -> Figures:
-    """The crowd with one client standing still, against the same crowd without."""
-    alone = measure_delay(CROP, seconds, CROWD)
-    stalled = measure_delay(CROP, seconds, CROWD, stalled=1)
-    slowdown = stalled["arrival_p99_ms"] / alone["arrival_p99_ms"]
-    return {
-        **stalled,
-        "arrival_p99_without_ms": alone["arrival_p99_ms"],
-        "slowdown": round(slowdown, 3),
-    }
 
 
 CASES = (
@@ -83,7 +71,12 @@ CASES = (
         lambda _: measure_stall(VIDEO, STALL_S),
         {"oldest_age_ms": FRESH_MS},
     ),
-    Case("crowd", f"{CROWD} clients, one standing still", _crowd, {"slowdown": MAX_SLOWDOWN}),
+    Case(
+        "crowd",
+        f"{CROWD} clients, one standing still",
+        lambda seconds: measure_crowd(CROP, seconds, CROWD),
+        {"slowdown": MAX_SLOWDOWN},
+    ),
 )
 
 

@@ -25,6 +25,8 @@ from streaming.records import ImageU8, RestoredFace, Status
 
 PICTURES = 8  # different ones, so that no two neighbours are alike
 START_S = 60.0  # a client that shows nothing by then never will
+SETTLE_S = 1.0
+CROWD_TURNS = 6
 FRESH_MS = 150.0
 Times = NDArray[np.int64]  # (N,3) ns: capture, arrival, shown
 
@@ -168,27 +170,54 @@ def ages_ms(
     return ages
 
 
-def measure_delay(
-    load: Load, seconds: float, clients: int = 1, stalled: int = 0
-) -> dict[str, float]:
-    """Delays of `clients` of which `stalled` stand still; those are not counted.
+def measure_delay(load: Load, seconds: float) -> dict[str, float]:
+    """Delays of one client.
 
     Returns `arrival_p50_ms`, `arrival_p99_ms`, `shown_p50_ms`, `shown_p99_ms`, `fps`, `pictures`.
     """
+    with Source(load) as source, clients_of(source, load, 1) as (client,):
+        time.sleep(SETTLE_S)
+        window = _wait(seconds)
+        times = [client.finish()]
+    return _figures(times, [window])
+
+
+def measure_crowd(load: Load, seconds: float, clients: int) -> dict[str, float]:
+    """Delays of all clients but one, which stands still half of the time.
+
+    In turns, so that what else the machine does falls on both. Returns the figures of
+    `measure_delay` while it stands still, `arrival_p99_without_ms` of the rest of the time, and
+    `slowdown`, the one p99 over the other.
+    """
+    windows: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
     with Source(load) as source, clients_of(source, load, clients) as started:
-        for client in started[:stalled]:
-            client.stall()
-        time.sleep(1.0)  # settled
-        since_ns = monotonic_ns()
-        time.sleep(seconds)
-        until_ns = monotonic_ns()
-        times = [client.finish() for client in started[stalled:]]
+        for is_stalled in (False, True) * (CROWD_TURNS // 2):
+            started[0].stall() if is_stalled else started[0].wake()
+            time.sleep(SETTLE_S)
+            windows[is_stalled].append(_wait(2 * seconds / CROWD_TURNS))
+        times = [client.finish() for client in started[1:]]
+    without, found = _figures(times, windows[False]), _figures(times, windows[True])
+    slowdown = found["arrival_p99_ms"] / without["arrival_p99_ms"]
+    return {
+        **found,
+        "arrival_p99_without_ms": without["arrival_p99_ms"],
+        "slowdown": round(slowdown, 3),
+    }
+
+
+def _wait(seconds: float) -> tuple[int, int]:
+    since_ns = monotonic_ns()
+    time.sleep(seconds)
+    return since_ns, monotonic_ns()
+
+
+def _figures(times: Sequence[Times], windows: Sequence[tuple[int, int]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, column in (("arrival", 1), ("shown", 2)):
-        ages = ages_ms(times, since_ns, until_ns, column)
+        ages = np.concatenate([ages_ms(times, *window, column) for window in windows])
         for percent in (50, 99):
             found[f"{name}_p{percent}_ms"] = round(float(np.percentile(ages, percent)), 3)
-    span_s = (until_ns - since_ns) / NS_PER_S
+    span_s = sum(until_ns - since_ns for since_ns, until_ns in windows) / NS_PER_S
     found["pictures"] = len(ages)
     found["fps"] = round(len(ages) / len(times) / span_s, 2)
     return found
@@ -202,7 +231,7 @@ def measure_stall(load: Load, stall_s: float, after_s: float = 2.0) -> dict[str,
     waking to the first one after those.
     """
     with Source(load) as source, clients_of(source, load, 1) as (client,):
-        time.sleep(1.0)
+        time.sleep(SETTLE_S)
         client.stall()
         time.sleep(stall_s)
         woken_ns = monotonic_ns()

@@ -141,9 +141,8 @@ def check_pixels(topic: str, image_format: str, shape: tuple[int, int], pixels: 
         raise MessageError(f"{topic!r} has {shape[0] * shape[1]} pixels, over {MAX_PIXELS}.")
     if image_format in STARTS:
         if not pixels.startswith(STARTS[image_format]) or len(pixels) > MAX_JPEG_BYTES:
-            raise MessageError(
-                f"The raw part of {topic!r} is not {image_format} of acceptable size."
-            )
+            kind = "a JPEG" if image_format == "jpeg" else "an H.264 picture"
+            raise MessageError(f"The raw part of {topic!r} is not {kind} of acceptable size.")
         return
     wanted = shape[0] * shape[1] * (3 if image_format == "bgr" else 1)
     if len(pixels) != wanted:

@@ -26,7 +26,7 @@ from streaming.video_reader import VideoReader
 LOGGER = logging.getLogger(__name__)
 POLL_MS = 50  # how soon `close` is noticed; arrivals wake the reader at once
 MAX_BATCH = 64  # messages drained before the newest are handed over
-CATCH_UP_S = 0.1  # after standing still, wait so long for what is published now
+CATCH_UP_S = 0.3  # after standing still, wait so long for what is published now
 
 
 @dataclass(frozen=True)

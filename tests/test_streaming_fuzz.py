@@ -20,10 +20,13 @@ from hypothesis import strategies as st
 from mutations import TAPE_BYTES, Tape, hostile_message, hostile_question
 
 from hmd_capture.eye_source import OracleEyeReader, SimulatedEyeSource
-from streaming import control
+from streaming import control, relay_questions
 from streaming.control import ControlServer
+from streaming.control_client import ControlClient
+from streaming.door import open_guard
 from streaming.frame_message import MAX_PIXELS
 from streaming.jpeg_header import jpeg_size
+from streaming.keys import KeyFolder
 from streaming.messages import (
     EyeImage,
     FrameMessage,
@@ -36,6 +39,7 @@ from streaming.messages import (
 from streaming.publisher import Publisher
 from streaming.rate_limit import RateLimit
 from streaming.records import Side
+from streaming.relay import Relay
 from streaming.subscriber import Subscriber
 
 WAIT_MS = 20_000
@@ -92,6 +96,28 @@ class ControlTarget:
         self._sender.close()
         self._server.close()
         self._publisher.close()
+
+
+class RelayTarget(ControlTarget):
+    """The same behind a relay, whose clients are as hostile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._relay = Relay("127.0.0.1", None, self._server.port, 0, 0)
+        self._asker.disconnect(f"tcp://127.0.0.1:{self._server.port}")
+        self._asker.connect(f"tcp://{self._relay.address}")
+        self._sender.disconnect(f"tcp://127.0.0.1:{self._server.notification_port}")
+        port = ControlClient(self._relay.address, WAIT_MS / 1000).ask("PUB_PORT")
+        self._sender.connect(f"tcp://127.0.0.1:{port}")
+
+    def check(self) -> None:
+        self._asker.send(b"SUB_PORT")
+        assert self._asker.poll(WAIT_MS)
+        assert self._asker.recv() == str(self._relay.publisher_port).encode()
+
+    def close(self) -> None:
+        self._relay.close()
+        super().close()
 
 
 class SubscriberTarget:
@@ -170,19 +196,26 @@ class EyeTarget:
 
 
 Target = ControlTarget | SubscriberTarget | EyeTarget
-TARGETS: tuple[Callable[[], Target], ...] = (ControlTarget, SubscriberTarget, EyeTarget)
+TARGETS: tuple[Callable[[], Target], ...] = (
+    ControlTarget,
+    RelayTarget,
+    SubscriberTarget,
+    EyeTarget,
+)
 
 
 @pytest.fixture
 def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every question is looked at, however fast they come."""
-    monkeypatch.setattr(control, "RateLimit", lambda: RateLimit(1e12, 1e12))
+    for module in (control, relay_questions):
+        monkeypatch.setattr(module, "RateLimit", lambda: RateLimit(1e12, 1e12))
 
 
 @pytest.fixture(scope="module", params=TARGETS)
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control, "RateLimit", lambda: RateLimit(1e12, 1e12))
+        for module in (control, relay_questions):
+            patch.setattr(module, "RateLimit", lambda: RateLimit(1e12, 1e12))
         opened = request.param()
     yield opened
     opened.check()
@@ -226,30 +259,36 @@ def test_a_hundred_thousand_hostile_messages_leave_everything_running_and_small(
     assert growth_mib < MAX_GROWTH_MIB
 
 
-def test_bytes_that_are_no_protocol_at_all_harm_no_socket() -> None:
+@pytest.mark.parametrize("mechanism", [b"NULL", b"CURVE"])
+def test_bytes_that_are_no_protocol_at_all_harm_no_socket(mechanism: bytes, tmp_path: Path) -> None:
     """Below ZeroMQ: what a port scanner, a browser or a broken peer says.
 
     Regressions: the publisher crashed when a queue limit changed while such a client left, and
     the control thread waited for ever for a question that ZeroMQ had dropped.
     """
     source = random.Random(7)
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(16) + b"\x00" + bytes(31)
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01" + mechanism.ljust(20, b"\0") + bytes(32)
+    hello = b"\x04\xc8\x05HELLO\x01\x00"  # how a CURVE handshake begins
+    folder = KeyFolder(tmp_path)
+    folder.path.chmod(0o700)
+    folder.ensure_server()
+    is_plain = mechanism == b"NULL"
+    keys = None if is_plain else folder.own_client()
+    host = "127.0.0.1" if is_plain else "0.0.0.0"
     with (
-        Publisher(port=0) as publisher,
-        ControlServer(publisher.port, publisher.obey, publisher.clock, port=0) as server,
-        Subscriber(f"{publisher.port}", TOPICS) as client,
+        open_guard(host, folder.path) as guard,
+        Publisher(0, host, guard=guard) as publisher,
+        ControlServer(publisher.port, publisher.obey, publisher.clock, 0, host, guard) as server,
+        Subscriber(f"{publisher.port}", TOPICS, keys) as client,
     ):
         for case in range(900):
             port = (publisher.port, server.port, server.notification_port)[case % 3]
             with socket.create_connection(("127.0.0.1", port)) as raw:
-                raw.sendall(greeting * (case % 2) + source.randbytes(source.randrange(200)))
+                known = (b"", greeting, greeting + hello)[case // 3 % 3]
+                raw.sendall(known + source.randbytes(source.randrange(250)))
             publisher.wants("frame.world")
-        asker: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
-        asker.linger = 0
-        asker.connect(f"tcp://127.0.0.1:{server.port}")
-        asker.send(b"SUB_PORT")
-        assert asker.poll(WAIT_MS)
-        asker.close()
+        asker = ControlClient(f"{server.port}", WAIT_MS / 1000, keys)
+        assert asker.ask("SUB_PORT") == f"{publisher.port}"
         sent = 0
         while client.take("notify.", 0.02) is None:
             sent += publisher.publish(Notification("still.here"))
