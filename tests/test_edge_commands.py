@@ -70,7 +70,7 @@ def test_a_preview_port_asks_for_the_preview_and_0_turns_it_off(
 ) -> None:
     ran: list[SessionSettings] = []
     monkeypatch.setattr("edge.run._with_profile", lambda settings, name: settings)
-    monkeypatch.setattr("edge.run._run", lambda settings, as_json: ran.append(settings))
+    monkeypatch.setattr("edge.run._run", lambda settings, *others: ran.append(settings))
     assert run_main("run", *arguments) == 0
     (settings,) = ran
     assert (settings.edge.preview.enabled, settings.edge.preview.port) == (enabled, port)

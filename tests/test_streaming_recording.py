@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.messages import Notification, encode
@@ -127,6 +127,7 @@ def test_no_flipped_bit_changes_a_message_unnoticed(tmp_path: Path) -> None:
         assert read(path) == MESSAGES[:damaged], position
 
 
+@settings(deadline=None)  # a busy disk is slow
 @given(
     messages=st.lists(
         st.tuples(
@@ -152,6 +153,7 @@ def test_any_messages_are_kept_whatever_follows_them(
     writer.close()
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=400), has_start=st.booleans())
 def test_any_bytes_are_read_or_refused_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, has_start: bool
