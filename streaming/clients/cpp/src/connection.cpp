@@ -47,6 +47,10 @@ void use_keys(zmq::socket_t& socket, const Keys& keys) {
   }
 }
 
+}  // namespace
+
+namespace detail {
+
 // Listens whether a socket's handshake fails: otherwise wrong keys look like a silent publisher.
 class Handshakes {
  public:
@@ -135,7 +139,7 @@ class Questions {
   Handshakes handshakes_;
 };
 
-}  // namespace
+}  // namespace detail
 
 struct Connection::Sockets {
   explicit Sockets(const Options& options)
@@ -175,9 +179,9 @@ struct Connection::Sockets {
   }
 
   zmq::context_t context;
-  Questions questions;
+  detail::Questions questions;
   zmq::socket_t frames;
-  Handshakes handshakes;
+  detail::Handshakes handshakes;
   std::string version;
   std::string endpoint;
   double offset_s = 0;
@@ -219,7 +223,7 @@ std::optional<Arrival> Connection::receive(Milliseconds timeout) {
   Sockets& own = *sockets_;
   zmq::pollitem_t item{own.frames.handle(), 0, ZMQ_POLLIN, 0};
   if (zmq::poll(&item, 1, timeout) == 0) {
-    if (own.handshakes.failed()) refuse(own.endpoint, options_.keys);
+    if (own.handshakes.failed()) detail::refuse(own.endpoint, options_.keys);
     return std::nullopt;
   }
   std::vector<Part> views;
