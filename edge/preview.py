@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from edge.own_client import notify_session
 from edge.panes import pack, panes_of
 from edge.records import PipelineView
 from edge.settings import SessionSettings
 from streaming.control import PAUSE, RESUME
-from streaming.control_client import ControlClient
 from streaming.errors import UserError
 
 PAGE = Path(__file__).with_name("preview.html")
@@ -154,9 +154,8 @@ def open_preview(settings: SessionSettings) -> Preview:
 
     def ask(paused: bool) -> None:
         # Through the control socket, as any other client: one way to pause, and one to see it.
-        client = ControlClient(f"127.0.0.1:{settings.streaming.control_port}")
         try:
-            client.notify(PAUSE if paused else RESUME)
+            notify_session(settings, PAUSE if paused else RESUME)
         except UserError as error:
             log.warning("the pause key had no effect: %s", error)
 

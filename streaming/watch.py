@@ -19,6 +19,7 @@ from rich.text import Text
 from streaming.ages import AgeStatistics
 from streaming.endpoints import LOOPBACK
 from streaming.errors import UserError
+from streaming.keys import ClientKeys, load_client
 from streaming.messages import FrameMessage, Notification
 from streaming.publisher import PAUSED
 from streaming.subscriber import Arrival, Subscriber
@@ -28,6 +29,9 @@ DEFAULT_ENDPOINT = f"tcp://{LOOPBACK}:{PUBLISHER_PORT}"
 WORDS = "notify.unvisor."  # pause and resume are announced here
 POLL_S = 0.2
 SHOW_EVERY_S = 0.25  # percentiles over many frames are not for every frame
+REFUSED_S = 1.5  # how long the publisher must turn us away before we give up
+KEY_HELP = "This client's key file, for a server on another machine."
+SERVER_KEY_HELP = "The server's public key or its .pub file, if the key file names another."
 
 
 class NobodyPublishes(UserError):
@@ -101,6 +105,8 @@ def watch(
     ] = 5.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write the newest frame to FILE.jpg.")] = None,
+    key: Annotated[Path | None, typer.Option(help=KEY_HELP)] = None,
+    server_key: Annotated[str | None, typer.Option(help=SERVER_KEY_HELP)] = None,
 ) -> None:
     """Show how the stream arrives: frames per second, age, drops, status, filler.
 
@@ -109,7 +115,7 @@ def watch(
     """
     watcher = Watcher()
     with (
-        Subscriber(endpoint, [FRAME_WORLD, WORDS]) as subscriber,
+        Subscriber(endpoint, [FRAME_WORLD, WORDS], client_keys(key, server_key)) as subscriber,
         Live(Text(watcher.line()), console=Console(stderr=json), auto_refresh=False) as live,
         suppress(KeyboardInterrupt),  # the way to stop; what was seen is reported below
     ):
@@ -129,7 +135,7 @@ def _follow(
     seconds: float,
 ) -> None:
     """Watch until enough was seen or the stream falls silent without having been paused."""
-    heard_s = shown_s = time.monotonic()
+    heard_s = shown_s = let_in_s = time.monotonic()
     while watcher.statistics.frames < frames and watcher.elapsed_s < seconds:
         for arrival in (subscriber.take(WORDS, 0), subscriber.take(FRAME_WORLD, POLL_S)):
             if arrival is not None:
@@ -138,6 +144,10 @@ def _follow(
         if time.monotonic() - shown_s >= SHOW_EVERY_S:
             shown_s = time.monotonic()
             live.update(Text(watcher.line(), overflow="ellipsis", no_wrap=True), refresh=True)
+        if (trouble := subscriber.trouble) is None:
+            let_in_s = time.monotonic()
+        elif time.monotonic() - let_in_s > REFUSED_S:
+            raise trouble
         if time.monotonic() - heard_s > timeout_s and not watcher.paused:
             if watcher.newest is not None:
                 break  # the publisher ended: report what was seen
@@ -146,6 +156,15 @@ def _follow(
                 "Start `unvisor run` or `unvisor demo` first, or give the address it prints.",
             )
     live.update(Text(watcher.line()), refresh=True)
+
+
+def client_keys(key: Path | None, server_key: str | None) -> ClientKeys | None:
+    """Read the keys that a command was given; None when it was given none."""
+    if key is not None:
+        return load_client(key, server_key)
+    if server_key is not None:
+        raise UserError("--server-key needs a key of one's own.", "Add --key FILE.")
+    return None
 
 
 def _save_newest(frame: FrameMessage | None, path: Path) -> None:
