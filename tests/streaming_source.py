@@ -11,9 +11,9 @@ import numpy as np
 
 from streaming.clock import monotonic_ns
 from streaming.control import ControlServer
+from streaming.door import Guard
 from streaming.publisher import Publisher
 from streaming.records import ImageU8, RestoredFace, Status
-from streaming.topics import FRAME_FACE
 
 
 def moving_picture(frame_id: int, side_px: int = 512) -> ImageU8:
@@ -47,10 +47,14 @@ def a_face(frame_id: int, crop: ImageU8, points: int = 478) -> RestoredFace:
 class Source:
     """Publisher and control socket on free ports, as `edge` opens them."""
 
-    def __init__(self, control_port: int = 0) -> None:
-        self.publisher = Publisher(port=0)
+    def __init__(self, control_port: int = 0, guard: Guard = None) -> None:
+        self.publisher = Publisher(port=0, guard=guard)
         self.control = ControlServer(
-            self.publisher.port, self.publisher.obey, self.publisher.clock, port=control_port
+            self.publisher.port,
+            self.publisher.obey,
+            self.publisher.clock,
+            port=control_port,
+            guard=guard,
         )
         self.frame_id = 0
 
@@ -64,7 +68,7 @@ class Source:
             a_face(self.frame_id, moving_picture(self.frame_id, side_px))
         )
 
-    def wait_for_subscriber(self, topic: str = FRAME_FACE, timeout_s: float = 20.0) -> None:
+    def wait_for_subscriber(self, topic: str = "jpeg.face", timeout_s: float = 20.0) -> None:
         end_ns = monotonic_ns() + int(timeout_s * 1e9)
         while not self.publisher.wants(topic):
             assert monotonic_ns() < end_ns, f"nobody subscribed to {topic} in {timeout_s} s"
@@ -76,8 +80,8 @@ class Source:
 
 
 @contextmanager
-def a_source(control_port: int = 0) -> Iterator[Source]:
-    source = Source(control_port)
+def a_source(control_port: int = 0, guard: Guard = None) -> Iterator[Source]:
+    source = Source(control_port, guard)
     try:
         yield source
     finally:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import zmq
 from client_vectors import FOR_CLIENTS, check_answer, path_of
 from streaming_source import Source, a_source, moving_picture, publishing
-from zmq.auth.thread import ThreadAuthenticator
 
-from streaming.messages import encode
-from streaming.vectors.cases import a_frame
+from streaming.gate import Gate
+from streaming.keys import KeyFolder, write_client
 
 CLIENT = Path(__file__).parents[1] / "streaming" / "clients" / "cpp"
 TOOLS = ("cmake", "c++", "pkg-config")
@@ -67,14 +62,13 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def watching(build: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def watching(build: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """`unvisor-watch`, killed when the block ends."""
     process = subprocess.Popen(
         [str(build / "unvisor-watch"), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | environment,
     )
     with process:
         try:
@@ -191,66 +185,28 @@ def test_it_says_which_option_is_wrong(build: Path) -> None:
     assert "--colour" in errors
 
 
-@contextmanager
-def encrypted_publisher(allowed: bytes) -> Iterator[tuple[str, str]]:
-    """A CURVE control and publishing socket for one client key; (control address, server key)."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    public, secret = zmq.curve_keypair()
-    guard = ThreadAuthenticator(context)
-    guard.start()
-
-    class OneKey:
-        def callback(self, domain: str, key: bytes) -> bool:
-            return key == allowed
-
-    guard.configure_curve_callback(domain="*", credentials_provider=OneKey())
-    sockets = []
-    for kind in (zmq.REP, zmq.XPUB):
-        socket = context.socket(kind)
-        socket.curve_server = True
-        socket.curve_publickey, socket.curve_secretkey = public, secret
-        socket.linger = 0
-        socket.bind("tcp://127.0.0.1:*")
-        sockets.append(socket)
-    control, publisher = sockets
-    ports = [socket.last_endpoint.decode().rsplit(":", 1)[1] for socket in sockets]
-    stop = threading.Event()
-
-    def serve() -> None:
-        while not stop.is_set():
-            if control.poll(10):
-                question = control.recv_multipart()[0]
-                answers = {b"SUB_PORT": ports[1], b"v": "3.5.7", b"t": repr(time.monotonic())}
-                control.send_string(answers[question])
-            publisher.send_multipart(encode(a_frame()))
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield f"tcp://127.0.0.1:{ports[0]}", public.decode()
-    finally:
-        stop.set()
-        thread.join()
-        for socket in sockets:
-            socket.close()
-        guard.stop()
-        context.term()
-
-
-def test_with_keys_an_encrypted_stream_arrives_and_with_wrong_ones_it_says_so(build: Path) -> None:
-    public, secret = (key.decode() for key in zmq.curve_keypair())
-    stranger, strangers_secret = (key.decode() for key in zmq.curve_keypair())
+def test_with_its_key_file_an_encrypted_stream_arrives_and_with_another_it_says_so(
+    build: Path, tmp_path: Path
+) -> None:
+    folder, other = KeyFolder(tmp_path / "keys"), KeyFolder(tmp_path / "other")
+    folder.new_client("anna", tmp_path / "anna.key")
+    folder.new_client("ben", tmp_path / "ben.key")
+    folder.revoke("ben")
+    other.new_client("cleo", tmp_path / "cleo.key")
+    write_client("dora", folder.server().public, tmp_path / "dora.key")
+    (tmp_path / "torn.key").write_text("curve\n")
     options = ("--every", "--frames", "3")
-    with encrypted_publisher(public.encode()) as (address, server):
-        for keys, wanted, said in (
-            ((server, public, secret), 0, ""),
-            ((server, stranger, strangers_secret), 1, "does not accept these keys"),
-            ((stranger, public, secret), 1, "does not accept these keys"),
-            (("", "", ""), 1, "wants a key"),
-            ((server, "", ""), 1, "A key is missing"),
+    with a_source(guard=Gate(folder)) as source, publishing(source, side_px=64):
+        for key, wanted, said in (
+            ("anna", 0, ""),
+            ("ben", 1, "does not accept these keys"),
+            ("cleo", 1, "does not accept these keys"),
+            ("dora", 1, "does not accept these keys"),
+            ("torn", 1, "is no client's key file"),
+            ("missing", 1, "is no client's key file"),
+            (None, 1, "wants a key"),
         ):
-            names = ("UNVISOR_SERVER_KEY", "UNVISOR_PUBLIC_KEY", "UNVISOR_SECRET_KEY")
-            environment = dict(zip(names, keys, strict=True))
-            with watching(build, *options, "--control", address, **environment) as process:
+            own = () if key is None else ("--key", str(tmp_path / f"{key}.key"))
+            with watching(build, *options, *own, "--control", source.address) as process:
                 code, _, errors = finish(process)
-            assert (code, said in errors) == (wanted, True), errors
+            assert (code, said in errors) == (wanted, True), (key, errors)

@@ -9,15 +9,18 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import zmq
 from client_vectors import FOR_CLIENTS, check_answer, path_of
 from streaming_source import Source, a_source, publishing
+from zmq.utils import z85
 
+from streaming.gate import Gate
+from streaming.keys import KeyFolder
 from streaming.messages import encode
 from streaming.vectors.cases import a_frame
 from streaming.vectors.pictures import numbered_bgr, numbered_grey
@@ -163,7 +166,7 @@ def test_the_component_shows_raw_pictures_too(build: Path) -> None:
     with (
         a_source() as source,
         publishing(source, side_px=64),
-        playing(build, source.control.port, "bgr") as process,
+        playing(build, source.control.port, "bgr.face") as process,
     ):
         line = wait_for(process, r"frame (\d+) ([\d.]+) (\d+) (\d+) RGBA32")
     assert int(line[3]) == 64 * 64 * 4
@@ -186,18 +189,31 @@ def test_the_component_comes_back_after_a_restart_and_tells_a_pause(build: Path)
 
 
 @needs_mono
-def test_an_encrypted_stream_is_named_as_such(build: Path) -> None:
-    with zmq.Context.instance().socket(zmq.REP) as control:
-        control.curve_server = True
-        control.curve_publickey, control.curve_secretkey = zmq.curve_keypair()
-        port = control.bind_to_random_port("tcp://127.0.0.1")
-        with playing(build, port) as process:
-            wait_for(process, r"status KeysRefused .*encrypted \(CURVE\).*unvisor relay")
+def test_it_reads_the_key_files_of_the_keys_command(build: Path, tmp_path: Path) -> None:
+    keys = KeyFolder(tmp_path / "keys").new_client("anna", tmp_path / "anna.key")
+    done = subprocess.run(
+        ["mono", str(build / "Decode.exe"), "--key", str(tmp_path / "anna.key")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == [
+        z85.decode(key).hex() for key in (keys.server, keys.public, keys.secret)
+    ]
+
+
+@needs_mono
+def test_an_encrypted_stream_is_named_as_such(build: Path, tmp_path: Path) -> None:
+    folder = KeyFolder(tmp_path)
+    folder.ensure_server()
+    with a_source(guard=Gate(folder)) as source, playing(build, source.control.port) as process:
+        wait_for(process, r"status KeysRefused .*encrypted \(CURVE\).*unvisor relay")
 
 
 @needs_mono
 def test_an_unknown_format_is_named_and_the_stream_goes_on(build: Path) -> None:
-    topic, packed, jpeg = encode(a_frame())
+    topic, packed, jpeg = encode(replace(a_frame(), topic="jpeg.face"))
     unknown = [topic, packed.replace(b"\xa4jpeg", b"\xa4webp"), jpeg]
     with a_source() as source, playing(build, source.control.port) as process:
         source.wait_for_subscriber()

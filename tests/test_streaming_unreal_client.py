@@ -14,8 +14,6 @@ import pytest
 from streaming_source import Source, a_source, moving_picture, publishing
 from test_streaming_cpp_client import LACKS
 
-from streaming.messages import Notification
-
 CLIENT = Path(__file__).parents[1] / "streaming" / "clients" / "unreal"
 STUBS = Path(__file__).parent / "clients" / "unreal"
 
@@ -79,8 +77,10 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def playing(program: Path, address: str, seconds: int = 60) -> Iterator[subprocess.Popen[str]]:
-    command = [str(program), address, str(seconds)]
+def playing(
+    program: Path, address: str, seconds: int = 60, topic: str = "jpeg.face"
+) -> Iterator[subprocess.Popen[str]]:
+    command = [str(program), address, str(seconds), topic]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -120,10 +120,9 @@ def test_the_component_uploads_moving_pictures(play: Path) -> None:
 @needs_build
 @pytest.mark.parametrize("image_format", ["bgr", "gray"])
 def test_the_component_shows_raw_pictures(play: Path, image_format: str) -> None:
-    with a_source() as source, playing(play, source.address) as process:
-        wish = Notification("frame_publishing.set_format", {"format": image_format})
-        source.publisher.obey(wish)
-        source.wait_for_subscriber()
+    topic = f"{image_format}.face"
+    with a_source() as source, playing(play, source.address, 60, topic) as process:
+        source.wait_for_subscriber(topic)
         with publishing(source, fps=30, side_px=64):
             line = wait_for(process, r"frame (\d+) .* (\d+),(\d+),(\d+)$")
     shown = [int(line[i]) for i in (2, 3, 4)]

@@ -12,9 +12,10 @@ from streaming.face_message import FaceState
 from streaming.frame_message import FrameMessage, encode_pixels
 from streaming.messages import Notification, encode
 from streaming.records import EyeObservation, Side, Status
-from streaming.topics import FRAME_EYES, FRAME_FACE, FRAME_WORLD
+from streaming.topics import FRAME_EYES, FRAME_FACE, FRAME_WORLD, VIDEO_FORMAT, format_topic
 from streaming.vectors.pictures import (
     FOUR_SQUARES_BGR,
+    FOUR_SQUARES_H264,
     FOUR_SQUARES_JPEG,
     numbered_bgr,
     numbered_grey,
@@ -32,9 +33,9 @@ class Vector:
 
     name: str
     shows: str  # what a client that reads this one has proved
-    kind: str  # "frame" | "face_state" | "eye" | "notification" | "error"
+    kind: str  # "frame" | "video" | "face_state" | "eye" | "notification" | "error"
     parts: Sequence[bytes]
-    expected: Mapping[str, object]  # for an error: `about`, a word that its text holds
+    expected: Mapping[str, object]  # for an error: `about`, a word of its text, in any case
     pixels_bgr: Sequence[Sequence[int]] = field(default=())  # column, row, b, g, r, each ± 4
 
 
@@ -52,13 +53,16 @@ def good_frames() -> list[Vector]:
     eye = replace(face, topic=FRAME_EYES[0], width=4, height=2, format="gray", pixels=grey)
     late = replace(face, index=2**40, timestamp=9.1e6, capture_time_ns=2**53 + 1)
     late = replace(late, publish_time_ns=2**53 + 3, status=(Status.STALE_EYES, Status.ONE_EYE))
+    certain = replace(face, topic=format_topic("jpeg", FRAME_FACE))
     return [
         _frame("frame_face_jpeg", "a JPEG, rows from the top", face, FOUR_SQUARES_BGR),
+        _frame("jpeg_face", "a topic whose format is certain", certain, FOUR_SQUARES_BGR),
         _frame("frame_world_bgr", "raw blue, green, red, rows from the top", world),
         _frame("frame_eye_gray", "one byte a pixel", replace(eye, synthesised=False)),
         _frame("frame_first", "small integers are one byte on the wire", _first(face)),
         _frame("frame_late", "large integers; nanoseconds beyond a double's 53 bits", late),
         *_from_other_senders(face),
+        _video(face),
     ]
 
 
@@ -75,8 +79,10 @@ def face_states() -> list[Vector]:
         filler="none",
     )
     ahead = replace(state, eye_ages_ns=(None, -1_000_000))
+    delayed = replace(state, video_delay_ms=42.5)
     eye = an_observation()
     return [
+        _state("face_state_delay", "what audio should wait for", delayed),
         _state("face_state", "landmarks, gaze, openness, ages", state),
         _state("face_state_nobody", "an empty list and two nils", nobody),
         _state("face_state_one_eye", "an age may be nil, and negative by a little", ahead),
@@ -110,7 +116,7 @@ def broken() -> list[Vector]:
         _bad("bad_format", "says which format it cannot read", changed(format="future"), "future"),
         _bad("bad_parts", "an image without its pixels", [topic, packed], "parts"),
         _bad("bad_size", "fewer pixels than promised", [*raw[:2], bytes(17)], "17"),
-        _bad("bad_jpeg", "no JPEG where one is promised", [topic, packed, b"GIF89a"], "JPEG"),
+        _bad("bad_jpeg", "no JPEG where one is promised", [topic, packed, b"GIF89a"], "jpeg"),
         _bad("bad_map", "the map is cut short", [topic, packed[:-3], jpeg], FRAME_FACE),
         _bad("bad_type", "text where a number belongs", changed(width="16"), "width"),
         _bad("bad_width", "a width that no buffer fits", changed(width=2**31), "width"),
@@ -175,12 +181,19 @@ def _first(face: FrameMessage) -> FrameMessage:
     )
 
 
+def _video(face: FrameMessage) -> Vector:
+    topic = format_topic(VIDEO_FORMAT, FRAME_FACE)
+    unit = replace(face, topic=topic, format=VIDEO_FORMAT, width=32, height=32, unit=70_000)
+    shows = "one H.264 access unit; a reader without a decoder says which format it cannot read"
+    message = replace(unit, pixels=FOUR_SQUARES_H264, is_key=True)
+    return Vector("h264_face", shows, "video", encode(message), values_of(message))
+
+
 def _from_other_senders(face: FrameMessage) -> list[Vector]:
     """The same values, as later versions and other languages' packers may write them."""
     topic, packed, jpeg = encode(face)
     fields = unpack_fields(topic.decode(), packed)
     extra = {
-        "video_delay_ms": 42.5,
         "later": {"list": [1, -1, None, True, "two"], "bytes": b"\x00\xff", "deep": {"a": [[]]}},
         "extension": msgpack.ExtType(5, b"abcd"),
     }

@@ -24,6 +24,12 @@ FOUR_SQUARES_BGR = (  # (column, row, blue, green, red), each ± 4
     (12, 12, 230, 230, 230),
 )
 
+# The same squares of 16×16 px as one H.264 access unit: parameter sets and a key picture.
+FOUR_SQUARES_H264 = base64.b64decode(
+    "AAAAAWdCwAqmESWmoEBAyAAAAwAIAAADAeR4kTCMAAAAAWjIQgEMsgAAAAFliIIFeIxQABVFjgACWnHAAFgaIxQABW"
+    "qjgACEPHAAGgebFAAEquOAAMA0cAAYOeIf/4IooAAqIeGAAJDAAAj7gACDPDAAEFAAAQKwABKGwA=="
+)
+
 
 def numbered_bgr() -> ImageU8:
     """(2,3,3) BGR: every byte is its own position, so that any reordering shows."""

@@ -22,6 +22,11 @@ def values_of(message: Message) -> dict[str, object]:
         values["landmarks"] = values.pop("landmark_source")
         pixels = values.pop("pixels")
         values |= {"pixel_bytes": len(pixels), "pixel_sum": sum(pixels)}
+        values["keyframe"] = values.pop("is_key")
+        if values["unit"] is None:  # no video
+            del values["unit"], values["keyframe"]
+    if values.get("video_delay_ms", 0) is None:
+        del values["video_delay_ms"]
     return {key: _plain(value) for key, value in values.items()}
 
 

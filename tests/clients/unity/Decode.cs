@@ -1,4 +1,5 @@
 // Decode.exe FILE...: reads test vectors and prints the values of each as one line of JSON.
+// Decode.exe --key FILE: reads a key file and prints its keys as hexadecimal numbers.
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -10,6 +11,15 @@ public static class Decode
 {
     public static void Main(string[] paths)
     {
+        if (paths[0] == "--key")
+        {
+            KeyFile keys = KeyFile.Parse(File.ReadAllText(paths[1]));
+            foreach (byte[] key in new[] { keys.Server, keys.Public, keys.Secret })
+            {
+                Console.WriteLine(BitConverter.ToString(key).Replace("-", "").ToLowerInvariant());
+            }
+            return;
+        }
         foreach (string path in paths)
         {
             try

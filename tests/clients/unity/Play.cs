@@ -1,4 +1,4 @@
-// Play.exe HOST PORT SECONDS [bgr]: runs the sample as Unity would, against a real publisher, and prints one line per
+// Play.exe HOST PORT SECONDS [TOPIC]: runs the sample as Unity would, against a real publisher, and prints one line per
 // uploaded picture: `frame INDEX AGE_MS BYTES LANDMARKS FORMAT`; and one line whenever the status text changes.
 using System;
 using System.Linq;
@@ -19,11 +19,11 @@ public static class Play
         var face = plane.AddComponent<UnvisorFace>();
         face.host = host;
         face.controlPort = port;
+        if (arguments.Length > 3) face.topic = arguments[3];
         face.target = plane.GetComponent<Renderer>();
         face.target.material = new Material(Shader.Find("Unlit/Texture"));
         face.onFrame.AddListener(Print);
         plane.SetActive(true);
-        if (arguments.Length > 3) Request(host, port, arguments[3]);
         string told = "";
         while (StreamConnection.Now < until)
         {
@@ -43,13 +43,5 @@ public static class Play
             "frame {0} {1:0.000} {2} {3} {4} {5}", face.Frame.Index, 1000 * face.AgeSeconds, bytes.Length,
             face.Face == null ? 0 : face.Face.Landmarks.Length, face.Texture.format, face.IsLive));
         Console.Out.Flush();
-    }
-
-    private static void Request(string host, int port, string format)
-    {
-        using (var connection = new StreamConnection(new ZmtpTransport(host, port), new[] { "notify." }))
-        {
-            connection.RequestFormat(format);
-        }
     }
 }

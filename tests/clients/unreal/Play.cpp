@@ -1,5 +1,5 @@
-// play CONTROL SECONDS: runs the component as the engine would, against a real publisher. Prints, for each uploaded
-// picture, `frame INDEX AGE_S WIDTH LANDMARKS STATUS LIVE B,G,R` (of the pixel in the middle), and status changes.
+// play CONTROL SECONDS [TOPIC]: runs the component as the engine would, against a real publisher. Prints, for each
+// uploaded picture, `frame INDEX AGE_S WIDTH LANDMARKS STATUS LIVE B,G,R` (of the pixel in the middle), and status changes.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -7,10 +7,11 @@
 
 #include "UnvisorFaceComponent.h"
 
-int main(int, char** values) {
+int main(int count, char** values) {
   UUnvisorFaceComponent face;
   if (!face.PrimaryComponentTick.bCanEverTick) return 1;
   face.Control = FString(UTF8_TO_TCHAR(values[1]));
+  if (count > 3) face.Topic = FString(UTF8_TO_TCHAR(values[3]));
   face.OnFrame.listeners.push_back([](UUnvisorFaceComponent* shown) {
     const UTexture2D& texture = *shown->Texture;
     const int32 middle = 4 * (texture.GetSizeY() / 2 * texture.GetSizeX() + texture.GetSizeX() / 2);

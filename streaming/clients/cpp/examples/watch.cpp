@@ -1,13 +1,12 @@
 // unvisor-watch: prints how fast and how old the pictures arrive, and can save one.
 //
-//   unvisor-watch [--control tcp://127.0.0.1:50020] [--topic frame.face] [--seconds 5]
-//                 [--frames N] [--save picture.jpg|picture.ppm] [--every]
+//   unvisor-watch [--control tcp://127.0.0.1:50020] [--key me.key] [--topic jpeg.face]
+//                 [--seconds 5] [--frames N] [--save picture.jpg|picture.ppm] [--every]
 //
-// `--every` prints each picture in order instead of the newest ones only. For an encrypted stream
-// set UNVISOR_SERVER_KEY, UNVISOR_PUBLIC_KEY and UNVISOR_SECRET_KEY.
+// `--every` prints each picture in order instead of the newest ones only. `--key` is for the
+// encrypted stream of another machine.
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <limits>
@@ -23,7 +22,7 @@ using Clock = std::chrono::steady_clock;
 
 struct Arguments {
   unvisor::Options options;
-  std::string topic = "frame.face";
+  std::string topic = "jpeg.face";
   std::string save;
   double seconds = std::numeric_limits<double>::infinity();
   long frames = std::numeric_limits<long>::max();
@@ -62,15 +61,8 @@ class Statistics {
   Clock::time_point first_, last_;
 };
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 Arguments read_arguments(int count, char** values) {
   Arguments arguments;
-  arguments.options.keys = {environment("UNVISOR_SERVER_KEY"), environment("UNVISOR_PUBLIC_KEY"),
-                            environment("UNVISOR_SECRET_KEY")};
   for (int i = 1; i < count; ++i) {
     const std::string name = values[i];
     if (name == "--every") {
@@ -80,6 +72,7 @@ Arguments read_arguments(int count, char** values) {
     if (i + 1 == count) throw std::invalid_argument(name + " needs a value.");
     const std::string value = values[++i];
     if (name == "--control") arguments.options.control = value;
+    else if (name == "--key") arguments.options.key_file = value;
     else if (name == "--topic") arguments.topic = value;
     else if (name == "--save") arguments.save = value;
     else if (name == "--seconds") arguments.seconds = std::stod(value);

@@ -6,13 +6,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <limits>
+#include <map>
 #include <zmq.hpp>
-
-#ifndef MSGPACK_NO_BOOST
-#define MSGPACK_NO_BOOST
-#endif
-#include <msgpack.hpp>
 
 namespace unvisor {
 namespace {
@@ -35,7 +32,7 @@ void use_keys(zmq::socket_t& socket, const Keys& keys) {
       keys.client_secret.size() != 40) {
     throw ConnectError(
         "A key is missing or not 40 characters long. Give the server's public key and this "
-        "client's public and secret key.");
+        "client's public and secret key, or a key file.");
   }
   try {
     socket.set(zmq::sockopt::curve_serverkey, keys.server_public);
@@ -89,7 +86,8 @@ class Handshakes {
 
 [[noreturn]] void refuse(const std::string& where, const Keys& keys) {
   throw KeysRefused(where + (keys.empty()
-                                 ? " wants a key. Ask for one to be allowed, and give it here."
+                                 ? " wants a key. Make one there with `unvisor keys new NAME`, and "
+                                   "give the file here."
                                  : " does not accept these keys. Check the server's public key, "
                                    "and that this client's key is allowed there."));
 }
@@ -111,14 +109,8 @@ class Questions {
     }
   }
 
-  std::string ask(const std::string& question) { return ask({question}); }
-
-  std::string ask(std::initializer_list<std::string> parts) {
-    std::size_t left = parts.size();
-    for (const std::string& part : parts) {
-      socket_.send(zmq::buffer(part),
-                   --left ? zmq::send_flags::sndmore : zmq::send_flags::none);
-    }
+  std::string ask(const std::string& question) {
+    socket_.send(zmq::buffer(question), zmq::send_flags::none);
     zmq::pollitem_t item{socket_.handle(), 0, ZMQ_POLLIN, 0};
     const auto deadline = Clock::now() + options_.answer_timeout;
     while (zmq::poll(&item, 1, Milliseconds(20)) == 0) {
@@ -140,6 +132,26 @@ class Questions {
 };
 
 }  // namespace detail
+
+Keys Keys::from_file(const std::string& path) {
+  std::ifstream file(path);
+  std::map<std::string, std::string> fields;
+  std::string line;
+  for (int lines = 0; lines < 100 && std::getline(file, line); ++lines) {
+    // Lines such as `    public-key = "…"`; sections and comments have no quotes.
+    const std::size_t name = line.find_first_not_of(" \t");
+    const std::size_t equals = line.find(" = \""), last = line.rfind('"');
+    if (name == std::string::npos || equals == std::string::npos || last < equals + 4) continue;
+    fields[line.substr(name, equals - name)] = line.substr(equals + 4, last - equals - 4);
+  }
+  Keys keys{fields["server-key"], fields["public-key"], fields["secret-key"]};
+  if (keys.server_public.empty() || keys.client_public.empty() || keys.client_secret.empty()) {
+    throw ConnectError("'" + path +
+                       "' is no client's key file with the server's key in it. Make one with "
+                       "`unvisor keys new NAME` on the server, and check the path.");
+  }
+  return keys;
+}
 
 struct Connection::Sockets {
   explicit Sockets(const Options& options)
@@ -193,6 +205,7 @@ struct Connection::Sockets {
 };
 
 Connection::Connection(Options options) : options_(std::move(options)) {
+  if (!options_.key_file.empty()) options_.keys = Keys::from_file(options_.key_file);
   sockets_ = std::make_unique<Sockets>(options_);
   Sockets& own = *sockets_;
   const std::string port = own.questions.ask("SUB_PORT");
@@ -248,16 +261,6 @@ std::optional<Arrival> Connection::receive(Milliseconds timeout) {
     own.last_error = error.what();
     return std::nullopt;
   }
-}
-
-void Connection::request_format(const std::string& format) {
-  const std::string subject = "frame_publishing.set_format";
-  msgpack::sbuffer packed;
-  msgpack::packer<msgpack::sbuffer> packer(packed);
-  packer.pack_map(2);
-  packer.pack(std::string("subject")).pack(subject);
-  packer.pack(std::string("format")).pack(format);
-  sockets_->questions.ask({"notify." + subject, std::string(packed.data(), packed.size())});
 }
 
 const std::string& Connection::version() const { return sockets_->version; }

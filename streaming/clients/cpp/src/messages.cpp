@@ -170,8 +170,8 @@ void check_pixels(const Frame& frame, const Fields& fields) {
     }
   } else {
     throw fields.error("format", "is '" + frame.format +
-                                     "', which this client cannot read: ask for jpeg with "
-                                     "frame_publishing.set_format, or update the client");
+                                     "', which this client cannot read: subscribe to "
+                                     "jpeg." + frame.topic.substr(frame.topic.find('.') + 1));
   }
 }
 
@@ -211,9 +211,15 @@ FaceState decode_face_state(const Fields& fields) {
   return state;
 }
 
+// Whether a topic carries an image: `frame.face`, or `jpeg.face` and so on, whose format is certain.
 bool is_frame(const std::string& topic) {
-  return topic == "frame.face" || topic == "frame.world" || topic == "frame.eye.0" ||
-         topic == "frame.eye.1";
+  const std::size_t dot = topic.find('.');
+  const std::string kind = topic.substr(0, dot);
+  const std::string picture = dot == std::string::npos ? "" : topic.substr(dot + 1);
+  const bool is_kind = kind == "frame" || kind == "jpeg" || kind == "bgr" || kind == "gray" ||
+                       kind == "h264";
+  return is_kind && (picture == "face" || picture == "world" || picture == "eye.0" ||
+                     picture == "eye.1");
 }
 
 }  // namespace

@@ -23,12 +23,15 @@ struct Keys {
   bool empty() const {
     return server_public.empty() && client_public.empty() && client_secret.empty();
   }
+  // Reads a file that `unvisor keys new` made; throws ConnectError.
+  static Keys from_file(const std::string& path);
 };
 
 struct Options {
   std::string control = "tcp://127.0.0.1:50020";
-  std::vector<std::string> topics = {"frame.face", "face.state"};  // or prefixes of them
+  std::vector<std::string> topics = {"jpeg.face", "face.state"};  // or prefixes of them
   Keys keys;
+  std::string key_file;  // read instead of `keys`, if given, whenever a connection is made
   Milliseconds answer_timeout{1000};
   Milliseconds silence{2000};  // without any message; then the control socket is asked again
 };
@@ -65,9 +68,6 @@ class Connection {
 
   // The next message in order; none after `timeout`, or when a broken one came (see `rejected`).
   std::optional<Arrival> receive(Milliseconds timeout);
-
-  // Asks for "jpeg", "bgr" or "gray", with the notification `frame_publishing.set_format`.
-  void request_format(const std::string& format);
 
   const std::string& version() const;     // what `v` answered
   const std::string& endpoint() const;    // where frames come from

@@ -28,7 +28,8 @@ struct Times {
   std::int64_t publish_time_ns = 0;
 };
 
-// One image: `frame.face`, `frame.world`, `frame.eye.0` (right) or `frame.eye.1` (left).
+// One image: `jpeg.face`, `jpeg.world`, `jpeg.eye.0` (right) or `jpeg.eye.1` (left); the same with
+// `bgr.` or `gray.`; or with `frame.`, in the format that some client asked for last.
 struct Frame {
   std::string topic;
   int width = 0;   // px
@@ -55,7 +56,7 @@ struct FaceState {
   std::vector<std::string> status;
   std::string filler;
   std::string landmark_source;
-  std::optional<double> video_delay_ms;  // what an audio pipeline should wait, if the sender tells
+  std::optional<double> video_delay_ms;  // what audio should wait for, without the client's share
 };
 
 // A word of the publisher, such as `unvisor.paused`.

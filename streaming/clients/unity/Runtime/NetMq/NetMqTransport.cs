@@ -14,19 +14,15 @@ namespace Unvisor
     {
         private readonly string host;
         private readonly int controlPort;
-        private readonly byte[] serverKey;
-        private readonly byte[] publicKey;
-        private readonly byte[] secretKey;
+        private readonly KeyFile keys;
         private SubscriberSocket frames;
 
-        /// <summary>Keys are 32 bytes each, as Z85.Decode makes them from the 40 characters of `unvisor keys`.</summary>
-        public NetMqTransport(string host, int controlPort, byte[] serverKey, byte[] publicKey, byte[] secretKey)
+        /// <summary>Nothing is sent yet. Keys: KeyFile.Parse(text of a file that `unvisor keys new` made).</summary>
+        public NetMqTransport(string host, int controlPort, KeyFile keys)
         {
             this.host = host;
             this.controlPort = controlPort;
-            this.serverKey = serverKey;
-            this.publicKey = publicKey;
-            this.secretKey = secretKey;
+            this.keys = keys;
         }
 
         public string Ask(IList<byte[]> question, int timeoutMs)
@@ -68,8 +64,8 @@ namespace Unvisor
         private void Prepare(NetMQSocket socket)
         {
             socket.Options.Linger = TimeSpan.Zero;
-            socket.Options.CurveServerKey = serverKey;
-            socket.Options.CurveCertificate = new NetMQCertificate(secretKey, publicKey);
+            socket.Options.CurveServerKey = keys.Server;
+            socket.Options.CurveCertificate = new NetMQCertificate(keys.Secret, keys.Public);
         }
     }
 }

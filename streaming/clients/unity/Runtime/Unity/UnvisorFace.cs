@@ -22,8 +22,8 @@ namespace Unvisor
         [Tooltip("Its control port.")]
         public int controlPort = 50020;
 
-        [Tooltip("frame.face (the square crop), frame.world (the whole camera frame), frame.eye.0 or frame.eye.1")]
-        public string topic = "frame.face";
+        [Tooltip("jpeg.face (the square crop), jpeg.world (the whole camera frame), jpeg.eye.0 or jpeg.eye.1; bgr. is raw")]
+        public string topic = "jpeg.face";
 
         [Tooltip("Its main texture becomes the picture; optional.")]
         public Renderer target;

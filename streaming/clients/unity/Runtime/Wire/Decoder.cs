@@ -9,6 +9,8 @@ namespace Unvisor
     {
         private const int MaxJpegBytes = 64 * 1024 * 1024;
         private const int MaxLandmarks = 1024;
+        private static readonly string[] Kinds = { "frame", "jpeg", "bgr", "gray", "h264" };
+        private static readonly string[] Pictures = { "face", "world", "eye.0", "eye.1" };
 
         /// <summary>Reads one message; throws MessageException, and nothing else, for a bad one.</summary>
         public static Message Decode(IList<byte[]> parts)
@@ -32,9 +34,11 @@ namespace Unvisor
             return DecodeFaceState(topic, fields);
         }
 
-        private static bool IsFrame(string topic)
+        private static bool IsFrame(string topic) // frame.face; or jpeg.face and so on, whose format is certain
         {
-            return topic == "frame.face" || topic == "frame.world" || topic == "frame.eye.0" || topic == "frame.eye.1";
+            int dot = topic.IndexOf('.');
+            if (dot < 0 || Array.IndexOf(Kinds, topic.Substring(0, dot)) < 0) return false;
+            return Array.IndexOf(Pictures, topic.Substring(dot + 1)) >= 0;
         }
 
         private static Frame DecodeFrame(string topic, Fields fields, byte[] pixels)
@@ -96,8 +100,8 @@ namespace Unvisor
             if (frame.Format != "bgr" && frame.Format != "gray")
             {
                 throw new MessageException(
-                    "'format' of " + frame.Topic + " is '" + frame.Format + "', which this client cannot read: ask "
-                    + "for jpeg with frame_publishing.set_format, or update the client.");
+                    "'format' of " + frame.Topic + " is '" + frame.Format + "', which this client cannot read: "
+                    + "subscribe to jpeg." + frame.Topic.Substring(frame.Topic.IndexOf('.') + 1) + ".");
             }
             int wanted = frame.Width * frame.Height * (frame.Format == "bgr" ? 3 : 1);
             if (bytes != wanted)

@@ -41,7 +41,10 @@ namespace Unvisor
         public string LandmarkSource;
     }
 
-    /// <summary>One image: frame.face, frame.world, frame.eye.0 (right), frame.eye.1 (left).</summary>
+    /// <summary>
+    /// One image: jpeg.face, jpeg.world, jpeg.eye.0 (right), jpeg.eye.1 (left); the same with bgr. or gray.; or with
+    /// frame., in the format that some client asked for last.
+    /// </summary>
     public sealed class Frame : CapturedMessage
     {
         /// <summary>In px.</summary>
@@ -102,7 +105,7 @@ namespace Unvisor
         /// <summary>2×3, row by row: px of frame.face to px of frame.world.</summary>
         public float[] FrameFromCrop;
 
-        /// <summary>What an audio pipeline should wait, in ms; null if the publisher does not tell.</summary>
+        /// <summary>What audio should wait for, in ms, without the client's own share; null before the first picture.</summary>
         public double? VideoDelayMs;
     }
 

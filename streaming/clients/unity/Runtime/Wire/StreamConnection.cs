@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics;
 using System.Globalization;
-using System.IO;
 using System.Text;
 
 namespace Unvisor
@@ -74,22 +73,6 @@ namespace Unvisor
             if (captured != null) arrival.AgeSeconds = Age(captured);
             arrival.ArrivedAt = Now;
             return true;
-        }
-
-        /// <summary>Asks the publisher for "jpeg", "bgr" or "gray" images.</summary>
-        public void RequestFormat(string format)
-        {
-            const string subject = "frame_publishing.set_format";
-            var map = new MemoryStream();
-            map.WriteByte(0x82);
-            foreach (string text in new[] { "subject", subject, "format", format })
-            {
-                byte[] bytes = Encoding.UTF8.GetBytes(text);
-                map.WriteByte(0xd9);
-                map.WriteByte((byte)bytes.Length);
-                map.Write(bytes, 0, bytes.Length);
-            }
-            transport.Ask(new[] { Encoding.UTF8.GetBytes("notify." + subject), map.ToArray() }, timeoutMs);
         }
 
         public void Dispose()

@@ -64,21 +64,13 @@ UUnvisorFaceComponent::UUnvisorFaceComponent()
 	PrimaryComponentTick.bCanEverTick = true;
 }
 
-void UUnvisorFaceComponent::SetKeys(
-	const FString& ServerPublic, const FString& ClientPublic, const FString& ClientSecret)
-{
-	Keys[0] = ServerPublic;
-	Keys[1] = ClientPublic;
-	Keys[2] = ClientSecret;
-}
-
 void UUnvisorFaceComponent::BeginPlay()
 {
 	Super::BeginPlay();
 	unvisor::Options Options;
 	Options.control = ToStd(Control);
 	Options.topics = {ToStd(Topic), "face.state"};
-	Options.keys = {ToStd(Keys[0]), ToStd(Keys[1]), ToStd(Keys[2])};
+	Options.key_file = ToStd(KeyFile);
 	Client = MakeShared<unvisor::Client>(Options);
 }
 

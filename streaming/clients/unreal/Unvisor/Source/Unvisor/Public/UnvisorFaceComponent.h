@@ -43,9 +43,13 @@ public:
 	UPROPERTY(EditAnywhere, BlueprintReadWrite, Category = "Unvisor")
 	FString Control = TEXT("tcp://127.0.0.1:50020");
 
-	/** frame.face (the square crop), frame.world (the whole camera frame), frame.eye.0 or frame.eye.1. */
+	/** Key file of this client for an encrypted stream, a path outside the project; empty on one machine. */
 	UPROPERTY(EditAnywhere, BlueprintReadWrite, Category = "Unvisor")
-	FString Topic = TEXT("frame.face");
+	FString KeyFile;
+
+	/** jpeg.face (the square crop), jpeg.world (the whole camera frame), jpeg.eye.0, jpeg.eye.1; bgr. is raw. */
+	UPROPERTY(EditAnywhere, BlueprintReadWrite, Category = "Unvisor")
+	FString Topic = TEXT("jpeg.face");
 
 	/** A picture older than this many seconds is not live. */
 	UPROPERTY(EditAnywhere, BlueprintReadWrite, Category = "Unvisor")
@@ -89,10 +93,6 @@ public:
 	UPROPERTY(BlueprintAssignable, Category = "Unvisor")
 	FUnvisorFrameEvent OnFrame;
 
-	/** Keys of an encrypted stream, 40 characters each, before play begins. They are not saved with the level. */
-	UFUNCTION(BlueprintCallable, Category = "Unvisor")
-	void SetKeys(const FString& ServerPublic, const FString& ClientPublic, const FString& ClientSecret);
-
 	UFUNCTION(BlueprintPure, Category = "Unvisor")
 	EUnvisorState GetState() const;
 
@@ -118,6 +118,5 @@ private:
 	bool Upload(const unvisor::Frame& Frame);
 
 	TSharedPtr<unvisor::Client> Client;
-	FString Keys[3];
 	double CapturedAt = 0.0; // seconds of the steady clock
 };
