@@ -20,8 +20,9 @@ from rich.console import Console
 from streaming.bridge_feeds import WORDS, Feeds, View
 from streaming.endpoints import LOOPBACK, AddressInUse, normalise_endpoint
 from streaming.errors import UserError
-from streaming.topics import FACE_STATE, FRAME_FACE, FRAMES
-from streaming.watch import DEFAULT_ENDPOINT
+from streaming.keys import ClientKeys, load_client
+from streaming.topics import FACE_STATE, FRAME_EYES, FRAME_FACE, FRAME_WORLD, format_topic
+from streaming.watch import DEFAULT_ENDPOINT, KEY_HELP
 
 if TYPE_CHECKING:
     from websockets.http11 import Request, Response
@@ -35,6 +36,7 @@ PAGES = {
     "/unvisor.js": ("unvisor.js", "text/javascript"),
 }
 STREAM = "/stream"
+TOPICS = tuple(format_topic("jpeg", topic) for topic in (FRAME_FACE, FRAME_WORLD, *FRAME_EYES))
 ANSWER_S = 1.0  # a viewer hears from us at least this often
 MAX_VIEWERS = 32
 MAX_REQUEST_BYTES = 64  # viewers only ever say "next"
@@ -56,8 +58,11 @@ class Bridge:
         port: int = BRIDGE_PORT,
         origins: tuple[str, ...] = (),
         max_viewers: int = MAX_VIEWERS,
+        keys: ClientKeys | None = None,
     ) -> None:
         """Serve at once (`port` 0: any free one); `origins` may connect beside our own page.
+
+        `keys` for a publisher on another machine.
 
         Raises `AddressInUse`, `AddressMalformed`, or `UserError` when websockets is missing.
         """
@@ -69,7 +74,7 @@ class Bridge:
                 "`unvisor bridge` needs websockets, which is not installed.",
                 'Install it with `pip install -e ".[bridge]"`.',
             ) from error
-        self._feeds = Feeds(normalise_endpoint(endpoint))
+        self._feeds = Feeds(normalise_endpoint(endpoint), keys)
         self._stopping = threading.Event()
         self._max_viewers = max_viewers
         self._viewers: set[ServerConnection] = set()
@@ -118,7 +123,7 @@ class Bridge:
         path = urlsplit(request.path).path
         if path in PAGES:
             return _page(connection, *PAGES[path])
-        if path != STREAM or _topic_of(request) not in FRAMES:
+        if path != STREAM or _topic_of(request) not in TOPICS:
             return connection.respond(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
         with self._door:
             is_full = len(self._viewers) >= self._max_viewers
@@ -155,10 +160,11 @@ def bridge(
         list[str] | None,
         typer.Option(help="Another web page that may connect, such as http://localhost:5173."),
     ] = None,
+    key: Annotated[Path | None, typer.Option(help=KEY_HELP)] = None,
 ) -> None:
     """Forward pictures and face states to web pages on this machine, until Ctrl-C."""
     origins = tuple(_checked_origin(text) for text in allow_origin or ())
-    opened = Bridge(endpoint, port, origins)
+    opened = Bridge(endpoint, port, origins, keys=load_client(key) if key else None)
     Console().print(f"Open {opened.url} (Ctrl-C ends).", highlight=False)
     try:
         threading.Event().wait()
@@ -177,7 +183,7 @@ def _checked_origin(text: str) -> str:
 
 
 def _topic_of(request: Request) -> str:
-    return parse_qs(urlsplit(request.path).query).get("topic", [FRAME_FACE])[-1]
+    return parse_qs(urlsplit(request.path).query).get("topic", [TOPICS[0]])[-1]
 
 
 def _page(connection: ServerConnection, name: str, kind: str) -> Response:

@@ -13,8 +13,9 @@ import numpy as np
 
 from streaming.clock import NS_PER_S, monotonic_ns
 from streaming.face_message import FaceState
-from streaming.frame_message import DEFAULT_JPEG_QUALITY, FrameMessage, encode_pixels
-from streaming.messages import MessageError, Notification
+from streaming.frame_message import FrameMessage
+from streaming.keys import ClientKeys
+from streaming.messages import Notification
 from streaming.publisher import PAUSED
 from streaming.subscriber import Arrival, Subscriber
 
@@ -33,33 +34,22 @@ class News:
 class Feed:
     """One topic's newest message, read by a thread while anyone watches."""
 
-    def __init__(self, endpoint: str, topic: str, arrived: threading.Condition) -> None:
+    def __init__(
+        self, endpoint: str, topic: str, arrived: threading.Condition, keys: ClientKeys | None
+    ) -> None:
         """Subscribe; `arrived` is notified of every message. Raises `AddressMalformed`."""
-        self._subscriber = Subscriber(endpoint, [topic])
+        self._subscriber = Subscriber(endpoint, [topic], keys)
         self._topic = topic
         self._arrived = arrived
         self._stopping = threading.Event()
         self.news = News(0, None)
-        self._jpeg: tuple[int, bytes] = (0, b"")
-        self._encoding = threading.Lock()
         self._thread = threading.Thread(target=self._pump, name=f"feed {topic}", daemon=True)
         self._thread.start()
 
-    def jpeg(self, news: News) -> bytes:
-        """JPEG of an image; several viewers of a raw one share its encoding.
-
-        Raises `MessageError` for pixels that cannot be read.
-        """
-        assert news.arrival is not None
-        message = news.arrival.message
-        assert isinstance(message, FrameMessage)
-        if message.format == "jpeg":
-            return message.pixels
-        with self._encoding:
-            if self._jpeg[0] != news.sequence:
-                image = encode_pixels(message.image(), "jpeg", DEFAULT_JPEG_QUALITY)
-                self._jpeg = news.sequence, image
-            return self._jpeg[1]
+    @property
+    def trouble(self) -> str | None:
+        """Why the publisher does not let us in, if so."""
+        return str(self._subscriber.trouble) if self._subscriber.trouble else None
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -79,10 +69,11 @@ class Feed:
 class Feeds:
     """Opens a feed for its first viewer, closes it after its last: what is unwatched costs none."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
         """Remember the publisher; nothing is subscribed to yet."""
         self.arrived = threading.Condition()
         self._endpoint = endpoint
+        self._keys = keys
         self._open: dict[str, Feed] = {}
         self._viewers: dict[str, int] = {}
         self._door = threading.Lock()
@@ -93,7 +84,7 @@ class Feeds:
         with self._door:
             for topic in topics:
                 if topic not in self._open:
-                    self._open[topic] = Feed(self._endpoint, topic, self.arrived)
+                    self._open[topic] = Feed(self._endpoint, topic, self.arrived, self._keys)
                 self._viewers[topic] = self._viewers.get(topic, 0) + 1
             feeds = [self._open[topic] for topic in topics]
         try:
@@ -126,11 +117,11 @@ class View:
         facts: dict[str, object] = {"frame": None, "face": None, "paused": _is_paused(words, image)}
         jpeg = b""
         if image.arrival is not None and image.sequence != self._seen[0]:
-            try:
-                jpeg = self._feeds[0].jpeg(image)
-                facts["frame"] = _frame_facts(image.arrival)
-            except MessageError as error:
-                facts["error"] = str(error)
+            assert isinstance(image.arrival.message, FrameMessage)
+            jpeg = image.arrival.message.pixels
+            facts["frame"] = _frame_facts(image.arrival.message)
+        elif (trouble := self._feeds[0].trouble) is not None:
+            facts["error"] = trouble
         if face.arrival is not None and face.sequence != self._seen[1]:
             facts["face"] = _face_facts(face.arrival)
         self._seen = [image.sequence, face.sequence, words.sequence]
@@ -152,9 +143,7 @@ def _is_paused(words: News, image: News) -> bool:
     return is_word and words.arrival.arrival_time_ns > frame_ns
 
 
-def _frame_facts(arrival: Arrival) -> dict[str, object]:
-    frame = arrival.message
-    assert isinstance(frame, FrameMessage)
+def _frame_facts(frame: FrameMessage) -> dict[str, object]:
     return {
         "topic": frame.topic,
         "width": frame.width,

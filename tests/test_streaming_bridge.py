@@ -22,9 +22,12 @@ from streaming_source import Source, a_source, moving_picture, publishing
 from streaming.bridge import Bridge, bridge
 from streaming.endpoints import AddressInUse
 from streaming.errors import UserError
-from streaming.messages import Notification
+from streaming.gate import Gate
+from streaming.keys import KeyFolder
 from streaming.publisher import Publisher
-from streaming.topics import FACE_STATE, FRAME_FACE, FRAME_WORLD
+from streaming.topics import FACE_STATE
+
+FACE, WORLD = "jpeg.face", "jpeg.world"
 
 client = pytest.importorskip("websockets.sync.client", reason="pip install 'websockets>=14'")
 exceptions = pytest.importorskip("websockets.exceptions")
@@ -76,14 +79,14 @@ def decoded(jpeg: bytes) -> np.ndarray:
 def test_a_viewer_gets_pictures_with_their_age_and_the_face(source: Source, opened: Bridge) -> None:
     with viewer(opened) as socket:
         source.wait_for_subscriber(FACE_STATE)
-        source.wait_for_subscriber(FRAME_FACE)
+        source.wait_for_subscriber(FACE)
         source.publish(side_px=128)
         frame, jpeg = read_frame(socket)
         face = None
         while face is None:
             source.publish(side_px=128)
             face = read(socket)[0]["face"]
-    assert (frame["topic"], frame["index"], frame["status"]) == (FRAME_FACE, 1, ["LIVE"])
+    assert (frame["topic"], frame["index"], frame["status"]) == (FACE, 1, ["LIVE"])
     assert 0 < frame["age_ms"] < 60_000
     assert frame["synthesised"] is True
     assert np.abs(decoded(jpeg).astype(int) - moving_picture(1, 128)).mean() < 6
@@ -106,9 +109,9 @@ def test_a_viewer_that_comes_back_late_gets_the_newest_picture(
 
 
 def test_each_viewer_chooses_its_picture(source: Source, opened: Bridge) -> None:
-    with viewer(opened, f"?topic={FRAME_WORLD}") as socket:
-        source.wait_for_subscriber(FRAME_WORLD)
-        assert not source.publisher.wants(FRAME_FACE)
+    with viewer(opened, f"?topic={WORLD}") as socket:
+        source.wait_for_subscriber(WORLD)
+        assert not source.publisher.wants(FACE)
         source.publish(256)
         assert decoded(read_frame(socket)[1]).shape == (64, 64, 3)
 
@@ -117,19 +120,27 @@ def test_topics_that_nobody_looks_at_are_not_subscribed_to(source: Source, opene
     with viewer(opened):
         source.wait_for_subscriber()
     end_s = time.monotonic() + 20
-    while source.publisher.wants(FRAME_FACE):
+    while source.publisher.wants(FACE):
         assert time.monotonic() < end_s
         time.sleep(0.01)
 
 
-def test_raw_pictures_become_jpeg(source: Source, opened: Bridge) -> None:
-    source.publisher.obey(Notification("frame_publishing.set_format", {"format": "bgr"}))
-    with viewer(opened) as socket:
-        source.wait_for_subscriber()
-        source.publish(128)
-        frame, jpeg = read_frame(socket)
-    assert frame["width"] == 128
-    assert np.abs(decoded(jpeg).astype(int) - moving_picture(1, 128)).mean() < 6
+def test_an_encrypted_stream_needs_a_key_and_the_page_is_told(tmp_path: Path) -> None:
+    folder = KeyFolder(tmp_path / "keys")
+    keys = folder.new_client("anna", tmp_path / "anna.key")
+    with a_source(guard=Gate(folder)) as source, publishing(source, side_px=64):
+        for own, is_let_in in ((keys, True), (None, False)):
+            bridge = Bridge(source.publisher.endpoint, port=0, keys=own)
+            try:
+                with viewer(bridge) as socket:
+                    if is_let_in:
+                        assert read_frame(socket)[0]["width"] == 64
+                    else:
+                        while "error" not in (facts := read(socket)[0]):
+                            assert facts["frame"] is None
+                        assert "key" in facts["error"]
+            finally:
+                bridge.close()
 
 
 def test_a_pause_is_told_and_ends_with_the_next_picture(source: Source, opened: Bridge) -> None:
@@ -177,7 +188,9 @@ def test_what_is_no_origin_is_refused(origin: str) -> None:
         bridge(port=0, allow_origin=[origin])
 
 
-@pytest.mark.parametrize("query", ["?topic=frame.other", "?topic=notify.", "?topic=eye.0"])
+@pytest.mark.parametrize(
+    "query", ["?topic=frame.face", "?topic=jpeg.other", "?topic=notify.", "?topic=eye.0"]
+)
 def test_other_topics_are_not_found(opened: Bridge, query: str) -> None:
     with pytest.raises(exceptions.InvalidStatus, match="404"), viewer(opened, query):
         pass
@@ -247,6 +260,7 @@ def wait_for_moving_pictures(page: Page) -> None:
     page.wait_for(f"{PIXELS} !== {json.dumps(pixels)}")
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_a_browser_shows_moving_pictures_and_comes_back_after_restarts(tmp_path: Path) -> None:
     first = Source()

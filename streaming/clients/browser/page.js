@@ -1,7 +1,7 @@
 "use strict";
 // The example page: one canvas, and a few words about it.
 const byId = (id) => document.getElementById(id);
-const topic = new URLSearchParams(location.search).get("topic") || "frame.face";
+const topic = new URLSearchParams(location.search).get("topic") || "jpeg.face";
 const TEXT_EVERY_MS = 250; // figures that change sixty times a second cannot be read
 let times = [], textAt = -Infinity, face = null;
 

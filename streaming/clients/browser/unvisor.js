@@ -11,7 +11,7 @@ class UnvisorStream {
   static RETRY_MS = [250, 500, 1000, 2000];
   static SILENCE_MS = 3000; // the bridge answers every second, picture or not
 
-  constructor({ canvas, url, topic = "frame.face", onFrame, onFace, onStatus }) {
+  constructor({ canvas, url, topic = "jpeg.face", onFrame, onFace, onStatus }) {
     const here = location.protocol === "https:" ? "wss://" : "ws://";
     this.url = (url || here + location.host + "/stream") + "?topic=" + encodeURIComponent(topic);
     this.canvas = canvas;
