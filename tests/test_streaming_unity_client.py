@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -170,6 +172,25 @@ def test_the_component_shows_raw_pictures_too(build: Path) -> None:
     ):
         line = wait_for(process, r"frame (\d+) ([\d.]+) (\d+) (\d+) RGBA32")
     assert int(line[3]) == 64 * 64 * 4
+
+
+@needs_mono
+def test_after_standing_still_the_component_shows_what_is_published_now(build: Path) -> None:
+    with (
+        a_source() as source,
+        publishing(source, fps=30, side_px=256),
+        playing(build, source.control.port) as process,
+    ):
+        wait_for(process, r"frame")
+        process.send_signal(signal.SIGSTOP)
+        stopped_at = source.frame_id
+        while source.frame_id < stopped_at + 60:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGCONT)
+        indices = [int(wait_for(process, r"frame (\d+)")[1]) for _ in range(60)]
+    assert indices == sorted(set(indices))
+    assert indices[-1] > stopped_at + 60
+    assert not [index for index in indices if stopped_at + 30 < index < stopped_at + 50]
 
 
 @needs_mono

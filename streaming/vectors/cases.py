@@ -111,6 +111,7 @@ def broken() -> list[Vector]:
     def changed(**changes: object) -> list[bytes]:
         return pack(FRAME_FACE, {**fields, **changes}, jpeg)
 
+    vast = changed(width=16384, height=16384)
     raw = encode(replace(a_frame(), format="bgr", width=3, height=2, pixels=bytes(18)))
     return [
         _bad("bad_format", "says which format it cannot read", changed(format="future"), "future"),
@@ -120,6 +121,7 @@ def broken() -> list[Vector]:
         _bad("bad_map", "the map is cut short", [topic, packed[:-3], jpeg], FRAME_FACE),
         _bad("bad_type", "text where a number belongs", changed(width="16"), "width"),
         _bad("bad_width", "a width that no buffer fits", changed(width=2**31), "width"),
+        _bad("bad_pixels", "more pixels than anybody should allocate", vast, "pixels"),
         _bad("bad_topic", "an unknown topic", [b"frame.other", packed, jpeg], "frame.other"),
         _bad("bad_length", "a list longer than its message", _endless_list(), "face.state"),
     ]

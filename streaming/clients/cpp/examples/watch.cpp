@@ -1,10 +1,10 @@
 // unvisor-watch: prints how fast and how old the pictures arrive, and can save one.
 //
 //   unvisor-watch [--control tcp://127.0.0.1:50020] [--key me.key] [--topic jpeg.face]
-//                 [--seconds 5] [--frames N] [--save picture.jpg|picture.ppm] [--every]
+//                 [--seconds 5] [--frames N] [--save picture.jpg|picture.ppm] [--every] [--lines]
 //
-// `--every` prints each picture in order instead of the newest ones only. `--key` is for the
-// encrypted stream of another machine.
+// `--every` takes each picture in order instead of the newest ones only; `--lines` prints one line
+// for each, `frame INDEX BYTES AGE_MS`. `--key` is for the encrypted stream of another machine.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -27,6 +27,7 @@ struct Arguments {
   double seconds = std::numeric_limits<double>::infinity();
   long frames = std::numeric_limits<long>::max();
   bool every = false;
+  bool lines = false;
 };
 
 class Statistics {
@@ -65,8 +66,8 @@ Arguments read_arguments(int count, char** values) {
   Arguments arguments;
   for (int i = 1; i < count; ++i) {
     const std::string name = values[i];
-    if (name == "--every") {
-      arguments.every = true;
+    if (name == "--every" || name == "--lines") {
+      (name == "--every" ? arguments.every : arguments.lines) = true;
       continue;
     }
     if (i + 1 == count) throw std::invalid_argument(name + " needs a value.");
@@ -106,7 +107,13 @@ void save(const unvisor::Frame& frame, const std::string& path) {
   if (!file) throw std::runtime_error("Cannot write " + path + ".");
 }
 
-// Every picture in order, one line each: `frame INDEX BYTES AGE_MS`.
+void print_line(const unvisor::Frame& frame, double age_s) {
+  std::printf("frame %lld %zu %.3f\n", static_cast<long long>(frame.index), frame.pixels.size(),
+              age_s * 1e3);
+  std::fflush(stdout);
+}
+
+// Every picture in order.
 void watch_every(const Arguments& arguments, Statistics& seen, unvisor::Frame& newest) {
   unvisor::Connection connection(arguments.options);
   std::printf("connected %s version %s\n", connection.endpoint().c_str(),
@@ -119,9 +126,7 @@ void watch_every(const Arguments& arguments, Statistics& seen, unvisor::Frame& n
     if (!arrival) throw unvisor::MessageError(connection.last_error());
     if (auto* frame = std::get_if<unvisor::Frame>(&arrival->message)) {
       seen.add(*frame, arrival->age_s);
-      std::printf("frame %lld %zu %.3f\n", static_cast<long long>(frame->index),
-                  frame->pixels.size(), arrival->age_s * 1e3);
-      std::fflush(stdout);
+      if (arguments.lines) print_line(*frame, arrival->age_s);
       newest = std::move(*frame);
     }
   }
@@ -138,6 +143,7 @@ void watch_newest(const Arguments& arguments, Statistics& seen, unvisor::Frame& 
     if (status.state == unvisor::State::kKeysRefused) throw unvisor::KeysRefused(status.text);
     if (!taken) continue;
     seen.add(taken->record, taken->age_now_s());
+    if (arguments.lines) print_line(taken->record, taken->age_now_s());
     newest = std::move(taken->record);
   }
 }

@@ -1,5 +1,7 @@
 #include "unvisor/client.hpp"
 
+#include <algorithm>
+#include <deque>
 #include <utility>
 
 namespace unvisor {
@@ -8,6 +10,44 @@ namespace {
 constexpr Milliseconds kPoll{50};    // how soon a closing client is noticed
 constexpr Milliseconds kRetry{500};  // between attempts to connect
 constexpr int kBatch = 64;           // messages drained before the newest are handed over
+constexpr Milliseconds kCatchUp{100};  // after standing still, wait so long for what is new
+constexpr double kLate_s = 0.1;        // later than usual by so much is a backlog
+constexpr std::size_t kUsualOf = 100;  // arrivals whose least age is the usual one
+
+using Batch = std::map<std::string, Arrival>;
+
+// The key under which newer messages replace older ones.
+std::string slot_of(const Message& message) {
+  if (const Frame* frame = std::get_if<Frame>(&message)) return frame->topic;
+  if (const Notification* word = std::get_if<Notification>(&message)) return word->subject;
+  return "face.state";
+}
+
+// Tells the backlog that a client finds after standing still from what is published now: when a
+// client does not read, the oldest messages are kept on the way and the newest are dropped.
+class Backlog {
+ public:
+  bool is_late(const Batch& batch) const {
+    bool late = false;
+    for (const auto& [slot, arrival] : batch) {
+      if (std::holds_alternative<Notification>(arrival.message)) continue;
+      if (ages_s_.empty() || arrival.age_s - usual_s() <= kLate_s) return false;
+      late = true;
+    }
+    return late;
+  }
+  void add(const Batch& batch) {
+    if (is_late(batch)) ages_s_.clear();  // from now on this is the usual
+    for (const auto& [slot, arrival] : batch) {
+      if (!std::holds_alternative<Notification>(arrival.message)) ages_s_.push_back(arrival.age_s);
+      if (ages_s_.size() > kUsualOf) ages_s_.pop_front();
+    }
+  }
+
+ private:
+  double usual_s() const { return *std::min_element(ages_s_.begin(), ages_s_.end()); }
+  std::deque<double> ages_s_;
+};
 
 }  // namespace
 
@@ -59,21 +99,25 @@ void Client::run() {
 void Client::read(Connection& connection) {
   auto heard = std::chrono::steady_clock::now();
   std::size_t rejected = 0;
+  Backlog backlog;
   while (!stopping_) {
-    std::map<std::string, Arrival> newest;  // a taker never wakes for a frame of a backlog
-    std::optional<Arrival> arrival = connection.receive(kPoll);
-    for (int i = 0; arrival && i < kBatch; ++i) {
-      std::string topic = "face.state";
-      if (const Frame* frame = std::get_if<Frame>(&arrival->message)) topic = frame->topic;
-      if (const Notification* word = std::get_if<Notification>(&arrival->message)) {
-        topic = word->subject;
+    Batch newest;  // a taker never wakes for a frame of a backlog
+    Milliseconds wait = kPoll;
+    const auto started = std::chrono::steady_clock::now();
+    do {
+      std::optional<Arrival> arrival = connection.receive(wait);
+      for (int i = 0; arrival && i < kBatch; ++i) {
+        const std::string slot = slot_of(arrival->message);
+        const bool replaced = !newest.insert_or_assign(slot, std::move(*arrival)).second;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ++status_.received;
+        status_.skipped += replaced;
+        arrival = i + 1 < kBatch ? connection.receive(Milliseconds(0)) : std::nullopt;
       }
-      const bool replaced = !newest.insert_or_assign(topic, std::move(*arrival)).second;
-      const std::lock_guard<std::mutex> lock(mutex_);
-      ++status_.received;
-      status_.skipped += replaced;
-      arrival = i + 1 < kBatch ? connection.receive(Milliseconds(0)) : std::nullopt;
-    }
+      wait = Milliseconds(5);
+    } while (backlog.is_late(newest) &&
+             std::chrono::steady_clock::now() - started < kPoll + kCatchUp);
+    backlog.add(newest);
     if (connection.rejected() != rejected) {
       rejected = connection.rejected();
       tell(State::kUnreadable, connection.last_error());

@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kMaxMapBytes = 128 * 1024;
 constexpr std::size_t kMaxJpegBytes = 64 * 1024 * 1024;
 constexpr std::int64_t kMaxSide = 16384;
+constexpr std::int64_t kMaxPixels = 1 << 26;  // what decoding takes stays bounded
 constexpr std::int64_t kMaxNs = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t kMaxLandmarks = 1024;
 constexpr double kMaxNumber = 1e12;  // also refuses NaN and infinity
@@ -157,6 +158,9 @@ class Fields {
 
 void check_pixels(const Frame& frame, const Fields& fields) {
   const std::size_t bytes = frame.pixels.size();
+  if (std::int64_t{frame.width} * frame.height > kMaxPixels) {
+    throw fields.error("", "promises too many pixels");
+  }
   if (frame.format == "jpeg") {
     const bool is_jpeg = bytes >= 2 && frame.pixels[0] == 0xff && frame.pixels[1] == 0xd8;
     if (!is_jpeg || bytes > kMaxJpegBytes) throw fields.error("", "holds no JPEG of usable size");

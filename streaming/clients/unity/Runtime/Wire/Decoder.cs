@@ -8,6 +8,7 @@ namespace Unvisor
     public static class Decoder
     {
         private const int MaxJpegBytes = 64 * 1024 * 1024;
+        private const long MaxPixels = 1 << 26; // what decoding takes stays bounded
         private const int MaxLandmarks = 1024;
         private static readonly string[] Kinds = { "frame", "jpeg", "bgr", "gray", "h264" };
         private static readonly string[] Pictures = { "face", "world", "eye.0", "eye.1" };
@@ -91,6 +92,10 @@ namespace Unvisor
         private static void CheckPixels(Frame frame)
         {
             int bytes = frame.Pixels.Length;
+            if ((long)frame.Width * frame.Height > MaxPixels)
+            {
+                throw new MessageException(frame.Topic + " promises too many pixels.");
+            }
             if (frame.Format == "jpeg")
             {
                 bool isJpeg = bytes >= 2 && frame.Pixels[0] == 0xff && frame.Pixels[1] == 0xd8;

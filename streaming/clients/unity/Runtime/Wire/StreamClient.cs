@@ -24,6 +24,7 @@ namespace Unvisor
         private const int RetryMs = 500;     // between attempts to connect
         private const double SilenceSeconds = 2; // then the control socket is asked again
         private const int Batch = 64;        // messages drained before the newest are handed over
+        private const double CatchUpSeconds = 0.1; // after standing still, wait so long for what is new
 
         private readonly object door = new object();
         private readonly Func<ITransport> openTransport;
@@ -119,13 +120,22 @@ namespace Unvisor
         {
             double heard = StreamConnection.Now;
             var batch = new Dictionary<string, Arrival>();
+            var backlog = new Backlog();
             while (!stopping && StreamConnection.Now - heard < SilenceSeconds)
             {
                 batch.Clear();
-                for (int i = 0; i < Batch && ReadOne(connection, i == 0 ? PollMs : 0, batch); i++)
+                double started = StreamConnection.Now;
+                int waitMs = PollMs;
+                do
                 {
-                    heard = StreamConnection.Now;
+                    for (int i = 0; i < Batch && ReadOne(connection, i == 0 ? waitMs : 0, batch); i++)
+                    {
+                        heard = StreamConnection.Now;
+                    }
+                    waitMs = 5;
                 }
+                while (backlog.IsLate(batch) && StreamConnection.Now - started < PollMs * 1e-3 + CatchUpSeconds);
+                backlog.Add(batch);
                 HandOver(batch);
             }
         }
