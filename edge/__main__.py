@@ -21,6 +21,7 @@ COMMANDS = {
     "watch": ("streaming.watch:watch", "Subscribe to a running session and show what arrives."),
     "record": ("streaming.record:record", "Keep what a session sends, with its times, in a file."),
     "replay": ("streaming.replay:replay", "Feed a recording back as if it were live."),
+    "bridge": ("streaming.bridge:bridge", "Forward the stream to web pages on this machine."),
     "keys": ("streaming.keys_command:keys", "Say which other machines may receive: new, list, …"),
     "relay": ("streaming.relay_command:relay", "Bring an encrypted stream to clients here."),
     "bench-stream": (
