@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from streaming.errors import UserError
+from streaming.topics import EyesShow, VideoCodec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,8 +27,6 @@ Playback = Literal["once", "loop", "back-and-forth"]
 Landmarks = Literal["oracle", "tracker", "mediapipe"]
 Cover = Literal["headset", "face-mask"]
 PixelFormat = Literal["jpeg", "bgr", "gray"]
-EyeTopics = Literal["cameras", "face"]
-VideoCodec = Literal["auto", "libx264", "h264_nvenc"]
 Record = TypeVar("Record")
 
 
@@ -106,7 +105,7 @@ class StreamingSettings:
     publisher_port: int = 50021
     pixel_format: PixelFormat = "jpeg"  # of frame.* until a client asks for another
     jpeg_quality: int = 90
-    eyes: EyeTopics = "cameras"  # face = on frame.eye.* too, for clients that know only eyes
+    eyes: EyesShow = "cameras"  # face = on frame.eye.* too, for clients that know only eyes
     video_codec: VideoCodec = "auto"  # of h264.*; auto = NVENC where there is one
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from streaming.frame_message import encode_pixels
 from streaming.records import ImageU8
-from streaming.topics import VIDEO_FORMAT
+from streaming.topics import VIDEO_FORMAT, VideoCodec
 
 if TYPE_CHECKING:
-    from streaming.video import VideoCodec, VideoEncoder
+    from streaming.video import VideoEncoder
 
 LOGGER = logging.getLogger(__name__)
 RETRY_S = 10.0  # after an encoder failed
@@ -59,9 +59,12 @@ class PictureCoder:
             try:
                 return self._next_picture(image, topic)
             except Exception:  # whatever the encoder's library raises: the stream goes on
-                LOGGER.exception("H.264 is not available; %s is not sent.", topic)
-                self._broken_until_s = time.monotonic() + RETRY_S
+                LOGGER.exception("H.264 failed; %s is not sent.", topic)
                 self._videos.pop(topic, None)
+                if self._codec == "auto":
+                    self._codec = "libx264"  # a chip that opens and does not deliver
+                else:
+                    self._broken_until_s = time.monotonic() + RETRY_S
                 return None
 
     def _next_picture(self, image: ImageU8, topic: str) -> Coded:

@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import zmq
 
@@ -20,7 +19,6 @@ from streaming.messages import Message, MessageError, Notification, encode, topi
 from streaming.picture_coding import Burst, PictureCoder
 from streaming.records import ImageU8, RestoredFace
 from streaming.restored import (
-    EyesShow,
     frame_message,
     images_of,
     is_synthesised,
@@ -37,11 +35,10 @@ from streaming.topics import (
     NOTIFY,
     PUBLISHER_PORT,
     VIDEO_FORMAT,
+    EyesShow,
+    VideoCodec,
     format_topic,
 )
-
-if TYPE_CHECKING:
-    from streaming.video import VideoCodec
 
 __all__ = ["PAUSED", "RESUMED", "STREAMED_TOPICS", "Publisher", "is_synthesised"]
 

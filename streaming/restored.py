@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -12,9 +11,8 @@ from streaming.face_message import FaceState
 from streaming.frame_message import FrameMessage
 from streaming.picture_coding import Coded
 from streaming.records import ImageU8, RestoredFace, Status
-from streaming.topics import FRAME_EYES, FRAME_FACE, FRAME_WORLD
+from streaming.topics import FRAME_EYES, FRAME_FACE, FRAME_WORLD, EyesShow
 
-EyesShow = Literal["cameras", "face"]
 UNTOUCHED = (Status.NO_HEADSET, Status.NO_FACE)
 
 

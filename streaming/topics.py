@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from streaming.records import Side
 
 CONTROL_PORT = 50020
@@ -23,6 +25,8 @@ FRAMES = (FRAME_WORLD, FRAME_FACE, *FRAME_EYES)
 STOCK_FORMATS = ("jpeg", "bgr", "gray")  # what `frame.*` may carry
 VIDEO_FORMAT = "h264"
 FORMATS = (*STOCK_FORMATS, VIDEO_FORMAT)
+VideoCodec = Literal["auto", "libx264", "h264_nvenc"]  # auto: NVENC where there is one
+EyesShow = Literal["cameras", "face"]  # what `frame.eye.*` carry
 
 
 def format_topic(image_format: str, topic: str) -> str:

@@ -11,7 +11,7 @@ import logging
 import random
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import av
 import av.error
@@ -20,9 +20,9 @@ import numpy as np
 
 from streaming.frame_message import FrameMessage
 from streaming.records import ImageU8
+from streaming.topics import VideoCodec
 
 LOGGER = logging.getLogger(__name__)
-VideoCodec = Literal["auto", "libx264", "h264_nvenc"]
 
 KEY_EVERY = 60  # pictures: two seconds at 30 fps
 NOMINAL_FPS = 30  # for the encoder's rate control only; pictures may come at any rate

@@ -15,7 +15,7 @@ from streaming.messages import FrameMessage, MessageError, decode, encode
 from streaming.publisher import Publisher
 from streaming.records import ImageU8, RestoredFace, Status
 from streaming.subscriber import Subscriber
-from streaming.video import VideoDecoder, VideoEncoder
+from streaming.video import VideoDecoder, VideoEncoder, VideoUnit
 from streaming.video_reader import VideoReader
 
 WAIT_S = 10.0
@@ -316,6 +316,27 @@ def test_machine_without_nvenc_falls_back_and_an_encoder_that_fails_stops_nothin
         publisher.publish_restored(a_face(0))
         assert client.take("frame.world", WAIT_S) is not None
         assert client.take(TOPIC, 0.05) is None
+
+
+def test_encoder_that_opens_and_does_not_deliver_is_replaced_by_software(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encode_really = VideoEncoder.encode
+    calls: list[str] = []
+
+    def encode(self: VideoEncoder, image: ImageU8, force_key: bool = False) -> VideoUnit:
+        calls.append(self.codec)
+        if len(calls) == 1:
+            raise ValueError("the chip gave no picture")
+        return encode_really(self, image, force_key)
+
+    monkeypatch.setattr(VideoEncoder, "encode", encode)
+    coder = picture_coding.PictureCoder(90, "auto")
+    assert coder.video(picture(0), TOPIC) is None
+    coded = coder.video(picture(1), TOPIC)
+    assert coded is not None
+    assert coded.is_key
+    assert calls[1] == "libx264"
 
 
 def test_grey_pictures_can_be_video_too() -> None:
