@@ -75,7 +75,7 @@ def open_guard(
         LOGGER.warning("Listening on %s without encryption: anyone there can watch.", host)
         return nullcontext(InsecureLan())
     keys = KeyFolder(folder)
-    if not (keys.path / "server.key").exists():
+    if not keys.has_server:
         raise refusal(host)
     return Gate(keys)
 

@@ -16,6 +16,7 @@ import zmq
 from zmq.utils import z85
 
 from streaming.keys import KeyFolder
+from streaming.rate_limit import RateLimit
 
 LOGGER = logging.getLogger(__name__)
 WATCH_MS = 200  # how soon a change in the folder of keys is noticed
@@ -114,6 +115,8 @@ class _Keeper:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         self._gates: dict[bytes, Gate] = {}
         self._numbers = itertools.count(1)
+        # A client tries again every second: that must not fill the log.
+        self._tellings = RateLimit(rate_hz=1 / 60, burst=5)
         self._socket: zmq.Socket[bytes] = context.socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(ZAP_ENDPOINT)
@@ -152,7 +155,7 @@ class _Keeper:
         if gate is None or len(parts[6]) != 32:
             return None
         name = gate.admitted(z85.encode(parts[6]).decode())
-        if name is None:
+        if name is None and self._tellings.allows("refusal"):
             LOGGER.warning("A client at %s was refused: its key is not allowed.", _text(parts[3]))
         return name
 

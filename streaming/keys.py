@@ -13,6 +13,7 @@ import re
 import struct
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,11 +84,17 @@ class KeyFolder:
 
     def ensure_server(self) -> KeyPair:
         """Read the server's pair, made now if there is none."""
-        if not (self.path / SERVER_FILE).exists():
-            pair = new_pair()
-            self._write(SERVER_FILE, key_text(SECRET_NOTE, {"name": "server"}, pair))
-            self._write(SERVER_PUBLIC_FILE, key_text(PUBLIC_NOTE, {"name": "server"}, pair.public))
-        return self.server()
+        name = {"name": "server"}
+        if not self.has_server:
+            self._write(SERVER_FILE, key_text(SECRET_NOTE, name, new_pair()), is_first=True)
+        pair = self.server()  # perhaps another program's, which was quicker
+        self._write(SERVER_PUBLIC_FILE, key_text(PUBLIC_NOTE, name, pair.public))
+        return pair
+
+    @property
+    def has_server(self) -> bool:
+        """Whether there is a server key."""
+        return (self.path / SERVER_FILE).exists()
 
     def own_client(self) -> ClientKeys:
         """Return the keys with which this machine's own programs connect to its server."""
@@ -135,7 +142,8 @@ class KeyFolder:
                 f"Choose another name, or take it away first: `unvisor keys revoke {name}`.",
             )
 
-    def _write(self, name: str, text: str) -> None:
+    def _write(self, name: str, text: str, is_first: bool = False) -> None:
+        """Write a whole file at once; `is_first` leaves one alone that is there already."""
         path = self.path / name
         try:
             for folder in (self.path, path.parent):
@@ -146,7 +154,13 @@ class KeyFolder:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(file.name).replace(path)
+            draft = Path(file.name)
+            if is_first:
+                with suppress(FileExistsError):
+                    path.hardlink_to(draft)
+                draft.unlink()
+            else:
+                draft.replace(path)
         except OSError as error:
             raise UserError(f"Cannot write {path}: {error.strerror}.") from error
 

@@ -72,7 +72,7 @@ def list_keys(
     """List the allowed clients and this server's public key."""
     store = KeyFolder(folder)
     allowed = store.allowed()
-    server = store.server().public if allowed or store.path.exists() else None
+    server = store.server().public if allowed or store.has_server else None
     if json:
         tree = {"folder": str(store.path), "server": server, "allowed": allowed}
         typer.echo(json_module.dumps(tree))

@@ -16,8 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from chromium_page import CHROMIUM, Page, a_page
+from browser_window import CHROMIUM, BrowserWindow
 from streaming_source import Source, a_source, moving_picture, publishing
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from streaming.bridge import Bridge, bridge
 from streaming.endpoints import AddressInUse
@@ -28,9 +30,6 @@ from streaming.publisher import Publisher
 from streaming.topics import FACE_STATE
 
 FACE, WORLD = "jpeg.face", "jpeg.world"
-
-client = pytest.importorskip("websockets.sync.client", reason="pip install 'websockets>=14'")
-exceptions = pytest.importorskip("websockets.exceptions")
 ROOT = Path(__file__).parents[1]
 
 
@@ -50,9 +49,7 @@ def opened(source: Source) -> Iterator[Bridge]:
 def viewer(bridge: Bridge, query: str = "", origin: str | None = None) -> Any:
     """A WebSocket connection as our own page opens it."""
     own = f"http://127.0.0.1:{bridge.port}"
-    return client.connect(
-        f"ws://127.0.0.1:{bridge.port}/stream{query}", origin=origin or own, proxy=None
-    )
+    return connect(f"ws://127.0.0.1:{bridge.port}/stream{query}", origin=origin or own, proxy=None)
 
 
 def read(socket: Any) -> tuple[dict[str, Any], bytes]:
@@ -162,14 +159,14 @@ def test_a_pause_is_told_and_ends_with_the_next_picture(source: Source, opened: 
     "origin", ["http://evil.example", "http://127.0.0.1:1", "null", "https://localhost"]
 )
 def test_foreign_pages_are_refused(opened: Bridge, origin: str) -> None:
-    with pytest.raises(exceptions.InvalidStatus, match="403"), viewer(opened, origin=origin):
+    with pytest.raises(InvalidStatus, match="403"), viewer(opened, origin=origin):
         pass
 
 
 def test_without_an_origin_nobody_is_let_in(opened: Bridge) -> None:
     address = f"ws://127.0.0.1:{opened.port}/stream"
-    refused = pytest.raises(exceptions.InvalidStatus, match="403")
-    with refused, client.connect(address, proxy=None):
+    refused = pytest.raises(InvalidStatus, match="403")
+    with refused, connect(address, proxy=None):
         pass
 
 
@@ -192,7 +189,7 @@ def test_what_is_no_origin_is_refused(origin: str) -> None:
     "query", ["?topic=frame.face", "?topic=jpeg.other", "?topic=notify.", "?topic=eye.0"]
 )
 def test_other_topics_are_not_found(opened: Bridge, query: str) -> None:
-    with pytest.raises(exceptions.InvalidStatus, match="404"), viewer(opened, query):
+    with pytest.raises(InvalidStatus, match="404"), viewer(opened, query):
         pass
 
 
@@ -203,7 +200,7 @@ def test_viewers_are_limited(source: Source) -> None:
             source.wait_for_subscriber()  # so it is counted
             source.publish(64)
             read_frame(socket)
-            with pytest.raises(exceptions.InvalidStatus, match="503"), viewer(bridge):
+            with pytest.raises(InvalidStatus, match="503"), viewer(bridge):
                 pass
     finally:
         bridge.close()
@@ -212,7 +209,7 @@ def test_viewers_are_limited(source: Source) -> None:
 def test_a_viewer_that_talks_too_much_is_hung_up_on(opened: Bridge) -> None:
     with viewer(opened) as socket:
         socket.send("x" * 1000)
-        with pytest.raises(exceptions.ConnectionClosed):
+        with pytest.raises(ConnectionClosed):
             socket.recv(timeout=20)
 
 
@@ -253,9 +250,9 @@ PIXELS = (
 )
 
 
-def wait_for_moving_pictures(page: Page) -> None:
+def wait_for_moving_pictures(page: BrowserWindow) -> None:
     first = page.wait_for(INDEX)
-    pixels = page.ask(PIXELS)
+    pixels = page.value(PIXELS)
     page.wait_for(f"{INDEX} > {first + 3}")
     page.wait_for(f"{PIXELS} !== {json.dumps(pixels)}")
 
@@ -266,28 +263,26 @@ def test_a_browser_shows_moving_pictures_and_comes_back_after_restarts(tmp_path:
     first = Source()
     port = first.publisher.port
     bridge = Bridge(first.publisher.endpoint, port=0)
-    with a_page(tmp_path / "profile") as page:
+    with (
+        BrowserWindow(tmp_path / "profile") as browser,
+        browser.showing(bridge.url, 375, 700, phone=True) as page,
+    ):
         with publishing(first, fps=30, side_px=256):
-            page.open(bridge.url)
             wait_for_moving_pictures(page)
             page.wait_for("/^[0-9]+ ms$/.test(document.getElementById('age').textContent)")
-            assert page.ask(STATE) == "receiving"
-            page.screenshot(tmp_path / "receiving.png")
-            page.resize(375, 700)
-            assert page.ask("document.documentElement.scrollWidth") <= 375
-            page.screenshot(tmp_path / "phone.png")
+            assert page.value("document.documentElement.scrollWidth") <= 375
             bridge.close()
             page.wait_for(f"{STATE} === 'connecting'")
-            page.screenshot(tmp_path / "gone.png")
+            assert page.value("document.getElementById('age').textContent") == "–"
             bridge = Bridge(first.publisher.endpoint, bridge.port)
             page.wait_for(f"{STATE} === 'receiving'")
             wait_for_moving_pictures(page)
-        first.close()  # the publisher
+        first.close()
         page.wait_for(f"{STATE} === 'waiting'")
         second = Source()
         second.publisher.close()
         second.publisher = Publisher(port=port)
-        page.ask(f"{PICTURE}.dataset.index = 0")
+        page.value(f"{PICTURE}.dataset.index = 0")
         with publishing(second, fps=30, side_px=256):
             page.wait_for(f"{STATE} === 'receiving'")
             wait_for_moving_pictures(page)

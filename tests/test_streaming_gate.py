@@ -157,10 +157,10 @@ def test_control_questions_need_an_allowed_key_too(
     for keys in (None, stranger(folder)):
         for command in ("t", "T 5"):
             with pytest.raises(NoAnswer, match="key"):
-                ControlClient(address, 5.0, keys).ask(command)
+                ControlClient(address, WAIT_S, keys).ask(command)
         with pytest.raises(NoAnswer, match="key"):
-            ControlClient(address, 5.0, keys).notify(PAUSE)
-    allowed = ControlClient(address, 5.0, anna)
+            ControlClient(address, WAIT_S, keys).notify(PAUSE)
+    allowed = ControlClient(address, WAIT_S, anna)
     assert float(allowed.ask("t")) > 5.0
     assert allowed.ask("SUB_PORT") == str(server.publisher_port)
     assert allowed.notify("unvisor.hello") == "Message forwarded."
@@ -170,7 +170,7 @@ def test_control_questions_need_an_allowed_key_too(
 def test_notifications_published_without_an_allowed_key_are_not_heard(
     server: LanServer, folder: KeyFolder, anna: ClientKeys
 ) -> None:
-    allowed = ControlClient(f"127.0.0.1:{server.control_port}", 5.0, anna)
+    allowed = ControlClient(f"127.0.0.1:{server.control_port}", WAIT_S, anna)
     port = allowed.ask("PUB_PORT")
     for keys in (None, stranger(folder)):
         sender: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
@@ -209,7 +209,7 @@ def test_a_revoked_client_is_cut_and_the_others_go_on(
         assert "does not allow" in str(revoked.trouble)
         assert other.trouble is None
         with pytest.raises(NoAnswer, match="does not allow"):
-            ControlClient(f"127.0.0.1:{server.control_port}", 5.0, anna).ask("t")
+            ControlClient(f"127.0.0.1:{server.control_port}", WAIT_S, anna).ask("t")
         folder.allow("anna-again", anna.public)  # a client that is let in again comes back
         revoked.take(FRAME_WORLD, 0)
         newest_index(revoked)
@@ -258,7 +258,7 @@ def test_watch_says_that_a_server_is_not_encrypted(tmp_path: Path, anna: ClientK
 def test_this_machines_own_programs_get_in_with_the_servers_key(
     server: LanServer, folder: KeyFolder
 ) -> None:
-    own = ControlClient(f"127.0.0.1:{server.control_port}", 5.0, folder.own_client())
+    own = ControlClient(f"127.0.0.1:{server.control_port}", WAIT_S, folder.own_client())
     assert own.ask("SUB_PORT") == str(server.publisher_port)
 
 
@@ -291,7 +291,7 @@ def test_revocation_frees_no_port_to_others_and_keeps_the_notification_port(
     with Gate(folder) as gate:
         clock = PublishingClock()
         with ControlServer(1, print, clock, 0, "0.0.0.0", gate) as control:
-            client = ControlClient(f"127.0.0.1:{control.port}", 5.0, bert)
+            client = ControlClient(f"127.0.0.1:{control.port}", WAIT_S, bert)
             before = client.ask("PUB_PORT")
             folder.revoke("anna")
             wait_until(lambda: gate.revocations)

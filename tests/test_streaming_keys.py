@@ -224,12 +224,14 @@ def test_the_server_key_stays_the_same_whoever_asks_first(folder: KeyFolder) -> 
         threading.Thread(target=lambda: pairs.append(folder.ensure_server().public))
         for _ in range(8)
     ]
-    folder.ensure_server()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(pairs) == 8
     assert set(pairs) == {folder.server().public}
+    assert public_key_or_file(str(folder.path / "server.pub"))[0] == folder.server().public
+    assert sorted(path.name for path in folder.path.iterdir()) == ["server.key", "server.pub"]
 
 
 def test_keys_lie_where_the_users_data_lies(monkeypatch: pytest.MonkeyPatch) -> None:

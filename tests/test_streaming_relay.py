@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,10 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pupil_labs.pupil_core_network_client as pcnc
 import pytest
 import typer
 import zmq
-from lan_server import marked_face
+from lan_server import SIDE, marked_face
 from typer.testing import CliRunner
 
 from streaming.clock import PublishingClock, monotonic_ns
@@ -106,7 +109,7 @@ def wait_until(is_so: Callable[[], object]) -> None:
 
 def settled(relay: Relay) -> ControlClient:
     """A client of the relay that has reached the server."""
-    client = ControlClient(relay.address, 5.0)
+    client = ControlClient(relay.address, WAIT_S)
     wait_until(lambda: client.ask("v") != SILENT.decode())
     return client
 
@@ -192,7 +195,7 @@ def test_the_relay_says_why_it_is_not_let_in_and_gets_in_later(
     with Relay("127.0.0.1", keys, server.control.port, 0, 0) as relay:
         wait_until(lambda: relay.trouble)
         assert "does not allow" in str(relay.trouble)
-        assert ControlClient(relay.address, 5.0).ask("t") == SILENT.decode()
+        assert ControlClient(relay.address, WAIT_S).ask("t") == SILENT.decode()
         folder.allow("late", pair.public)
         settled(relay)
         with Subscriber(f"{relay.publisher_port}", [FRAME_WORLD]) as subscriber:
@@ -266,20 +269,39 @@ def test_what_is_no_server_is_refused(text: str) -> None:
 def test_the_command_relays_between_processes(
     server: Server, anna: ClientKeys, tmp_path: Path
 ) -> None:
-    """`unvisor relay` in a process of its own, as on the client's machine."""
+    """`unvisor relay` in a process of its own, as on the client's machine; Ctrl-C ends it."""
     root = Path(__file__).resolve().parent.parent
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
     command = [
         *(sys.executable, "-m", "edge", "relay", f"127.0.0.1:{server.control.port}"),
-        *("--key", str(tmp_path / "anna.key"), "--control-port", "0", "--publisher-port", "0"),
-        *("--seconds", "1.5", "--json"),
+        *("--key", str(tmp_path / "anna.key"), "--control-port", "0", "--publisher-port", port),
+        "--json",
     ]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=60, check=True
-    )
-    summary = json.loads(done.stdout)
-    assert summary["server"] == f"127.0.0.1:{server.control.port}"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as relay:
+        with Subscriber(port, [FRAME_WORLD]) as client:
+            assert client.take(FRAME_WORLD, WAIT_S) is not None
+        relay.send_signal(signal.SIGINT)
+        summary = json.loads(relay.communicate(timeout=WAIT_S)[0])
+    assert relay.returncode == 0
+    assert summary["passed"][FRAME_WORLD] > 0
     assert summary["trouble"] is None
+
+
+def test_an_existing_client_that_knows_no_keys_receives_through_the_relay(relay: Relay) -> None:
+    """pupil-core-network-client from the package index, unmodified."""
+    settled(relay)
+    device = pcnc.Device(port=relay.control_port)
+    try:
+        assert device.is_connected
+        assert device.request_version() == "3.5.7"
+        with device.subscribe("frame.world") as subscription:
+            message = subscription.recv_new_message(timeout_ms=round(WAIT_S * 1000))
+        assert message.payload["width"] == SIDE
+        assert len(message.payload["__raw_data__"][0]) > 100
+    finally:
+        device.disconnect()
 
 
 def test_the_command_names_its_trouble(server: Server, folder: KeyFolder, tmp_path: Path) -> None:
