@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from edge.settings import StreamingSettings
+from edge.own_client import own_host, own_keys
+from edge.settings import SessionSettings, StreamingSettings
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
+from streaming.door import Guard
 from streaming.messages import Notification
 from streaming.publisher import Publisher
+from streaming.recorder import Recorder
 
 
 class SessionRecorder(Protocol):
@@ -23,15 +26,32 @@ class SessionRecorder(Protocol):
         ...
 
 
-def open_publisher(settings: StreamingSettings) -> Publisher:
-    """Bind the publisher that `[streaming]` describes; raises `UserError`."""
+def open_publisher(settings: StreamingSettings, guard: Guard = None) -> Publisher:
+    """Bind the publisher that `[streaming]` describes; raises `UserError`.
+
+    `guard` says who may connect from other machines.
+    """
     return Publisher(
         settings.publisher_port,
+        settings.host,
         jpeg_quality=settings.jpeg_quality,
         image_format=settings.pixel_format,
         eyes_show=settings.eyes,
         video_codec=settings.video_codec,
+        guard=guard,
     )
+
+
+def open_recorder(
+    settings: SessionSettings, publisher: Publisher, insecure_lan: bool = False
+) -> Recorder:
+    """Be ready to record this session when a client asks for it; nothing is recorded before.
+
+    The recorder is a client of the session like any other. Raises `UserError` when the session
+    is encrypted and its own key cannot be read.
+    """
+    endpoint = f"{own_host(settings)}:{publisher.port}"
+    return Recorder(endpoint, keys=own_keys(settings, insecure_lan))
 
 
 def open_control(
@@ -39,6 +59,7 @@ def open_control(
     publisher: Publisher,
     stop: Callable[[], object],
     recorder: SessionRecorder | None = None,
+    guard: Guard = None,
 ) -> ControlServer:
     """Answer clients: pause, resume, stop, formats, recording; other words are passed on.
 
@@ -69,6 +90,8 @@ def open_control(
         act,
         publisher.clock,
         settings.control_port,
+        settings.host,
+        guard,
         on_record_start=None if recorder is None else record,
         on_record_stop=None if recorder is None else stop_recording,
     )

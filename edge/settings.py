@@ -97,9 +97,11 @@ class ModelsSettings:
 
 @dataclass(frozen=True)
 class StreamingSettings:
-    """`[streaming]`: sockets that clients connect to."""
+    """`[streaming]`: sockets that clients connect to. There is no key for `--insecure-lan`."""
 
-    control_port: int = 50020  # loopback, as the next one; 0 = any free port
+    host: str = "127.0.0.1"  # beyond loopback (0.0.0.0: all networks) keys are needed
+    keys: str = ""  # folder of `unvisor keys`; empty = the user's own
+    control_port: int = 50020  # 0 = any free port
     publisher_port: int = 50021
     pixel_format: PixelFormat = "jpeg"  # of frame.* until a client asks for another
     jpeg_quality: int = 90
@@ -113,6 +115,7 @@ class HmdCaptureSettings:
 
     publisher: str = "tcp://127.0.0.1:50022"  # eye landmarks, bound by hmd_capture
     feed: str = "tcp://127.0.0.1:50023"  # simulated eye crops, bound by hmd_capture
+    key: str = ""  # client key file, when hmd_capture runs elsewhere and is not started here
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,11 @@ class SessionSettings:
     models: ModelsSettings = field(default_factory=ModelsSettings)
     streaming: StreamingSettings = field(default_factory=StreamingSettings)
     hmd_capture: HmdCaptureSettings = field(default_factory=HmdCaptureSettings)
+
+
+def keys_path(settings: SessionSettings) -> Path | None:
+    """Folder of keys that the settings name; None for the user's own."""
+    return Path(settings.streaming.keys) if settings.streaming.keys else None
 
 
 def load_toml(path: Path) -> SessionSettings:

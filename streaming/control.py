@@ -13,9 +13,12 @@ from types import TracebackType
 import zmq
 
 from streaming.clock import PublishingClock
-from streaming.endpoints import LOOPBACK, bind_loopback
+from streaming.door import Door, Guard
+from streaming.endpoints import LOOPBACK
+from streaming.envelope import split_envelope
 from streaming.errors import UserError
 from streaming.messages import MessageError, Notification, Sender, decode
+from streaming.rate_limit import TOO_MANY, RateLimit
 from streaming.topics import CONTROL_PORT, NOTIFY
 
 LOGGER = logging.getLogger(__name__)
@@ -32,6 +35,7 @@ SHOULD_START, SHOULD_STOP = "recording.should_start", "recording.should_stop"
 MAX_SENDERS = 1024  # remembered; then the one that was silent for longest is forgotten
 MAX_NAME = 128  # characters of a recording's name
 MAX_PART_BYTES = 64 * 1024
+MAX_WAITING = 32  # questions of one client; more wait on its side
 POLL_MS = 50  # how soon `close` is noticed; questions wake the thread at once
 
 
@@ -50,13 +54,15 @@ class ControlServer:
         clock: PublishingClock,
         port: int = CONTROL_PORT,
         host: str = LOOPBACK,
+        guard: Guard = None,
         *,
         on_record_start: Callable[[str], object] | None = None,
         on_record_stop: Callable[[], object] | None = None,
     ) -> None:
         """Bind and start; raises `AddressInUse` or `AddressNotAllowed`.
 
-        `publisher_port` is what `SUB_PORT` answers; `clock` is the publisher's.
+        `publisher_port` is what `SUB_PORT` answers; `clock` is the publisher's. A `host` beyond
+        loopback needs a `guard`: who has no allowed key gets no answer at all.
         `on_record_start(name)`, with an empty name where the client gave none, and
         `on_record_stop()` are called on the control thread; a `UserError` of theirs is the answer.
         """
@@ -72,11 +78,16 @@ class ControlServer:
         self._inlet = _open(zmq.SUB)  # where clients publish notifications to
         self._inlet.setsockopt(zmq.SUBSCRIBE, NOTIFY.encode())
         try:
-            self.port = bind_loopback(self._questions, host, port)
-            self.notification_port = bind_loopback(self._inlet, host, 0)
+            self._doors = [
+                Door(self._questions, host, port, guard),
+                Door(self._inlet, host, 0, guard),
+            ]
         except Exception:
             self._close_sockets()
             raise
+        self.port, self.notification_port = (door.port for door in self._doors)
+        self._limit = RateLimit()
+        self._malformed = 0
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
@@ -106,21 +117,25 @@ class ControlServer:
         try:
             while not self._stopping.is_set():
                 ready = dict(poller.poll(POLL_MS))
-                if self._questions in ready:
-                    self._serve_one(self._questions.recv_multipart())
-                if self._inlet in ready:
-                    self._forward(self._inlet.recv_multipart())
+                for door in self._doors:
+                    door.cut_revoked()
+                if self._questions in ready and (asked := self._limit.receive(self._questions)):
+                    self._serve_one(*asked)
+                if self._inlet in ready and (heard := self._limit.receive(self._inlet)):
+                    word, may_speak = heard
+                    if may_speak:
+                        self._forward(word)
         except zmq.ContextTerminated:
             LOGGER.debug("The messaging context ended before the control socket was closed.")
         finally:
             self._close_sockets()
 
-    def _serve_one(self, message: list[bytes]) -> None:
+    def _serve_one(self, message: list[bytes], may_ask: bool) -> None:
         """Answer one question; its envelope ends with the empty part that every REQ sends."""
-        envelope = message[: message.index(b"", 1) + 1] if b"" in message[1:] else []
-        question = message[len(envelope) :]
-        if envelope and question:  # anything else is no question, and has no way back
-            reply = self._answer(question, self._sender(b"/".join(envelope[:-1])))
+        envelope, question = split_envelope(message)
+        if envelope:
+            sender = self._sender(b"/".join(envelope[:-1]))
+            reply = self._answer(question, sender) if may_ask else TOO_MANY
             self._questions.send_multipart([*envelope, reply.encode()])
 
     def _sender(self, connection: bytes) -> Sender:
@@ -177,7 +192,9 @@ class ControlServer:
         try:
             message = decode(parts)
         except MessageError as error:
-            LOGGER.warning("Ignoring a malformed notification: %s", error)
+            self._malformed += 1
+            if self._malformed == 1:  # a broken sender must not fill the log
+                LOGGER.warning("Ignoring malformed notifications. First: %s", error)
             return f"Message rejected: {error}"
         if not isinstance(message, Notification):
             return "Message rejected: only notifications are taken here."
@@ -214,4 +231,5 @@ def _open(kind: int) -> zmq.Socket[bytes]:
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     socket.setsockopt(zmq.LINGER, 200)  # ms: the answer to the last question still leaves
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_PART_BYTES)
+    socket.setsockopt(zmq.RCVHWM, MAX_WAITING)
     return socket

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from streaming.jpeg_header import jpeg_size
 from streaming.records import ImageU8, Status
 from streaming.topics import FORMAT_TOPICS, FRAMES, STOCK_FORMATS, VIDEO_FORMAT
 from streaming.wire import MAX_TIME_NS, FieldReader, MessageError, pack
 
 MAX_SIDE_PX = 16384
+MAX_PIXELS = 1 << 26  # 8192×8192: what decoding takes stays below 200 MB
 MAX_JPEG_BYTES = 64 * 1024 * 1024  # and of one H.264 picture
 MAX_UNIT = 2**63 - 1
 STARTS = {"jpeg": b"\xff\xd8", VIDEO_FORMAT: b"\x00\x00"}  # H.264: an Annex B start code
@@ -52,6 +54,10 @@ class FrameMessage:
         if self.format != "jpeg":
             shape = (self.height, self.width, 3) if self.format == "bgr" else self.shape
             return np.frombuffer(self.pixels, dtype=np.uint8).reshape(shape)
+        if jpeg_size(self.pixels) != (self.width, self.height):
+            raise MessageError(
+                f"The JPEG of {self.topic!r} is broken or not {self.width}×{self.height}."
+            )
         try:
             image = cv2.imdecode(np.frombuffer(self.pixels, dtype=np.uint8), cv2.IMREAD_COLOR)
         except cv2.error as error:
@@ -131,6 +137,8 @@ def decode_frame(fields: FieldReader, pixels: bytes) -> FrameMessage:
 
 def check_pixels(topic: str, image_format: str, shape: tuple[int, int], pixels: bytes) -> None:
     """Raise `MessageError` unless the raw part can hold what the map promises."""
+    if shape[0] * shape[1] > MAX_PIXELS:
+        raise MessageError(f"{topic!r} has {shape[0] * shape[1]} pixels, over {MAX_PIXELS}.")
     if image_format in STARTS:
         if not pixels.startswith(STARTS[image_format]) or len(pixels) > MAX_JPEG_BYTES:
             kind = "a JPEG" if image_format == "jpeg" else "an H.264 picture"

@@ -12,7 +12,8 @@ import zmq
 
 from streaming.clock import PublishingClock, monotonic_ns
 from streaming.delay import DelayMeter
-from streaming.endpoints import KERNEL_BUFFER_BYTES, LOOPBACK, bind_loopback
+from streaming.door import Door, Guard
+from streaming.endpoints import KERNEL_BUFFER_BYTES, LOOPBACK
 from streaming.frame_message import DEFAULT_JPEG_QUALITY
 from streaming.messages import Message, MessageError, Notification, encode, topic_of
 from streaming.picture_coding import Burst, PictureCoder
@@ -53,7 +54,7 @@ OURS = ("unvisor.", STARTED, "recording.started", "recording.stopped")
 
 
 class Publisher:
-    """Binds one loopback port and publishes records on it; may be called from any thread.
+    """Binds one port and publishes records on it; may be called from any thread.
 
     What nobody subscribed to is neither encoded nor sent. A subscriber that does not read loses
     frames; it never slows the publisher.
@@ -68,12 +69,16 @@ class Publisher:
         image_format: str = "jpeg",
         eyes_show: EyesShow = "cameras",
         video_codec: VideoCodec = "auto",
+        guard: Guard = None,
+        queued_messages: int = QUEUED_MESSAGES,
     ) -> None:
         """Bind at once (`port` 0: any free one); raises `AddressInUse` or `AddressNotAllowed`.
 
         `jpeg_quality` is 1..100; `clock` gives the `timestamp` that clients see. `image_format`
         is what `frame.*` carries until a client asks otherwise. `eyes_show` "face" puts the
-        restored face on `frame.eye.*`. `video_codec` encodes `h264.*`.
+        restored face on `frame.eye.*`. `video_codec` encodes `h264.*`. A `host`
+        beyond loopback needs a `guard` (`door.open_guard`); who has no allowed key gets nothing.
+        `queued_messages` wait for a subscriber that does not read.
         """
         if not 1 <= jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality is {jpeg_quality}; it must be in 1..100.")
@@ -92,12 +97,13 @@ class Publisher:
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # every late client needs a key picture
         self._socket.setsockopt(zmq.SNDBUF, KERNEL_BUFFER_BYTES)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-        self._socket.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
+        self._socket.setsockopt(zmq.SNDHWM, queued_messages)
         try:
-            self.port = bind_loopback(self._socket, host, port)
+            self._door = Door(self._socket, host, port, guard)
         except Exception:
             self._socket.close()
             raise
+        self.port = self._door.port
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def publish(self, message: Message) -> bool:
@@ -106,6 +112,13 @@ class Publisher:
         Raises `MessageError` when the record does not keep to the schema.
         """
         return self.wants(topic_of(message)) and self._send(encode(message))
+
+    def forward(self, parts: Sequence[bytes]) -> bool:
+        """Send a multipart message as it came, if somebody wants it; return whether it was sent.
+
+        For what was published before: the bytes are not looked into.
+        """
+        return self._send(list(parts))
 
     def publish_restored(
         self,
@@ -213,7 +226,7 @@ class Publisher:
         self.close()
 
     def _send(self, parts: list[bytes]) -> bool:
-        topic = parts[0].decode()
+        topic = parts[0].decode(errors="replace")
         with self._lock:
             is_held = self._paused and not topic.startswith(NOTIFY)
             if is_held or not self._is_wanted(topic):
@@ -225,6 +238,7 @@ class Publisher:
     def _is_wanted(self, topic: str) -> bool:
         if self._socket.closed:
             return False
+        self._door.cut_revoked()
         for name in self._subscriptions.read(self._socket):
             if FORMAT_TOPICS.get(name) == VIDEO_FORMAT:
                 self._coder.ask_key(name)

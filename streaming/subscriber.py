@@ -16,6 +16,8 @@ from streaming.backlog import Backlog
 from streaming.clock import monotonic_ns
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
 from streaming.frame_message import FrameMessage
+from streaming.handshake import Handshake, Refused
+from streaming.keys import ClientKeys
 from streaming.messages import Message, MessageError, Notification, decode
 from streaming.slot import Latest
 from streaming.topics import VIDEO_FORMAT
@@ -51,11 +53,14 @@ class Subscriber:
     Pictures of `h264.*` are decoded on arrival and handed over as `bgr`.
     """
 
-    def __init__(self, endpoint: str, topics: Sequence[str]) -> None:
+    def __init__(
+        self, endpoint: str, topics: Sequence[str], keys: ClientKeys | None = None
+    ) -> None:
         """Start reading `topics` (whole topics or prefixes such as `notify.`).
 
         Every entry gets its own slot. Raises `AddressMalformed`; a publisher that is not there
-        is no error: it is waited for, and again after it restarts.
+        is no error: it is waited for, and again after it restarts. `keys` (`keys.load_client`)
+        for a publisher on another machine; what `trouble` says is not final either.
         """
         self.endpoint = normalise_endpoint(endpoint)
         self.rejected = 0  # malformed messages
@@ -72,9 +77,19 @@ class Subscriber:
         self._socket.setsockopt(zmq.IPV6, 1)
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
-        self._socket.connect(self.endpoint)
+        self._handshake = Handshake(self._socket, self.endpoint, keys)
         self._thread = threading.Thread(target=self._read, name="subscriber", daemon=True)
         self._thread.start()
+
+    @property
+    def trouble(self) -> Refused | None:
+        """Why the publisher does not let us in at present, None when it does or is not there."""
+        return self._handshake.trouble
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the publisher let us in and is there."""
+        return self._handshake.is_connected
 
     @property
     def drops(self) -> int:
@@ -109,11 +124,14 @@ class Subscriber:
     def _read(self) -> None:
         try:
             while not self._stopping.is_set():
-                if self._socket.poll(POLL_MS):
+                has_arrivals = self._socket.poll(POLL_MS)
+                self._handshake.tend()
+                if has_arrivals:
                     self._hand_over(self._drain())
         except zmq.ContextTerminated:
             LOGGER.debug("The messaging context ended before the subscriber was closed.")
         finally:
+            self._handshake.close()
             self._socket.close()
             for slot in self.slots.values():
                 slot.close()
