@@ -19,6 +19,9 @@ COMMANDS = {
     "demo": ("edge.demo:demo", "Watch a face being restored live, on a demo clip or a webcam."),
     "run": ("edge.run:run", "Run the product: camera and eye cameras in, restored face out."),
     "watch": ("streaming.watch:watch", "Subscribe to a running session and show what arrives."),
+    "record": ("streaming.record:record", "Keep what a session sends, with its times, in a file."),
+    "replay": ("streaming.replay:replay", "Feed a recording back as if it were live."),
+    "bridge": ("streaming.bridge:bridge", "Forward the stream to web pages on this machine."),
     "keys": ("streaming.keys_command:keys", "Say which other machines may receive: new, list, …"),
     "relay": ("streaming.relay_command:relay", "Bring an encrypted stream to clients here."),
     "bench-stream": (

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from edge.settings import StreamingSettings
+from edge.own_client import own_host, own_keys
+from edge.settings import SessionSettings, StreamingSettings
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
 from streaming.door import Guard
 from streaming.messages import Notification
 from streaming.publisher import Publisher
+from streaming.recorder import Recorder
 
 
 class SessionRecorder(Protocol):
@@ -38,6 +40,18 @@ def open_publisher(settings: StreamingSettings, guard: Guard = None) -> Publishe
         video_codec=settings.video_codec,
         guard=guard,
     )
+
+
+def open_recorder(
+    settings: SessionSettings, publisher: Publisher, insecure_lan: bool = False
+) -> Recorder:
+    """Be ready to record this session when a client asks for it; nothing is recorded before.
+
+    The recorder is a client of the session like any other. Raises `UserError` when the session
+    is encrypted and its own key cannot be read.
+    """
+    endpoint = f"{own_host(settings)}:{publisher.port}"
+    return Recorder(endpoint, keys=own_keys(settings, insecure_lan))
 
 
 def open_control(

@@ -55,6 +55,10 @@ def run(
     ] = False,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Serve the browser preview.")] = False,
+    preview_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve it here, not on 8750; 0 = no preview."),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the timing JSON here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the timing JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
@@ -69,7 +73,7 @@ def run(
         "edge.camera.seconds": seconds,
         "edge.landmarks": landmarks,
         "edge.simulation.enabled": True if simulate else None,
-        "edge.preview.enabled": True if preview else None,
+        **_preview_changes(preview, preview_port),
         "edge.report": str(report) if report else None,
         "models.filler": filler,
         "streaming.host": host,
@@ -79,11 +83,20 @@ def run(
     _run(_with_profile(settings, profile), as_json, insecure_lan)
 
 
+def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
+    """Naming a port asks for the preview; port 0 turns off what the config file asks for."""
+    if port is None:
+        return {"edge.preview.enabled": True if wanted else None}
+    return {"edge.preview.enabled": port > 0, "edge.preview.port": port or None}
+
+
 def _run(settings: SessionSettings, as_json: bool, insecure_lan: bool) -> None:
     _check(settings.edge)
     cv2.setNumThreads(1)
     log.info("settings: %s", to_json(settings))
     errors = Console(stderr=True)
+    if settings.edge.preview.enabled and settings.edge.preview.port:
+        errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
     with StatusLine(errors) as line:
         measured = run_session(settings, line, insecure_lan=insecure_lan)
     if as_json:

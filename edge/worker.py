@@ -26,7 +26,7 @@ from edge.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile, load_profile
 from edge.records import Capture, PipelineView
-from edge.remote import open_control, open_publisher
+from edge.remote import open_control, open_publisher, open_recorder
 from edge.report import SessionReport, write_report
 from edge.settings import SessionSettings, from_json, keys_path
 from edge.simulation import open_simulation
@@ -93,8 +93,9 @@ class Worker:
             host, keys = settings.streaming.host, keys_path(settings)
             guard = stack.enter_context(open_guard(host, keys, self._insecure_lan))
             publisher = stack.enter_context(open_publisher(settings.streaming, guard))
+            recorder = stack.enter_context(open_recorder(settings, publisher, self._insecure_lan))
             control = stack.enter_context(
-                open_control(settings.streaming, publisher, self._stop.set, guard=guard)
+                open_control(settings.streaming, publisher, self._stop.set, recorder, guard)
             )
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6))
             hmd = settings.hmd_capture

@@ -70,6 +70,7 @@ class Publisher:
         eyes_show: EyesShow = "cameras",
         video_codec: VideoCodec = "auto",
         guard: Guard = None,
+        queued_messages: int = QUEUED_MESSAGES,
     ) -> None:
         """Bind at once (`port` 0: any free one); raises `AddressInUse` or `AddressNotAllowed`.
 
@@ -77,6 +78,7 @@ class Publisher:
         is what `frame.*` carries until a client asks otherwise. `eyes_show` "face" puts the
         restored face on `frame.eye.*`. `video_codec` encodes `h264.*`. A `host`
         beyond loopback needs a `guard` (`door.open_guard`); who has no allowed key gets nothing.
+        `queued_messages` wait for a subscriber that does not read.
         """
         if not 1 <= jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality is {jpeg_quality}; it must be in 1..100.")
@@ -95,7 +97,7 @@ class Publisher:
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # every late client needs a key picture
         self._socket.setsockopt(zmq.SNDBUF, KERNEL_BUFFER_BYTES)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-        self._socket.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
+        self._socket.setsockopt(zmq.SNDHWM, queued_messages)
         try:
             self._door = Door(self._socket, host, port, guard)
         except Exception:
@@ -110,6 +112,13 @@ class Publisher:
         Raises `MessageError` when the record does not keep to the schema.
         """
         return self.wants(topic_of(message)) and self._send(encode(message))
+
+    def forward(self, parts: Sequence[bytes]) -> bool:
+        """Send a multipart message as it came, if somebody wants it; return whether it was sent.
+
+        For what was published before: the bytes are not looked into.
+        """
+        return self._send(list(parts))
 
     def publish_restored(
         self,
@@ -217,7 +226,7 @@ class Publisher:
         self.close()
 
     def _send(self, parts: list[bytes]) -> bool:
-        topic = parts[0].decode()
+        topic = parts[0].decode(errors="replace")
         with self._lock:
             is_held = self._paused and not topic.startswith(NOTIFY)
             if is_held or not self._is_wanted(topic):
