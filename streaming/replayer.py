@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from itertools import islice
 from types import TracebackType
 from typing import Literal
 
@@ -13,12 +14,14 @@ from streaming.errors import UserError
 from streaming.messages import Notification
 from streaming.publisher import STREAMED_TOPICS, Publisher
 from streaming.recording import RecordedMessage, Recording
+from streaming.replay_forms import OtherForms
 from streaming.replay_times import PresentTimes, RecordedClock, find_origin
 from streaming.topics import CONTROL_PORT, PUBLISHER_PORT
 
 LOGGER = logging.getLogger(__name__)
 STARTED, ENDED = "unvisor.replay.started", "unvisor.replay.ended"
 CLIENT_POLL_S = 0.02
+FIRST_MESSAGES = 1000  # they tell which topics were recorded
 QUEUED_MESSAGES = 1000  # live, a slow client loses frames; here it must see the same ones each time
 SETTLE_S = 0.2  # a client's subscriptions come one by one; the first message waits for all
 
@@ -30,7 +33,8 @@ class Replayer:
 
     With times `recorded` every byte is as it was recorded, and the control socket's `t` tells the
     recorded clock. With `now` the times in the messages move to the present, ages stay what they
-    were. `notify.unvisor.replay.started` and `.ended` go around every pass.
+    were. `notify.unvisor.replay.started` and `.ended` go around every pass. Pictures are also
+    sent under topics such as `jpeg.face` that were not recorded, when a client asks for those.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class Replayer:
         present = PresentTimes(origin, speed, clock)
         self._timing = recorded if times == "recorded" else present
         self._publisher = Publisher(port, clock=clock, queued_messages=QUEUED_MESSAGES)
+        topics = {message.topic for message in islice(recording, FIRST_MESSAGES)}
+        self._forms = OtherForms(topics, self._publisher.wants)
         try:
             self._control = ControlServer(self._publisher.port, self._act, clock, control_port)
         except BaseException:
@@ -129,7 +135,10 @@ class Replayer:
             wait_s = (pace.due_ns(message) - monotonic_ns()) / NS_PER_S
             if self._stopping.wait(wait_s) if wait_s > 0 else self._stopping.is_set():
                 break
-            self._publisher.forward(self._stamped(message))
+            stamped = self._stamped(message)
+            self._publisher.forward(stamped)
+            for other in self._forms.of(stamped):
+                self._publisher.forward(other)
             self.messages += 1
         self._tell(ENDED)
         return pace.end_ns()

@@ -16,6 +16,7 @@ from streaming.face_message import FaceState
 from streaming.frame_message import FrameMessage, encode_pixels
 from streaming.messages import EyeImage, Message, Notification, encode
 from streaming.records import EyeObservation, Side, Status
+from streaming.video import VideoEncoder
 
 TAPE_BYTES = 48
 STRANGE_VALUES: tuple[object, ...] = (
@@ -104,6 +105,12 @@ def valid_messages() -> tuple[tuple[bytes, ...], ...]:
         pixels = encode_pixels(image, name, 90)
         fields = (32, 24, 3, 1.0, name, 5, 6, (Status.LIVE,), "unvisor", "oracle", True, pixels)
         messages.append(FrameMessage("frame.world", *fields))
+    video = VideoEncoder((24, 32), "libx264")
+    for _ in range(2):  # a key picture and one that needs it
+        unit = video.encode(image)
+        fields = (32, 24, 3, 1.0, "h264", 5, 6, (Status.LIVE,), "unvisor", "oracle", True)
+        last = (unit.data, unit.number, unit.is_key)
+        messages.append(FrameMessage("h264.world", *fields, *last))
     return tuple(tuple(encode(message)) for message in messages)
 
 

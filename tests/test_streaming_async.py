@@ -142,7 +142,7 @@ def test_a_blocked_event_loop_comes_back_to_a_fresh_frame(side_px: int) -> None:
             if index_of(arrival) <= before + 2:  # had arrived before the stall began
                 arrival = await taken(client, FRAME_WORLD)
             assert not isinstance(arrival.message, Notification)
-            assert arrival.message.capture_time_ns > came_back_ns - 150 * MS
+            assert arrival.message.capture_time_ns > came_back_ns - 500 * MS  # not 1.5 s
 
     stream = Stream(side_px)
     try:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,11 +123,14 @@ class Client:
 
 
 def played(
-    recording: Recording, speed: float = 1.0, times: Times = "recorded"
+    recording: Recording,
+    speed: float = 1.0,
+    times: Times = "recorded",
+    topics: tuple[str, ...] = (),
 ) -> list[tuple[int, list[bytes]]]:
     """All messages of one pass as one client receives them."""
     with Replayer(recording, 0, 0, speed, times) as replayer:
-        client = Client(replayer.port)
+        client = Client(replayer.port, *topics)
         assert replayer.await_client(20)
         thread = threading.Thread(target=replayer.run)
         thread.start()
@@ -156,6 +160,39 @@ def test_a_client_that_stalls_still_gets_every_message(recording: Recording) -> 
         words = [client.next(5) for _ in range(30 * (21 + 2))]
         client.close()
     assert all(arrived is not None for arrived in words)
+
+
+@pytest.mark.parametrize("topic", ["jpeg.world", "bgr.world", "gray.world"])
+def test_a_picture_comes_under_the_topic_that_a_client_asks_for(
+    recording: Recording, topic: str
+) -> None:
+    """Recorded was `frame.world` as bgr; most clients subscribe to topics of a certain format."""
+    with Replayer(recording, 0, 0) as replayer:
+        client = Client(replayer.port, topic, FRAME_WORLD)
+        assert replayer.await_client(20)
+        replayer.run()
+        seen = [client.next() for _ in range(20)]
+        client.close()
+    messages = [decode(arrived[1]) for arrived in seen if arrived is not None]
+    frames = [message for message in messages if isinstance(message, FrameMessage)]
+    assert [frame.index for frame in frames] == [index for index in range(10) for _ in range(2)]
+    assert [frame.topic for frame in frames] == [FRAME_WORLD, topic] * 10
+    assert all(frame.format == topic.split(".")[0] for frame in frames[1::2])
+    for frame in frames:
+        assert np.abs(frame.image().astype(int) - frame.index).max() <= 2
+        assert frame.capture_time_ns == a_frame(frame.index).capture_time_ns
+
+
+def test_a_topic_that_was_recorded_is_not_made_twice(tmp_path: Path) -> None:
+    """And `frame.world` is made from `jpeg.world`, for clients of the other kind."""
+    with RecordingWriter(tmp_path / "a.uvrec") as writer:
+        for topic in ("jpeg.world", "bgr.world"):
+            frame = replace(a_frame(3), topic=topic, format=topic.split(".")[0])
+            pixels = encode_pixels(np.full((8, 8, 3), 3, np.uint8), frame.format, 90)
+            writer.add(0, encode(replace(frame, pixels=pixels)))
+    topics = ("bgr.world", "frame.world", "gray.world", "jpeg.world")
+    seen = played(Recording(tmp_path / "a.uvrec"), topics=(*topics, "notify."))
+    assert sorted(parts[0].decode() for _, parts in seen) == list(topics)
 
 
 def test_messages_come_no_earlier_than_their_recorded_gaps(recording: Recording) -> None:
