@@ -102,6 +102,15 @@ def test_it_reads_every_vector(build: Path, vector: dict[str, Any]) -> None:
     check_answer(vector, answer)
 
 
+@pytest.mark.parametrize("name", ["frame_extra_keys", "face_state", "notify_format", "jpeg_face"])
+def test_damaged_messages_are_refused_or_read_and_never_worse(build: Path, name: str) -> None:
+    vector = next(vector for vector in FOR_CLIENTS if vector["name"] == name)
+    command = [str(build / "unvisor-decode"), str(path_of(vector)), "--mutate", "20000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 5000 < int(done.stdout) < 20000
+
+
 def test_every_512_px_jpeg_arrives_in_order(build: Path, tmp_path: Path) -> None:
     """At most two frames are under way, so that a busy machine drops none."""
     wanted = 200

@@ -95,6 +95,16 @@ def test_it_reads_every_vector(answers: dict[str, dict[str, Any]], vector: dict[
 
 
 @needs_mono
+@pytest.mark.parametrize("name", ["frame_extra_keys", "face_state", "notify_format", "jpeg_face"])
+def test_damaged_messages_are_refused_or_read_and_never_worse(build: Path, name: str) -> None:
+    vector = next(vector for vector in FOR_CLIENTS if vector["name"] == name)
+    command = ["mono", str(build / "Decode.exe"), "--mutate", "5000", str(path_of(vector))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 1000 < int(done.stdout) < 5000
+
+
+@needs_mono
 def test_raw_pictures_become_textures_with_the_bottom_row_first(
     answers: dict[str, dict[str, Any]],
 ) -> None:

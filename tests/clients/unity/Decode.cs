@@ -1,4 +1,5 @@
 // Decode.exe FILE...: reads test vectors and prints the values of each as one line of JSON.
+// Decode.exe --mutate COUNT FILE: reads so many damaged copies of a vector; prints how many were refused.
 // Decode.exe --key FILE: reads a key file and prints its keys as hexadecimal numbers.
 using System;
 using System.Collections.Generic;
@@ -20,6 +21,11 @@ public static class Decode
             }
             return;
         }
+        if (paths[0] == "--mutate")
+        {
+            Console.WriteLine(Mutate(Unframed(File.ReadAllBytes(paths[2])), int.Parse(paths[1])));
+            return;
+        }
         foreach (string path in paths)
         {
             try
@@ -31,6 +37,43 @@ public static class Decode
                 Console.WriteLine("{\"kind\":\"error\",\"message\":" + Quoted(error.Message) + "}");
             }
         }
+    }
+
+    // Changes, cuts, repeats or drops something in a copy of the parts. Only MessageException may come of it.
+    private static int Mutate(List<byte[]> parts, int count)
+    {
+        var random = new Random(7);
+        int refused = 0;
+        for (int i = 0; i < count; i++)
+        {
+            var damaged = new List<byte[]>(parts);
+            for (int changes = random.Next(1, 5); changes > 0; changes--)
+            {
+                int which = random.Next(damaged.Count);
+                var part = new List<byte>(damaged[which]);
+                if (part.Count == 0) continue;
+                int place = random.Next(part.Count);
+                switch (random.Next(5))
+                {
+                    case 0: part[place] = (byte)random.Next(256); break;
+                    case 1: part[place] = (byte)random.Next(0xc0, 0x100); break; // another type
+                    case 2: part.RemoveRange(place, part.Count - place); break;
+                    case 3: part.InsertRange(place, part.Skip(place).Take(random.Next(16)).ToList()); break;
+                    default: part.RemoveAt(place); break;
+                }
+                damaged[which] = part.ToArray();
+            }
+            if (random.Next(50) == 0) damaged.RemoveAt(damaged.Count - 1);
+            try
+            {
+                Decoder.Decode(damaged);
+            }
+            catch (MessageException)
+            {
+                refused++;
+            }
+        }
+        return refused;
     }
 
     private static List<byte[]> Unframed(byte[] content)

@@ -1,9 +1,12 @@
 // unvisor-decode FILE [COLUMN,ROW ...]: reads one test vector and prints its values as JSON.
+// unvisor-decode FILE --mutate COUNT: reads so many damaged copies of it; prints how many were refused.
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <random>
 #include <sstream>
 
 #include "unvisor/messages.hpp"
@@ -92,6 +95,35 @@ struct Printer {
   }
 };
 
+// Changes, cuts, repeats or drops something in a copy of the parts. Only MessageError may come of it.
+std::string mutate(const std::vector<unvisor::Part>& parts, int count) {
+  std::mt19937 random(7);  // the same damage on every machine
+  const auto below = [&random](std::size_t n) { return static_cast<std::size_t>(random()) % n; };
+  int refused = 0;
+  for (int i = 0; i < count; ++i) {
+    std::vector<std::string> damaged(parts.begin(), parts.end());
+    for (std::size_t changes = 1 + below(4); changes > 0; --changes) {
+      std::string& part = damaged[below(damaged.size())];
+      if (part.empty()) continue;
+      const std::size_t place = below(part.size());
+      switch (below(5)) {
+        case 0: part[place] = static_cast<char>(random()); break;
+        case 1: part[place] = static_cast<char>(0xc0 + below(64)); break;  // another type
+        case 2: part.resize(place); break;
+        case 3: part.insert(place, part.substr(place, below(16))); break;
+        default: part.erase(place, 1 + below(4));
+      }
+    }
+    if (below(50) == 0) damaged.pop_back();
+    try {
+      unvisor::decode({damaged.begin(), damaged.end()});
+    } catch (const unvisor::MessageError&) {
+      ++refused;
+    }
+  }
+  return std::to_string(refused);
+}
+
 }  // namespace
 
 int main(int count, char** values) {
@@ -107,6 +139,10 @@ int main(int count, char** values) {
     place += 4 + length;
   }
   if (parts.empty()) return 2;
+  if (count == 4 && std::string(values[2]) == "--mutate") {
+    std::cout << mutate(parts, std::atoi(values[3])) << "\n";
+    return 0;
+  }
   try {
     const std::string read = std::visit(Printer{count - 2, values + 2}, unvisor::decode(parts));
     std::cout << "{" << read << "}\n";
