@@ -24,6 +24,7 @@ class HmdProcess:
         """Prepare; `start` starts it."""
         hmd = settings.hmd_capture
         self._arguments = ["--publisher", hmd.publisher, "--feed", hmd.feed]
+        self._is_elsewhere = bool(hmd.key)
         self._child: Child | None = None
         self._started_s = self._due_s = 0.0
         self._pause_s = FIRST_PAUSE_S
@@ -32,7 +33,9 @@ class HmdProcess:
         self.restarts = 0
 
     def start(self) -> None:
-        """Start it now."""
+        """Start it now, unless it runs on another machine."""
+        if self._is_elsewhere:
+            return
         self._child = Child("hmd_capture", "hmd_capture", self._arguments)
         self._started_s = time.monotonic()
 
@@ -43,6 +46,8 @@ class HmdProcess:
             UserError: it refused to start the first time (a port in use, say), in its own words.
         """
         child = self._child
+        if self._is_elsewhere:
+            return ""
         now_s = time.monotonic()
         if child is not None and child.exit_code is None:
             self._cpu_s = child.cpu_seconds()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from streaming.errors import UserError
+from streaming.topics import EyesShow, VideoCodec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +26,7 @@ else:
 Playback = Literal["once", "loop", "back-and-forth"]
 Landmarks = Literal["oracle", "tracker", "mediapipe"]
 Cover = Literal["headset", "face-mask"]
-PixelFormat = Literal["jpeg", "bgr"]
+PixelFormat = Literal["jpeg", "bgr", "gray"]
 Record = TypeVar("Record")
 
 
@@ -97,12 +98,16 @@ class ModelsSettings:
 
 @dataclass(frozen=True)
 class StreamingSettings:
-    """`[streaming]`: sockets that clients connect to."""
+    """`[streaming]`: sockets that clients connect to. There is no key for `--insecure-lan`."""
 
-    control_port: int = 50020  # loopback, as the next one; 0 = any free port
+    host: str = "127.0.0.1"  # beyond loopback (0.0.0.0: all networks) keys are needed
+    keys: str = ""  # folder of `unvisor keys`; empty = the user's own
+    control_port: int = 50020  # 0 = any free port
     publisher_port: int = 50021
-    pixel_format: PixelFormat = "jpeg"
+    pixel_format: PixelFormat = "jpeg"  # of frame.* until a client asks for another
     jpeg_quality: int = 90
+    eyes: EyesShow = "cameras"  # face = on frame.eye.* too, for clients that know only eyes
+    video_codec: VideoCodec = "auto"  # of h264.*; auto = NVENC where there is one
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,7 @@ class HmdCaptureSettings:
 
     publisher: str = "tcp://127.0.0.1:50022"  # eye landmarks, bound by hmd_capture
     feed: str = "tcp://127.0.0.1:50023"  # simulated eye crops, bound by hmd_capture
+    key: str = ""  # client key file, when hmd_capture runs elsewhere and is not started here
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,11 @@ class SessionSettings:
     models: ModelsSettings = field(default_factory=ModelsSettings)
     streaming: StreamingSettings = field(default_factory=StreamingSettings)
     hmd_capture: HmdCaptureSettings = field(default_factory=HmdCaptureSettings)
+
+
+def keys_path(settings: SessionSettings) -> Path | None:
+    """Folder of keys that the settings name; None for the user's own."""
+    return Path(settings.streaming.keys) if settings.streaming.keys else None
 
 
 def load_toml(path: Path) -> SessionSettings:

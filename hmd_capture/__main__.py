@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from rich.console import Console
 from hmd_capture.eye_source import OracleEyeReader, SimulatedEyeSource
 from hmd_capture.feed import FEED_PORT
 from hmd_capture.program import Parent, run
+from streaming.door import open_guard
 from streaming.endpoints import normalise_endpoint
 from streaming.errors import UserError
 from streaming.publisher import Publisher
@@ -34,6 +36,12 @@ def capture(
     dropout: Annotated[
         list[Side] | None, typer.Option(help="Report nothing for this eye, to try a lost camera.")
     ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="Folder of keys for other machines, if not the user's own.")
+    ] = None,
+    insecure_lan: Annotated[
+        bool, typer.Option("--insecure-lan", help="Publish to other machines without keys.")
+    ] = False,
     detached: Annotated[
         bool, typer.Option(help="Go on when the program that started this one ends.")
     ] = False,
@@ -46,7 +54,10 @@ def capture(
     host, _, port = normalise_endpoint(publish).removeprefix("tcp://").rpartition(":")
     source = SimulatedEyeSource(feed)
     try:
-        with Publisher(port=int(port), host=host) as publisher:
+        with (
+            open_guard(host, keys, insecure_lan) as guard,
+            Publisher(port=int(port), host=host, guard=guard) as publisher,
+        ):
             LOGGER.info("Eye images from %s, eye landmarks to %s", feed, publisher.endpoint)
             reader = OracleEyeReader(frozenset(dropout or ()))
             counts = run(source, reader, publisher, stopping, parent)

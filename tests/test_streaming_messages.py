@@ -320,6 +320,7 @@ def test_real_messages_with_one_changed_byte_raise_nothing_but_message_errors(
     only_message_errors([topic, bytes(broken), *raw])
 
 
+@settings(deadline=None)
 @given(st.text(max_size=100), st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
 def test_any_notification_either_travels_whole_or_is_refused_by_its_sender(
     subject: str, fields: dict[str, object]
