@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": ("edge.demo:demo", "Watch a face being restored live, on a demo clip or a webcam."),
     "run": ("edge.run:run", "Run the product: camera and eye cameras in, restored face out."),
     "watch": ("streaming.watch:watch", "Subscribe to a running session and show what arrives."),
+    "marker": ("edge.marker_sheet:marker", "Print a sticker that makes the headset's pose exact."),
     "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
     "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),
     "calibrate-reference": (

@@ -85,13 +85,21 @@ class MarkerDetector:
         share = min(1.0, LOOKED_AT_PX / max(grey.shape))
         small = grey
         if share < 1:
-            small = np.asarray(cv2.resize(grey, None, fx=share, fy=share, interpolation=3), np.uint8)
+            small = np.asarray(
+                cv2.resize(grey, None, fx=share, fy=share, interpolation=3), np.uint8
+            )
         quads, ids, _ = self._detector.detectMarkers(small)
         if ids is None:
             return []
-        wanted = [quad[0] for quad, number in zip(quads, ids.ravel(), strict=True)
-                  if number == self._choice.id]
-        return [self._refined(grey, (quad.astype(np.float64) + 0.5) / share - 0.5) + corner for quad in wanted]
+        wanted = [
+            quad[0]
+            for quad, number in zip(quads, ids.ravel(), strict=True)
+            if number == self._choice.id
+        ]
+        return [
+            self._refined(grey, (quad.astype(np.float64) + 0.5) / share - 0.5) + corner
+            for quad in wanted
+        ]
 
     def _refined(self, grey: ImageU8, quad: FloatArray) -> FloatArray:
         sides = np.linalg.norm(quad - np.roll(quad, 1, axis=0), axis=1)

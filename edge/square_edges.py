@@ -19,9 +19,7 @@ ROUNDS = 3
 LEAST_CONTRAST = 8.0  # grey values; a flatter profile shows no edge
 
 
-def refined_corners(
-    grey: NDArray[np.uint8], quad: FloatArray, cell_px: float
-) -> FloatArray | None:
+def refined_corners(grey: NDArray[np.uint8], quad: FloatArray, cell_px: float) -> FloatArray | None:
     """The corners (4,2) px of the square near `quad`; None where its edges are not seen.
 
     `cell_px` is how far the dark border inside and the white one outside reach.

@@ -68,27 +68,29 @@ def view(
     return View(rotation, np.array(place), turn(6, -8, 4))
 
 
-def draw(
-    image: NDArray[np.uint8], seen: View, choice: MarkerChoice, blur_px: float = 0.0
-) -> None:
+def draw(image: NDArray[np.uint8], seen: View, choice: MarkerChoice, blur_px: float = 0.0) -> None:
     """Stick the marker with its white border onto a frame (H,W,3), antialiased."""
-    cell = 16
-    pattern = np.pad(choice.pattern, 1, constant_values=255)
-    texture = np.kron(pattern, np.ones((cell, cell), np.uint8))
+    texture = np.kron(np.pad(choice.pattern, 1, constant_values=255), np.ones((16, 16), np.uint8))
     half = 0.5 + 1 / choice.cells
     square = [(-half, -half), (half, -half), (half, half), (-half, half)]
     corners = seen.seen(np.array([seen.on_marker(x, y) for x, y in square]))
+    limit = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(corners.min(axis=0)) - 8, 0, limit).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 8, 0, limit).astype(int)
+    if (high - low).min() < 1:
+        return
     fine = 4  # px of the texture's warp per px of the frame
     edge = texture.shape[0]
     source = np.array([(0, 0), (edge, 0), (edge, edge), (0, edge)], np.float32) - 0.5
-    target = ((corners + 0.5) * fine - 0.5).astype(np.float32)
+    target = ((corners - low + 0.5) * fine - 0.5).astype(np.float32)
     matrix = cv2.getPerspectiveTransform(source, target)
-    size = (image.shape[1] * fine, image.shape[0] * fine)
-    drawn = cv2.warpPerspective(texture, matrix, size)
-    cover = cv2.warpPerspective(np.full_like(texture, 255), matrix, size)
-    small = image.shape[1::-1]
-    drawn, cover = (cv2.resize(p, small, interpolation=cv2.INTER_AREA) for p in (drawn, cover))
-    if blur_px:
-        drawn, cover = (cv2.GaussianBlur(p, (0, 0), blur_px) for p in (drawn, cover))
+    width, height = (int(v) for v in high - low)
+    layers = []
+    for layer in (texture, np.full_like(texture, 255)):
+        large = cv2.warpPerspective(layer, matrix, (width * fine, height * fine))
+        small = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+        layers.append(cv2.GaussianBlur(small, (0, 0), blur_px) if blur_px else small)
+    drawn, cover = layers
+    part = image[low[1] : high[1], low[0] : high[0]]
     share = cover[..., None] / 255
-    image[:] = np.clip(image * (1 - share) + drawn[..., None], 0, 255).astype(np.uint8)
+    part[:] = np.clip(part * (1 - share) + drawn[..., None], 0, 255).astype(np.uint8)
