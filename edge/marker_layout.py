@@ -62,7 +62,7 @@ class FaceLayout:
         return len(self._sightings) >= ENOUGH
 
     def located(self, seen: Sighting, starts: list[MarkerPose]) -> tuple[MarkerPose, float]:
-        """The pose that suits corners and visible points best, of refinements from `starts`; its cost."""
+        """The pose that suits corners and visible points best, sought from `starts`; its cost."""
         if self.points is None:
             raise ValueError("nothing was learned yet: add a sighting first")
         some = np.flatnonzero(seen.visible)[::EVERY]

@@ -114,10 +114,9 @@ def as_pdf(sheet: Sheet) -> bytes:
         written += b"%d 0 obj\n%s\nendobj\n" % (number, part)
     table = b"".join(b"%010d 00000 n \n" % start for start in starts)
     count = len(parts) + 1
-    return written + (
-        b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n"
-        % (count, table, count, len(written))
-    )
+    trailer = b"trailer\n<< /Size %d /Root 1 0 R >>\n" % count
+    end = b"startxref\n%d\n%%%%EOF\n" % len(written)
+    return written + b"xref\n0 %d\n0000000000 65535 f \n" % count + table + trailer + end
 
 
 def as_png(sheet: Sheet) -> bytes:

@@ -1,4 +1,4 @@
-"""A head with a marker on its headset before a camera, for tests: what is drawn, where it truly is."""
+"""A head with a marker on its headset before a camera, drawn for tests."""
 
 from __future__ import annotations
 
