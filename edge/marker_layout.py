@@ -70,7 +70,7 @@ class FaceLayout:
         rays = np.concatenate([seen.corners, seen.rays[some]])
         together = np.sqrt(len(points) / INDEPENDENT) / seen.pose.place[2]
         spread = np.concatenate([np.full(4, seen.corner_spread), self.spread[some] * together])
-        tried = [refined_pose(start, points, rays, spread) for start in starts]
+        tried = [refined_pose(start, points, rays, spread, len(SQUARE)) for start in starts]
         return min(tried, key=lambda pair: pair[1])
 
     def add(self, seen: Sighting) -> None:

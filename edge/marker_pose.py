@@ -79,14 +79,17 @@ def square_poses(corners: FloatArray) -> list[MarkerPose]:
         flags=cv2.SOLVEPNP_IPPE_SQUARE,
     )
     poses = [
-        MarkerPose(np.asarray(cv2.Rodrigues(turns[i])[0]), np.asarray(places[i]).ravel())
+        MarkerPose(
+            np.asarray(cv2.Rodrigues(turns[i])[0], np.float64),
+            np.asarray(places[i], np.float64).ravel(),
+        )
         for i in range(count)
     ]
     return [pose for pose in poses if np.isfinite(pose.place).all() and pose.place[2] > NEAREST]
 
 
 def refined_pose(
-    start: MarkerPose, points: FloatArray, rays: FloatArray, spread: FloatArray
+    start: MarkerPose, points: FloatArray, rays: FloatArray, spread: FloatArray, exact: int = 0
 ) -> tuple[MarkerPose, float]:
     """The most probable pose near `start`, and how badly it fits (lower is better).
 
@@ -95,15 +98,17 @@ def refined_pose(
         points: (N,3) in the marker's axes.
         rays: (N,2) where they are seen.
         spread: (N,) expected error of each ray; far larger ones count little (Cauchy).
+        exact: so many of the first points count fully however far they are off.
     """
     pose = start
-    cost = _cost(pose, points, rays, spread)
+    doubt = (np.arange(len(points)) >= exact).astype(np.float64)
+    cost = _cost(pose, points, rays, spread, doubt)
     damping = 1e-4
     for _ in range(STEPS):
-        step = _step(pose, points, rays, spread, damping)
+        step = _step(pose, points, rays, spread, doubt, damping)
         turned = np.asarray(cv2.Rodrigues(step[:3])[0]) @ pose.camera_from_marker
         tried = MarkerPose(turned, pose.place + step[3:])
-        tried_cost = _cost(tried, points, rays, spread)
+        tried_cost = _cost(tried, points, rays, spread, doubt)
         if tried_cost > cost:
             damping *= 30
             continue
@@ -113,20 +118,27 @@ def refined_pose(
     return pose, cost
 
 
-def _cost(pose: MarkerPose, points: FloatArray, rays: FloatArray, spread: FloatArray) -> float:
+def _cost(
+    pose: MarkerPose, points: FloatArray, rays: FloatArray, spread: FloatArray, doubt: FloatArray
+) -> float:
     miss = ((pose.rays(points) - rays) ** 2).sum(axis=1) / spread**2
-    return float(np.log1p(miss).sum())
+    return float(np.where(doubt > 0, np.log1p(miss), miss).sum())
 
 
 def _step(
-    pose: MarkerPose, points: FloatArray, rays: FloatArray, spread: FloatArray, damping: float
+    pose: MarkerPose,
+    points: FloatArray,
+    rays: FloatArray,
+    spread: FloatArray,
+    doubt: FloatArray,
+    damping: float,
 ) -> FloatArray:
     """One Gauss-Newton step: (turn vector, shift), (6,)."""
     turned = points @ pose.camera_from_marker.T
     seen = turned + pose.place
     depth = np.maximum(seen[:, 2], NEAREST)
     miss = rays - seen[:, :2] / depth[:, None]
-    weight = 1 / (spread**2 + (miss**2).sum(axis=1))
+    weight = 1 / (spread**2 + doubt * (miss**2).sum(axis=1))
     slope = np.zeros((len(points), 2, 3))  # of the ray by the point in the camera
     slope[:, 0, 0] = slope[:, 1, 1] = 1 / depth
     slope[:, :, 2] = -seen[:, :2] / depth[:, None] ** 2

@@ -134,7 +134,7 @@ def as_png(sheet: Sheet) -> bytes:
         place = (round(x * per_mm), round(base * per_mm))
         size = TEXT_MM * per_mm / 30  # OpenCV's letters are about 30 px high at size 1
         thick = max(1, round(0.3 * per_mm))
-        cv2.putText(page, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, 0, thick, cv2.LINE_AA)
+        cv2.putText(page, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (0,), thick, cv2.LINE_AA)
     coded = cv2.imencode(".png", page)[1].tobytes()
     per_m = round(per_mm * 1000)
     chunk = b"pHYs" + struct.pack(">IIB", per_m, per_m, 1)

@@ -61,7 +61,7 @@ def run(
         "edge.camera.seconds": seconds,
         "edge.landmarks": landmarks,
         "edge.person": check_person(person) if person else None,
-        "edge.marker": marker,
+        "edge.marker": marker if read_marker(marker or "") else None,
         "edge.simulation.enabled": True if simulate else None,
         "edge.preview.enabled": True if preview else None,
         "edge.report": str(report) if report else None,
