@@ -62,6 +62,9 @@ def demo(
     filler: Annotated[
         str | None, typer.Option(help="auto, unvisor, warp-blend, warp or paste.")
     ] = None,
+    landmarks: Annotated[
+        str, typer.Option(help="tracker (finds headset and face), or oracle (is told).")
+    ] = "tracker",
     preview: Annotated[bool, typer.Option(help="Serve the live page.")] = True,
     preview_port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free.")] = 8750,
     cutouts: Annotated[
@@ -85,6 +88,7 @@ def demo(
         save_profile(profile_of_source(scene.profile_source, errors), profile)
         changes = {
             "edge.profile": str(profile),
+            "edge.landmarks": landmarks,
             "edge.simulation.headset": str(cutouts) if cutouts else None,
             "edge.preview.enabled": preview,
             "edge.preview.port": preview_port or _free_port(),
@@ -149,7 +153,6 @@ def demo_settings(scene: Scene, out: Path) -> SessionSettings:
             "edge.camera.playback": camera.playback,
             "edge.camera.seconds": camera.seconds,
             "edge.simulation.enabled": True,
-            "edge.landmarks": "oracle",
             "edge.recording.path": str(out / "demo.mp4"),
             "edge.quality": True,
         },

@@ -12,6 +12,7 @@ from models.headset_contract import CROP_SHARE
 from models.headset_reader import HeadsetReader
 from streaming.records import Float32Array, ImageU8
 
+LEAST_FACE = 0.4  # probability from which a find is worth a closer look
 SAME_HEAD = 0.4  # of its side: nearer centres are one head seen in two crops
 MOST_PARTS = 4  # squares of the frame's height, besides the whole frame
 # A head this small in its crop is placed badly: seen in a smaller crop as well, that one counts.
@@ -70,10 +71,10 @@ def search(reader: HeadsetReader, image: ImageU8) -> list[Candidate]:
 
 
 def distinct(found: Sequence[Candidate]) -> list[Candidate]:
-    """Each head once, most probable first."""
+    """Each head once, most probable first; unlikely ones left out."""
     kept: list[Candidate] = []
     for head in sorted(found, key=lambda head: -head.face):
-        if not any(is_same(head, other) for other in kept):
+        if head.face >= LEAST_FACE and not any(is_same(head, other) for other in kept):
             kept.append(head)
     return kept
 

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 FOUND, LOST = 0.5, 0.25  # face probability: to start following, to give up
 ON, OFF = 0.6, 0.4  # smoothed headset probability: put on, taken off
 HEADSET_SECONDS = 0.12  # time constant of that smoothing
+TRIES = 3  # found heads that are looked at closely before the search gives up
 LOOKS = 2  # close looks at a found head before it is followed: the first centres the crop
 IDLE_NS = 90_000_000  # between searches that find nobody
 SCAN_FRAMES = 10  # while following, one crop of the search every so many frames
@@ -136,8 +137,15 @@ class HeadsetTracker:
         self.searches += 1
         found = search(self._reader, image)
         self._tell(found)
-        chosen = choose_person(found, self._person)
-        return None if chosen is None else self._approached(image, chosen)
+        for _ in range(TRIES):
+            chosen = choose_person(found, self._person)
+            if chosen is None:
+                return None
+            reading = self._approached(image, chosen)
+            if reading is not None:
+                return reading
+            found = [head for head in found if head is not chosen]
+        return None
 
     def _approached(self, image: ImageU8, chosen: Candidate) -> HeadsetReading | None:
         """Look closely at a candidate until the crop fits; None if it is no face after all."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from edge.pixel_format import as_bgr
 from streaming.errors import UserError
 from streaming.records import ImageU8
 
@@ -95,8 +96,9 @@ class Webcam:
         if self._device is None:
             return None
         is_read, image = self._device.read()
-        if is_read and image is not None:
-            return _at_most(image, self._max_side_px)
+        picture = as_bgr(image) if is_read and image is not None else None
+        if picture is not None:
+            return _at_most(picture, self._max_side_px)
         self._device.release()
         self._device = None
         self._reconnect()

@@ -76,7 +76,7 @@ def export_headset_net(network: HeadsetNet, path: Path, testimony: dict[str, Any
     """Write HeadsetNet as `path` (.onnx) with its manifest."""
     contract = headset_net_contract()
     _write_onnx(
-        ExportedHeadsetNet(network.eval()),
+        ExportedHeadsetNet(network).eval(),
         (torch.zeros(contract.inputs[0].shape),),
         path,
         [spec.name for spec in contract.inputs],

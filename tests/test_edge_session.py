@@ -85,6 +85,7 @@ def settings(clip: Path, profile: Path) -> SessionSettings:
         {
             "edge.profile": str(profile),
             "edge.camera.source": str(clip),
+            "edge.landmarks": "oracle",
             "edge.simulation.enabled": True,
             "edge.simulation.cache": str(clip.parent / "meshes"),
             "models.filler": "warp",
@@ -122,8 +123,12 @@ def wait_until(is_true: object, seconds: float = 40.0) -> None:
         time.sleep(0.05)
 
 
-def test_a_simulated_session_restores_publishes_and_reports(settings: SessionSettings) -> None:
-    settings = override(settings, {"edge.camera.playback": "loop", "edge.camera.seconds": 6.0})
+@pytest.mark.parametrize("landmarks", ["oracle", "tracker"])
+def test_a_simulated_session_restores_publishes_and_reports(
+    settings: SessionSettings, landmarks: str
+) -> None:
+    changes = {"edge.camera.playback": "loop", "edge.camera.seconds": 6.0}
+    settings = override(settings, {**changes, "edge.landmarks": landmarks})
     phases: list[SessionStatus] = []
     report = run_session(settings, phases.append, watch_keys=False)
     assert report.frames + report.drops == pytest.approx(150, abs=1)
@@ -132,7 +137,7 @@ def test_a_simulated_session_restores_publishes_and_reports(settings: SessionSet
     assert report.statuses.get("STALE_EYES", 0) < report.frames - report.statuses["NO_FACE"]
     assert report.client["frames"] > 0
     assert report.age_ms["p50"] > 0
-    assert (report.filler, report.landmarks, report.paced) == ("warp", "oracle", True)
+    assert (report.filler, report.landmarks, report.paced) == ("warp", landmarks, True)
     assert {"decode", "simulate", "track", "fill", "composite"} <= set(report.stages_ms)
     assert {status.phase for status in phases} == {"meshes", "starting", "running", "stopping"}
 

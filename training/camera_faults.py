@@ -31,7 +31,7 @@ def _relit(image: ImageU8, random: np.random.Generator) -> ImageU8:
     """Exposure, contrast, white balance, and light that comes from one side."""
     values = np.arange(256, dtype=np.float32) / 255
     gain = np.exp(random.normal(0, 0.2)) * np.exp(random.normal(0, 0.07, 3))
-    if random.random() < 0.08:  # coloured stage light
+    if random.random() < 0.14:  # coloured stage light
         gain = gain * random.uniform(0.25, 1.4, 3)
     gamma = np.exp(random.normal(0, 0.25))
     lift = random.normal(0, 0.04)

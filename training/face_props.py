@@ -93,6 +93,50 @@ def hand_over(
     return image, np.minimum(mask, 255 - covered)
 
 
+def body_under(
+    scene: ImageU8,
+    centre: NDArray[np.float64],
+    side: float,
+    skin: NDArray[np.uint8],
+    cloth: ImageU8,
+    random: np.random.Generator,
+) -> ImageU8:
+    """Shoulders, chest and arms under a head: what is in view of a camera, and no headset.
+
+    `centre` (2,) and `side` place the head's box, in shares of the scene's side (S,S,3).
+    """
+    size = scene.shape[0]
+    x, y = centre * size
+    unit = side * size
+    half = unit * random.uniform(0.45, 0.75)
+    top, waist = y + unit * random.uniform(0.32, 0.45), y + unit * random.uniform(1.4, 2.6)
+    chest = np.array(
+        [(x - 0.35 * half, top - 0.12 * unit), (x + 0.35 * half, top - 0.12 * unit),
+         (x + half, top), (x + 0.85 * half, waist), (x - 0.85 * half, waist), (x - half, top)]
+    )  # fmt: skip
+    clothed = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(clothed, [np.round(chest).astype(np.int32)], (255.0,))
+    bare = np.zeros_like(clothed)
+    width = max(1, int(unit * random.uniform(0.12, 0.22)))
+    for sign in (-1, 1):
+        shoulder = np.array([x + sign * 0.9 * half, top + width / 2])
+        elbow = shoulder + unit * np.array(
+            [sign * random.uniform(0, 0.7), random.uniform(0.2, 0.9)]
+        )
+        hand = elbow + unit * np.array([random.uniform(-0.8, 0.8), random.uniform(-0.9, 0.5)])
+        cv2.line(clothed, _fixed(shoulder), _fixed(elbow), (255.0,), width, cv2.LINE_AA, SHIFT)
+        cv2.line(bare, _fixed(elbow), _fixed(hand), (255.0,), width, cv2.LINE_AA, SHIFT)
+        cv2.circle(bare, _fixed(hand), (width << SHIFT) * 3 // 4, (255.0,), -1, cv2.LINE_AA, SHIFT)
+    scene = scene.copy()
+    fabric = cv2.resize(cloth[-40:, :60], (size, size))
+    dye = np.full_like(fabric, _colour(random, 5, 235))
+    np.copyto(scene, cv2.addWeighted(fabric, 0.3, dye, 0.7, 0), where=clothed[..., None] > 127)
+    if random.random() < 0.8:
+        shade = np.linspace(1.1, 0.7, size)[:, None, None] * random.uniform(0.7, 1.1)
+        np.copyto(scene, (skin * shade).clip(0, 255).astype(np.uint8), where=bare[..., None] > 127)
+    return scene
+
+
 def _span(mesh: Float32Array) -> float:
     return max(float(np.linalg.norm(mesh[263, :2] - mesh[33, :2])), 4.0)
 

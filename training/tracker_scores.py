@@ -60,7 +60,12 @@ class TrackerScores:
             "hidden_nme": self.hidden_nme,
             "jitter_px": self.jitter_px,
         }
-        means = {name: float(np.mean(found)) for name, found in values.items() if found}
+        # A clip whose still frame was never tracked has no jitter to tell.
+        means = {
+            name: float(np.nanmean(found))
+            for name, found in values.items()
+            if np.isfinite(found).any()
+        }
         return {**means, "tracked_ratio": float(np.mean(self.tracked)) if self.tracked else 0.0}
 
 

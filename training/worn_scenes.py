@@ -21,7 +21,7 @@ from models.alignment import head_box
 from models.headset_contract import CROP_SHARE, MASK_PX, SIZE_PX
 from training.bare_faces import BareFace, mirrored_points
 from training.camera_faults import camera_faults
-from training.face_props import hair_over, hand_over, put_glasses_on
+from training.face_props import body_under, hair_over, hand_over, put_glasses_on
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -80,7 +80,7 @@ class WornScenes:
     def scene(self) -> Scene:
         """One more scene: mostly heads to follow, some to find, some without anybody."""
         kind = self.random.random()
-        if kind < 0.74:
+        if kind < 0.68:
             scene = self._followed(self._dressed())
         elif kind < 0.95:
             scene = self._searched()
@@ -156,6 +156,9 @@ class WornScenes:
             side = head_box(dressed.mesh).side_px / share
             middle = head_box(dressed.mesh).centre - (centre - 0.5) * side
             matrix = _crop_matrix(middle, side, float(random.normal(0, 6)))
+            if random.random() < 0.75:
+                skin = dressed.image[tuple(np.clip(dressed.mesh[50, 1::-1].astype(int), 0, 255))]
+                image = body_under(image, centre, share, skin, self._picture(), random)
             image = self._pasted(image, dressed.image, matrix, mask)
             mask = np.maximum(mask, _warped(dressed.mask, matrix, cv2.BORDER_CONSTANT))
             placed.append((dressed, matrix))
@@ -202,9 +205,10 @@ class WornScenes:
             weight = np.asarray(cv2.blur(weight, (25, 25)), np.uint8)
         weight = _warped(weight, matrix, cv2.BORDER_CONSTANT)
         others[weight > 127] = 0  # what stands behind is hidden
-        part = weight[..., None].astype(np.float32) / 255
         image = _warped(image, matrix, cv2.BORDER_REPLICATE)
-        return np.asarray(scene * (1 - part) + image * part, np.uint8)
+        whole = cv2.cvtColor(weight, cv2.COLOR_GRAY2BGR)
+        behind = cv2.multiply(scene, cv2.bitwise_not(whole), scale=1 / 255)
+        return np.asarray(cv2.add(behind, cv2.multiply(image, whole, scale=1 / 255)), np.uint8)
 
     def _background(self) -> ImageU8:
         """A collage of enlarged corners of pictures: rooms, clothes, hair, no whole face."""
