@@ -28,6 +28,7 @@ COMMANDS = {
         "streaming.bench:bench_stream",
         "Measure the delay that streaming adds on this machine.",
     ),
+    "marker": ("edge.marker_sheet:marker", "Print a sticker that makes the headset's pose exact."),
     "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
     "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),
     "calibrate-reference": (

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge.head_search import Candidate, distinct, is_same, look, search, search_crops
+from edge.marker_guide import MarkerGuide
 from edge.person_choice import LEAST_HEADSET, check_person, choose_person
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks
@@ -48,8 +49,11 @@ class HeadsetTracker:
         reader: HeadsetReader,
         fit: WearerFit | None,
         person: str = "nearest",
+        marker: MarkerGuide | None = None,
     ) -> None:
         """Follow by `reader`; `fit` knows the wearer's own face, None: anybody's.
+
+        `marker` follows a sticker on the headset, None: there is none.
 
         Raises:
             UserError: `person` is no choice.
@@ -60,6 +64,7 @@ class HeadsetTracker:
         self._fit = fit
         self._person = check_person(person)
         self._reader = reader
+        self._marker = marker
         self._smoother, self._filter = BoxSmoother(), MeshFilter()
         self._crop: HeadCrop | None = None
         self._worn: float | None = None
@@ -72,11 +77,14 @@ class HeadsetTracker:
     def track(self, capture: Capture) -> FaceTrack | None:
         """The wearer in this frame, or None."""
         image, time_ns = capture.frame.image, capture.frame.capture_time_ns
-        reading = self._followed(image) or self._found(image, time_ns)
+        reading = self._followed(image) or self._seen_again(image, time_ns)
+        reading = reading or self._found(image, time_ns)
         if reading is None or self._crop is None:
             return None
         crop = self._crop
         raw = crop.mesh_in_frame(reading.mesh)
+        if self._marker is not None:
+            raw = self._marker.guided(image, raw, reading, crop, time_ns)
         self._crop = crop_of_mesh(raw)
         self._scan(image)
         steady = self._filter.steady(raw, _span(raw), time_ns)
@@ -94,6 +102,8 @@ class HeadsetTracker:
         self._others = []
         self._smoother.reset()
         self._filter.reset()
+        if self._marker is not None:
+            self._marker.lose()
 
     def close(self) -> None:
         """Nothing to free."""
@@ -107,6 +117,17 @@ class HeadsetTracker:
         self.reset()
         self._searched_ns = None  # whoever was just lost is searched for in this very frame
         return None
+
+    def _seen_again(self, image: ImageU8, time_ns: int) -> HeadsetReading | None:
+        """A lost head by its marker, without a search."""
+        crop = None if self._marker is None else self._marker.crop_again(image, time_ns)
+        if crop is None:
+            return None
+        reading = self._reader.read(crop.cut(image))
+        if reading.face < FOUND:
+            return None
+        self._crop = crop
+        return reading
 
     def _found(self, image: ImageU8, time_ns: int) -> HeadsetReading | None:
         last_ns = self._searched_ns

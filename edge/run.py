@@ -11,6 +11,7 @@ import cv2
 import typer
 from rich.console import Console
 
+from edge.marker import read_marker
 from edge.person_choice import check_person
 from edge.profile import load_profile, profile_path
 from edge.settings import (
@@ -46,6 +47,9 @@ def run(
     person: Annotated[
         str | None, typer.Option(help="Whom to follow: nearest, left, right, or a number.")
     ] = None,
+    marker: Annotated[
+        str | None, typer.Option(help="Sticker on the headset: aruco:ID or apriltag:ID.")
+    ] = None,
     filler: Annotated[
         str | None, typer.Option(help="auto, unvisor, warp-blend, warp or paste.")
     ] = None,
@@ -77,6 +81,7 @@ def run(
         "edge.camera.seconds": seconds,
         "edge.landmarks": landmarks,
         "edge.person": check_person(person) if person else None,
+        "edge.marker": marker if read_marker(marker or "") else None,
         "edge.simulation.enabled": True if simulate else None,
         **_preview_changes(preview, preview_port),
         "edge.report": str(report) if report else None,
@@ -134,6 +139,11 @@ def _check_host(settings: SessionSettings, insecure_lan: bool) -> None:
 
 
 def _check(edge: EdgeSettings) -> None:
+    if read_marker(edge.marker) and edge.landmarks != "tracker":
+        raise UserError(
+            f"A marker does nothing with the landmarks of {edge.landmarks}.",
+            "Leave out --marker, or use --landmarks tracker.",
+        )
     if edge.landmarks == "oracle" and not edge.simulation.enabled:
         raise UserError(
             "The oracle knows only simulated headsets.",

@@ -76,6 +76,7 @@ class EdgeSettings:
     profile: str = ""  # folder of the session profile
     landmarks: Landmarks = "tracker"
     person: str = "nearest"  # whom to follow: nearest, left, right, or a number from the left
+    marker: str = ""  # sticker on the headset: aruco:ID or apriltag:ID; empty = none
     max_eye_age_ms: float = 100.0  # older eye observations are not used
     max_gap_ms: float = 500.0  # a longer hole between frames resets the network's states
     report: str = ""  # timing JSON written when the run ends

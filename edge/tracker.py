@@ -10,6 +10,8 @@ from typing import Protocol
 
 from edge.bare_face_trackers import MediaPipeTracker, OracleTracker
 from edge.headset_tracker import HeadsetTracker
+from edge.marker import read_marker
+from edge.marker_guide import MarkerGuide
 from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks, SessionSettings
@@ -42,7 +44,7 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
     """The tracker that the settings name, for the wearer of a profile.
 
     Raises:
-        UserError: its network cannot be used, or the settings name no person.
+        UserError: its network cannot be used, or the settings name no person or no marker.
     """
     size_px = settings.models.size_px
     name = settings.edge.landmarks
@@ -53,6 +55,8 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
     try:
         reader = HeadsetReader()
         fit = wearer_fit(profile.references[0], reader)
-        return HeadsetTracker(size_px, reader, fit, settings.edge.person)
+        choice = read_marker(settings.edge.marker)
+        guide = None if choice is None else MarkerGuide(choice)
+        return HeadsetTracker(size_px, reader, fit, settings.edge.person, guide)
     except WeightsError as error:
         raise UserError(str(error), "Or choose --landmarks mediapipe.") from error
