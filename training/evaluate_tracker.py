@@ -97,7 +97,7 @@ def photo_scores(reader: HeadsetReader, folder: Path) -> tuple[list[PhotoScore],
         found = np.zeros(picture.shape[:2], np.uint8) if track is None else track.mask
         body = _filled([drawn["body"]], scale, found.shape)
         straps = _filled(drawn["straps"], scale, found.shape)
-        counted = straps ^ 1
+        counted = np.asarray(straps == 0, np.uint8)
         whole = _iou(found, body | straps)
         scores.append(PhotoScore(name, _iou(found & counted, body & counted), whole))
         tiles.append(_tile(picture, found, body, track))
