@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.headset_tracker import SCAN_FRAMES, HeadsetTracker, without_specks
+from edge.headset_tracker import SCAN_FRAMES, HeadsetTracker
 from edge.records import Capture
 from models.alignment import head_box
 from models.face_fit import WearerFit
@@ -170,12 +170,3 @@ def test_the_chosen_person_is_followed(posed_mesh) -> None:  # type: ignore[no-u
     for person, x in (("left", 140), ("right", 480), ("2", 480)):
         track = World(posed_mesh(), person).see(Person(140), Person(480))
         assert x_of(track) == pytest.approx(x, abs=8)
-
-
-def test_small_islands_of_the_outline_are_dropped() -> None:
-    mask = np.zeros((MASK_PX, MASK_PX), np.float32)
-    mask[20:40, 20:80] = 0.9
-    mask[70:72, 5:8] = 0.8
-    cleaned = without_specks(mask)
-    assert cleaned[71, 6] == 0
-    assert np.array_equal(cleaned[:60], mask[:60])
