@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -291,11 +292,16 @@ def test_revocation_frees_no_port_to_others_and_keeps_the_notification_port(
     with Gate(folder) as gate:
         clock = PublishingClock()
         with ControlServer(1, print, clock, 0, "0.0.0.0", gate) as control:
-            client = ControlClient(f"127.0.0.1:{control.port}", WAIT_S, bert)
+            client = ControlClient(f"127.0.0.1:{control.port}", WAIT_S / 4, bert)
             before = client.ask("PUB_PORT")
             folder.revoke("anna")
             wait_until(lambda: gate.revocations)
-            assert client.ask("PUB_PORT") == before
+            for _ in range(3):  # a question on its way while connections are cut is lost
+                with suppress(NoAnswer):
+                    assert client.ask("PUB_PORT") == before
+                    break
+            else:
+                pytest.fail("nobody answers after a key was revoked")
 
 
 def test_two_gates_in_one_process_do_not_mix(tmp_path: Path) -> None:
