@@ -8,13 +8,14 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from drawn_face import scene
 
 from edge.headset_tracker import SCAN_FRAMES, HeadsetTracker
 from edge.records import Capture
 from models.alignment import head_box
 from models.face_fit import WearerFit
 from models.headset_contract import CROP_SHARE, MASK_PX, SIZE_PX
-from models.headset_reader import FoundHead, HeadsetReading
+from models.headset_reader import FoundHead, HeadsetReader, HeadsetReading
 from streaming.records import Frame
 
 FRAME_NS = 33_000_000
@@ -170,3 +171,35 @@ def test_the_chosen_person_is_followed(posed_mesh) -> None:  # type: ignore[no-u
     for person, x in (("left", 140), ("right", 480), ("2", 480)):
         track = World(posed_mesh(), person).see(Person(140), Person(480))
         assert x_of(track) == pytest.approx(x, abs=8)
+
+
+def odd_frames() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(1)
+    return {
+        "black": np.zeros((240, 400, 3), np.uint8),
+        "white": np.full((240, 400, 3), 255, np.uint8),
+        "noise": random.integers(0, 256, (240, 400, 3), np.uint8),
+        "tiny": random.integers(0, 256, (2, 3, 3), np.uint8),
+        "one pixel": np.zeros((1, 1, 3), np.uint8),
+        "a line": random.integers(0, 256, (1, 500, 3), np.uint8),
+    }
+
+
+@pytest.mark.parametrize("name", odd_frames())
+def test_the_shipped_network_finds_nobody_in_odd_frames(name: str) -> None:
+    tracker = HeadsetTracker(128, HeadsetReader(), None)
+    for index in range(5):
+        frame = Frame(index, index * 4 * FRAME_NS, odd_frames()[name])
+        assert tracker.track(Capture(frame)) is None
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_face_in_any_orientation_breaks_nothing_and_wears_no_headset(turns: int) -> None:
+    tracker = HeadsetTracker(128, HeadsetReader(), None)
+    image = np.ascontiguousarray(np.rot90(scene((200, 120, 1.3)), turns))
+    for index in range(5):
+        track = tracker.track(Capture(Frame(index, index * 4 * FRAME_NS, image)))
+        if track is not None:
+            assert not track.mask.any()
+            assert np.isfinite(track.mesh).all()
+            assert track.mask.shape == image.shape[:2]
