@@ -14,6 +14,7 @@ from edge.headset_tracker import SCAN_FRAMES, HeadsetTracker
 from edge.records import Capture
 from models.alignment import head_box
 from models.face_fit import WearerFit
+from models.head_crop import HeadCrop
 from models.headset_contract import CROP_SHARE, MASK_PX, SIZE_PX
 from models.headset_reader import FoundHead, HeadsetReader, HeadsetReading
 from streaming.records import Frame
@@ -171,6 +172,46 @@ def test_the_chosen_person_is_followed(posed_mesh) -> None:  # type: ignore[no-u
     for person, x in (("left", 140), ("right", 480), ("2", 480)):
         track = World(posed_mesh(), person).see(Person(140), Person(480))
         assert x_of(track) == pytest.approx(x, abs=8)
+
+
+class KnownPlace:
+    """A marker that is always seen, at the place that the test says."""
+
+    def __init__(self) -> None:
+        self.x = 0.0
+        self.lost = 0
+
+    def guided(self, image, mesh, reading, crop, time_ns):  # type: ignore[no-untyped-def]
+        return mesh
+
+    def crop_again(self, image, time_ns):  # type: ignore[no-untyped-def]
+        return HeadCrop(np.array([self.x, 180.0], np.float32), 150.0 / CROP_SHARE)
+
+    def lose(self) -> None:
+        self.lost += 1
+
+    def forget(self) -> None:
+        """Nothing was learned."""
+
+
+def test_a_head_that_jumps_is_found_again_by_its_marker_without_a_search(world: World) -> None:
+    marker = KnownPlace()
+    world.tracker._marker = marker  # type: ignore[assignment]
+    marker.x = 150.0
+    world.see(Person(150), frames=3)
+    searches, marker.x = world.tracker.searches, 500.0
+    track = world.see(Person(500))
+    assert x_of(track) == pytest.approx(500, abs=8)
+    assert world.tracker.searches == searches
+    assert marker.lost == 1
+
+
+def test_a_marker_where_no_face_is_leads_nobody_astray(world: World) -> None:
+    marker = KnownPlace()
+    world.tracker._marker = marker  # type: ignore[assignment]
+    marker.x = 560.0
+    track = world.see(Person(150), frames=5)
+    assert x_of(track) == pytest.approx(150, abs=8)
 
 
 def odd_frames() -> dict[str, np.ndarray]:
