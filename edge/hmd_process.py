@@ -7,6 +7,7 @@ import time
 
 from edge.child import Child
 from edge.settings import SessionSettings
+from hmd_capture.sources.eye_view import EyeCameraSettings
 from streaming.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,10 @@ class HmdProcess:
         """Prepare; `start` starts it."""
         hmd = settings.hmd_capture
         self._arguments = ["--publisher", hmd.publisher, "--feed", hmd.feed]
+        for side, camera in (("right", hmd.right), ("left", hmd.left)):
+            if camera.source:
+                self._arguments += camera_arguments(side, camera)
+        self._is_elsewhere = bool(hmd.clock)
         self._child: Child | None = None
         self._started_s = self._due_s = 0.0
         self._pause_s = FIRST_PAUSE_S
@@ -32,7 +37,9 @@ class HmdProcess:
         self.restarts = 0
 
     def start(self) -> None:
-        """Start it now."""
+        """Start it now, unless it runs on another machine."""
+        if self._is_elsewhere:
+            return
         self._child = Child("hmd_capture", "hmd_capture", self._arguments)
         self._started_s = time.monotonic()
 
@@ -42,6 +49,8 @@ class HmdProcess:
         Raises:
             UserError: it refused to start the first time (a port in use, say), in its own words.
         """
+        if self._is_elsewhere:
+            return ""
         child = self._child
         now_s = time.monotonic()
         if child is not None and child.exit_code is None:
@@ -72,3 +81,13 @@ class HmdProcess:
         if self._child is not None:
             self._child.stop()
             self._child = None
+
+
+def camera_arguments(side: str, camera: EyeCameraSettings) -> list[str]:
+    """What `python -m hmd_capture` is told of one eye's camera."""
+    return [
+        f"--{side}={camera.source}",
+        f"--{side}-rotation={camera.rotation_deg}",
+        f"--{side}-flip={camera.flip}",
+        f"--{side}-region={camera.region}",
+    ]

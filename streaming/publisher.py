@@ -23,6 +23,7 @@ from streaming.frame_message import (
 from streaming.messages import Message, Notification, encode, topic_of
 from streaming.records import ImageU8, RestoredFace, Status
 from streaming.topics import (
+    EYE_PARAMETERS,
     EYES,
     FACE_STATE,
     FRAME_EYES,
@@ -37,7 +38,7 @@ from streaming.topics import (
 LOGGER = logging.getLogger(__name__)
 MAX_SUBSCRIPTION_BYTES = 1024  # subscribers have nothing longer to say to us
 PAUSED, RESUMED = "unvisor.paused", "unvisor.resumed"
-STREAMED_TOPICS = (*FRAMES, FACE_STATE, *EYES, *SIMULATED_EYES)
+STREAMED_TOPICS = (*FRAMES, FACE_STATE, *EYES, *EYE_PARAMETERS, *SIMULATED_EYES)
 UNTOUCHED = (Status.NO_HEADSET, Status.NO_FACE)
 
 
