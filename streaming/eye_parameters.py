@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from streaming.records import EyeParameters
 from streaming.topics import eye_parameters_topic, side_of
 from streaming.wire import FieldReader, MessageError, flat, pack
+
+MAX_GAZE_RAD = math.pi / 2
 
 
 def encode_eye_parameters(parameters: EyeParameters) -> list[bytes]:
@@ -28,6 +32,8 @@ def decode_eye_parameters(fields: FieldReader) -> EyeParameters:
         openness=None if fields.is_nil("openness") else fields.number("openness", 0.0, 1.0),
         gaze=None if fields.is_nil("gaze") else fields.array("gaze", (2,)),
     )
+    if parameters.gaze is not None and float(abs(parameters.gaze).max()) > MAX_GAZE_RAD:
+        raise MessageError(f"Field 'gaze' of {fields.topic!r} looks behind the wearer.")
     if parameters.openness is None and parameters.gaze is None:
         raise MessageError(f"{fields.topic!r} tells neither openness nor gaze.")
     return parameters
