@@ -26,7 +26,8 @@ class HmdProcess:
         hmd = settings.hmd_capture
         self._arguments = ["--publisher", hmd.publisher, "--feed", hmd.feed]
         for side, camera in (("right", hmd.right), ("left", hmd.left)):
-            if camera.source:
+            # A simulated headset brings its own eye cameras.
+            if camera.source and not settings.edge.simulation.enabled:
                 self._arguments += camera_arguments(side, camera)
         self._is_elsewhere = bool(hmd.clock)
         self._child: Child | None = None

@@ -42,7 +42,7 @@ def test_serial_images_are_found_in_any_pieces(sizes: list[int]) -> None:
     counts: Counter[str] = Counter()
     scanner = SerialScanner(counts)
     line = b"\x00boot message\xff" + serial_frame(JPEG) + b"\xff\xa0??" + serial_frame(OTHER)
-    found = [jpeg for piece in in_pieces(line, sizes) for jpeg in scanner.feed(piece)]
+    found = [jpeg for piece in in_pieces(line, sizes) for _, jpeg in scanner.feed(piece, 1)]
     assert found == [JPEG, OTHER]
     assert counts["garbage"] == len(b"\x00boot message\xff") + len(b"\xff\xa0??")
 
@@ -56,7 +56,7 @@ def test_serial_images_with_lost_bytes_cost_no_other_image(
     frame = serial_frame(JPEG)
     cut = frame[: 6 + at] + frame[6 + at + lost :]
     line = serial_frame(OTHER) + cut + serial_frame(OTHER) + serial_frame(OTHER)
-    found = [jpeg for piece in in_pieces(line, sizes) for jpeg in scanner.feed(piece)]
+    found = [jpeg for piece in in_pieces(line, sizes) for _, jpeg in scanner.feed(piece, 1)]
     assert found == [OTHER, OTHER, OTHER]
     assert counts["truncated"] >= 1
 
@@ -66,10 +66,10 @@ def test_serial_images_with_lost_bytes_cost_no_other_image(
 def test_serial_garbage_is_survived_and_bounded(garbage: bytes, sizes: list[int]) -> None:
     scanner = SerialScanner(Counter())
     for piece in in_pieces(garbage, sizes):
-        scanner.feed(piece)
+        scanner.feed(piece, 1)
     # Whatever came before, real images are found again once a false one's length has passed.
-    found = scanner.feed(serial_frame(OTHER) * 150)
-    assert found[-1] == OTHER
+    found = scanner.feed(serial_frame(OTHER) * 150, 2)
+    assert found[-1] == (2, OTHER)
     assert len(scanner._buffer) < 66_000
 
 
@@ -77,9 +77,17 @@ def test_a_header_with_a_huge_length_does_not_hide_the_images_behind_it() -> Non
     counts: Counter[str] = Counter()
     scanner = SerialScanner(counts)
     wild = b"\xff\xa0\xff\xa1" + struct.pack("<H", 65535) + b"\xff\xd8" + b"x" * 50
-    assert scanner.feed(wild) == []
-    assert scanner.feed(serial_frame(JPEG)) == [JPEG]
+    assert scanner.feed(wild, 1) == []
+    assert scanner.feed(serial_frame(JPEG), 2) == [(2, JPEG)]
     assert counts["truncated"] == 1
+
+
+def test_a_serial_image_is_as_old_as_its_first_byte() -> None:
+    scanner = SerialScanner(Counter())
+    frame = serial_frame(JPEG)
+    assert scanner.feed(frame[:100], 1000) == []
+    assert scanner.feed(frame[100:] + frame[:10], 2000) == [(1000, JPEG)]
+    assert scanner.feed(frame[10:], 3000) == [(2000, JPEG)]
 
 
 @given(PIECES, st.booleans())

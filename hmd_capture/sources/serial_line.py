@@ -61,9 +61,12 @@ class SerialLine:
         if len(received) > STALE_BYTES:
             self.counts["garbage"] += len(received) - STALE_BYTES
             received = received[-STALE_BYTES:]
-        images = self._scanner.feed(received)
+        images = self._scanner.feed(received, arrival_ns)
         self.counts["skipped"] += max(0, len(images) - 1)
-        return Shot(arrival_ns, decode_jpeg(images[-1])) if images else None
+        if not images:
+            return None
+        began_ns, jpeg = images[-1]
+        return Shot(began_ns, decode_jpeg(jpeg))
 
     def close(self) -> None:
         """Close the port."""

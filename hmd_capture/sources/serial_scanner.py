@@ -18,12 +18,14 @@ class SerialScanner:
         """`counts` takes "garbage" in bytes, and "truncated" images."""
         self._counts = counts
         self._buffer = bytearray()
+        self._since_ns: int | None = None  # when the header at the buffer's start had come
 
-    def feed(self, received: bytes) -> list[bytes]:
-        """Return the JPEGs that are complete now."""
+    def feed(self, received: bytes, time_ns: int) -> list[tuple[int, bytes]]:
+        """Return the JPEGs that are complete now, each with the time at which it began to come."""
         self._buffer += received
-        found: list[bytes] = []
+        found: list[tuple[int, bytes]] = []
         while self._align():
+            self._since_ns = self._since_ns or time_ns
             length = int.from_bytes(self._buffer[len(HEADER) : PREFIX_BYTES], "little")
             wanted = PREFIX_BYTES + length
             payload = bytes(self._buffer[PREFIX_BYTES:wanted])
@@ -37,8 +39,8 @@ class SerialScanner:
             if not payload.rstrip(b"\x00").endswith(END):
                 self._reject(PREFIX_BYTES)  # its length was wrong: the next header may be inside
                 continue
-            found.append(payload)
-            del self._buffer[:wanted]
+            found.append((self._since_ns, payload))
+            self._drop(wanted)
         return found
 
     def _align(self) -> bool:
@@ -48,12 +50,17 @@ class SerialScanner:
             keep = len(HEADER) - 1  # a header may be half here
             at = max(0, len(self._buffer) - keep)
         self._counts["garbage"] += at
-        del self._buffer[:at]
+        if at:
+            self._drop(at)
         return len(self._buffer) >= PREFIX_BYTES
 
     def _reject(self, count: int) -> None:
         self._counts["truncated"] += 1
+        self._drop(count)
+
+    def _drop(self, count: int) -> None:
         del self._buffer[:count]
+        self._since_ns = None
 
 
 def _may_begin(payload: bytes) -> bool:
