@@ -12,6 +12,7 @@ from typing import Annotated, cast
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from hmd_capture.eye_source import (
     EyeReader,
@@ -87,6 +88,8 @@ def capture(
         LOGGER.info("Eye images from %s, eye landmarks to %s", origin, publisher.endpoint)
         counts = run(source, reader, publisher, stopping, parent)
     LOGGER.info("Stopped after %s, %d malformed messages", counts, source.rejected)
+    if isinstance(source, LiveEyes):
+        LOGGER.info("Rejected and skipped, by source: %s", source.counts())
 
 
 def _open(
@@ -114,7 +117,8 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        Console(stderr=True).print(f"[red]Error:[/red] {error}", soft_wrap=True, highlight=False)
+        text = f"[red]Error:[/red] {escape(str(error))}"  # it may name ".[serial]"
+        Console(stderr=True).print(text, soft_wrap=True, highlight=False)
         sys.exit(1)
 
 

@@ -95,6 +95,7 @@ def test_a_real_camera_is_honest_about_what_it_does_not_know(board: Board) -> No
         assert fusion.at(seen.capture_time_ns) == (None, None)  # nothing is made of it
     log = program.stop()
     assert f"Eye images from mjpeg:{board.url}" in log
+    assert "Rejected and skipped, by source" in log
 
 
 def test_a_lost_camera_is_named_and_comes_back_by_itself(board: Board) -> None:
@@ -199,3 +200,19 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(arguments: list[str], words: 
     assert ended.returncode == 1
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_without_pyserial_the_fix_can_be_copied(tmp_path: Path) -> None:
+    """The brackets of the extra's name were once taken for the terminal's colours."""
+    (tmp_path / "serial.py").write_text("raise ModuleNotFoundError('no serial', name='serial')")
+    ended = subprocess.run(
+        [sys.executable, "-m", "hmd_capture", "--left", "serial:/dev/ttyACM0"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )
+    assert ended.returncode == 1
+    assert 'pip install -e ".[serial]"' in ended.stderr
