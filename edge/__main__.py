@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 from rich.console import Console
@@ -19,6 +19,15 @@ COMMANDS = {
     "demo": ("edge.demo:demo", "Watch a face being restored live, on a demo clip or a webcam."),
     "run": ("edge.run:run", "Run the product: camera and eye cameras in, restored face out."),
     "watch": ("streaming.watch:watch", "Subscribe to a running session and show what arrives."),
+    "record": ("streaming.record:record", "Keep what a session sends, with its times, in a file."),
+    "replay": ("streaming.replay:replay", "Feed a recording back as if it were live."),
+    "bridge": ("streaming.bridge:bridge", "Forward the stream to web pages on this machine."),
+    "keys": ("streaming.keys_command:keys", "Say which other machines may receive: new, list, …"),
+    "relay": ("streaming.relay_command:relay", "Bring an encrypted stream to clients here."),
+    "bench-stream": (
+        "streaming.bench:bench_stream",
+        "Measure the delay that streaming adds on this machine.",
+    ),
     "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
     "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),
     "calibrate-reference": (
@@ -56,12 +65,18 @@ def calibrate_reference() -> None:
 
 def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
     try:
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command()(_load(name))
+        loaded = _load(name)
+        app = loaded if isinstance(loaded, typer.Typer) else _alone(loaded)
         app(args=list(arguments), prog_name=shown_as)
     except UserError as error:
         Console(stderr=True, highlight=False, markup=False).print(str(error), soft_wrap=True)
         sys.exit(1)
+
+
+def _alone(function: Callable[..., None]) -> typer.Typer:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(function)
+    return app
 
 
 def _load(name: str):  # type: ignore[no-untyped-def]  # typer reads the function's own annotations

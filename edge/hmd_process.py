@@ -29,7 +29,7 @@ class HmdProcess:
             # A simulated headset brings its own eye cameras.
             if camera.source and not settings.edge.simulation.enabled:
                 self._arguments += camera_arguments(side, camera)
-        self._is_elsewhere = bool(hmd.clock)
+        self._is_elsewhere = bool(hmd.key or hmd.clock)
         self._child: Child | None = None
         self._started_s = self._due_s = 0.0
         self._pause_s = FIRST_PAUSE_S

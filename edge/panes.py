@@ -1,19 +1,13 @@
-"""What the preview sends for one view: the panes as JPEG behind a JSON header."""
+"""What the preview shows of one view: its panes as JPEG."""
 
 from __future__ import annotations
-
-import json
-import struct
-from typing import Any
 
 import cv2
 import numpy as np
 
 from edge.records import PipelineView
+from streaming.live_page import pane_jpeg
 from streaming.records import ImageU8
-
-PANE_WIDTH_PX = 640  # wider frames are scaled down: a pane is no larger on screen
-JPEG_QUALITY = 80
 
 
 def panes_of(view: PipelineView) -> dict[str, ImageU8]:
@@ -26,26 +20,9 @@ def panes_of(view: PipelineView) -> dict[str, ImageU8]:
     return panes
 
 
-def pack(facts: dict[str, Any], panes: dict[str, ImageU8]) -> bytes:
-    """A 4-byte big-endian length, that much JSON, then one JPEG per pane the JSON lists.
-
-    The page reads it in one request, so that all its panes always show the same frame.
-    """
-    jpegs = {name: _jpeg(image) for name, image in panes.items()}
-    listing = [{"name": name, "bytes": len(jpeg)} for name, jpeg in jpegs.items()]
-    header = json.dumps(facts | {"panes": listing}).encode()
-    return b"".join([struct.pack(">I", len(header)), header, *jpegs.values()])
-
-
-def _jpeg(image: ImageU8) -> bytes:
-    if image.shape[1] > PANE_WIDTH_PX:
-        height = max(1, round(image.shape[0] * PANE_WIDTH_PX / image.shape[1]))
-        small = cv2.resize(image, (PANE_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
-        image = np.asarray(small, np.uint8)
-    encoded, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not encoded:
-        raise ValueError(f"cannot encode a pane of shape {image.shape}")
-    return jpeg.tobytes()
+def jpegs_of(view: PipelineView) -> dict[str, bytes]:
+    """The same as JPEG files, no wider than a pane."""
+    return {name: pane_jpeg(image) for name, image in panes_of(view).items()}
 
 
 def _side_by_side(eyes: tuple[ImageU8, ...]) -> ImageU8:

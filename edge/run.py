@@ -12,9 +12,17 @@ import typer
 from rich.console import Console
 
 from edge.profile import load_profile, profile_path
-from edge.settings import EdgeSettings, SessionSettings, load_toml, override, to_json
+from edge.settings import (
+    EdgeSettings,
+    SessionSettings,
+    keys_path,
+    load_toml,
+    override,
+    to_json,
+)
 from edge.status_line import StatusLine
 from edge.supervisor import run_session
+from streaming.door import open_guard
 from streaming.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -37,8 +45,20 @@ def run(
     filler: Annotated[
         str | None, typer.Option(help="auto, unvisor, warp-blend, warp or paste.")
     ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Listen here: 127.0.0.1, or 0.0.0.0 for all networks (`unvisor keys`)."),
+    ] = None,
+    insecure_lan: Annotated[
+        bool,
+        typer.Option("--insecure-lan", help="Let --host do without keys: anyone there can watch."),
+    ] = False,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Serve the browser preview.")] = False,
+    preview_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve it here, not on 8750; 0 = no preview."),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the timing JSON here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the timing JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
@@ -53,21 +73,32 @@ def run(
         "edge.camera.seconds": seconds,
         "edge.landmarks": landmarks,
         "edge.simulation.enabled": True if simulate else None,
-        "edge.preview.enabled": True if preview else None,
+        **_preview_changes(preview, preview_port),
         "edge.report": str(report) if report else None,
         "models.filler": filler,
+        "streaming.host": host,
     }
     settings = override(load_toml(config) if config else SessionSettings(), changes)
-    _run(_with_profile(settings, profile), as_json)
+    _check_host(settings, insecure_lan)
+    _run(_with_profile(settings, profile), as_json, insecure_lan)
 
 
-def _run(settings: SessionSettings, as_json: bool) -> None:
+def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
+    """Naming a port asks for the preview; port 0 turns off what the config file asks for."""
+    if port is None:
+        return {"edge.preview.enabled": True if wanted else None}
+    return {"edge.preview.enabled": port > 0, "edge.preview.port": port or None}
+
+
+def _run(settings: SessionSettings, as_json: bool, insecure_lan: bool) -> None:
     _check(settings.edge)
     cv2.setNumThreads(1)
     log.info("settings: %s", to_json(settings))
     errors = Console(stderr=True)
+    if settings.edge.preview.enabled and settings.edge.preview.port:
+        errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
     with StatusLine(errors) as line:
-        measured = run_session(settings, line)
+        measured = run_session(settings, line, insecure_lan=insecure_lan)
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(measured.to_tree()))
         return
@@ -89,6 +120,12 @@ def _with_profile(settings: SessionSettings, name: str | None) -> SessionSetting
     folder = profile_path(chosen)
     load_profile(folder)  # a wrong profile should be told before anything starts
     return override(settings, {"edge.profile": str(folder)})
+
+
+def _check_host(settings: SessionSettings, insecure_lan: bool) -> None:
+    """Tell at once what the worker would tell after it has loaded everything."""
+    with open_guard(settings.streaming.host, keys_path(settings), insecure_lan):
+        pass
 
 
 def _check(edge: EdgeSettings) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from hmd_capture.sources.eye_view import EyeCameraSettings
 from streaming.errors import UserError
+from streaming.topics import EyesShow, VideoCodec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,7 +27,7 @@ else:
 Playback = Literal["once", "loop", "back-and-forth"]
 Landmarks = Literal["oracle", "tracker", "mediapipe"]
 Cover = Literal["headset", "face-mask"]
-PixelFormat = Literal["jpeg", "bgr"]
+PixelFormat = Literal["jpeg", "bgr", "gray"]
 Record = TypeVar("Record")
 
 
@@ -109,12 +110,16 @@ class ModelsSettings:
 
 @dataclass(frozen=True)
 class StreamingSettings:
-    """`[streaming]`: sockets that clients connect to."""
+    """`[streaming]`: sockets that clients connect to. There is no key for `--insecure-lan`."""
 
-    control_port: int = 50020  # loopback, as the next one; 0 = any free port
+    host: str = "127.0.0.1"  # beyond loopback (0.0.0.0: all networks) keys are needed
+    keys: str = ""  # folder of `unvisor keys`; empty = the user's own
+    control_port: int = 50020  # 0 = any free port
     publisher_port: int = 50021
-    pixel_format: PixelFormat = "jpeg"
+    pixel_format: PixelFormat = "jpeg"  # of frame.* until a client asks for another
     jpeg_quality: int = 90
+    eyes: EyesShow = "cameras"  # face = on frame.eye.* too, for clients that know only eyes
+    video_codec: VideoCodec = "auto"  # of h264.*; auto = NVENC where there is one
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,8 @@ class HmdCaptureSettings:
 
     publisher: str = "tcp://127.0.0.1:50022"  # eye landmarks, bound by hmd_capture
     feed: str = "tcp://127.0.0.1:50023"  # simulated eye crops, bound by hmd_capture
-    # Where its clock may be asked, when it runs on another machine and is not started here.
-    clock: str = ""
+    key: str = ""  # client key file, when hmd_capture runs elsewhere and is not started here
+    clock: str = ""  # where its clock may be asked, likewise
     right: EyeCameraSettings = field(default_factory=EyeCameraSettings)
     left: EyeCameraSettings = field(default_factory=EyeCameraSettings)
 
@@ -137,6 +142,11 @@ class SessionSettings:
     models: ModelsSettings = field(default_factory=ModelsSettings)
     streaming: StreamingSettings = field(default_factory=StreamingSettings)
     hmd_capture: HmdCaptureSettings = field(default_factory=HmdCaptureSettings)
+
+
+def keys_path(settings: SessionSettings) -> Path | None:
+    """Folder of keys that the settings name; None for the user's own."""
+    return Path(settings.streaming.keys) if settings.streaming.keys else None
 
 
 def load_toml(path: Path) -> SessionSettings:

@@ -22,6 +22,7 @@ from typing import Any
 from edge.child import Child, Event
 from edge.hmd_process import HmdProcess
 from edge.keys import read_keys
+from edge.own_client import own_host, own_keys
 from edge.report import SessionReport, report_from_json, write_report
 from edge.settings import SessionSettings, override, to_json
 from edge.simulation import prepare_oracle
@@ -59,17 +60,22 @@ OnStatus = Callable[[SessionStatus], None]
 
 
 def run_session(
-    settings: SessionSettings, on_status: OnStatus, *, watch_keys: bool = True
+    settings: SessionSettings,
+    on_status: OnStatus,
+    *,
+    watch_keys: bool = True,
+    insecure_lan: bool = False,
 ) -> SessionReport:
     """Run until the source ends, Ctrl-C, SIGTERM or the stop key; call from the main thread.
 
     `on_status` is called from this thread about twice a second, more often in phase "meshes".
-    Space or p pauses sending at once and resumes it, q stops.
+    Space or p pauses sending at once and resumes it, q stops. `insecure_lan`: the user typed that
+    other machines may connect without keys.
 
     Raises:
         UserError: a child could not start or failed, with its sentence.
     """
-    session = Session(settings, on_status)
+    session = Session(settings, on_status, insecure_lan)
     with _signals(session.stop), read_keys(session.press if watch_keys else None):
         return session.run()
 
@@ -77,8 +83,11 @@ def run_session(
 class Session:
     """One run; `press`, `toggle_pause` and `stop` may be called from other threads."""
 
-    def __init__(self, settings: SessionSettings, on_status: OnStatus) -> None:
+    def __init__(
+        self, settings: SessionSettings, on_status: OnStatus, insecure_lan: bool = False
+    ) -> None:
         """Prepare; nothing is started yet."""
+        self._insecure_lan = insecure_lan
         self._settings = settings
         self._on_status = on_status
         self._stop = threading.Event()
@@ -130,7 +139,8 @@ class Session:
         hmd = HmdProcess(self._settings)
         try:
             hmd.start()
-            worker = Child("edge", "edge.worker", [str(settings_path)])
+            options = ["--insecure-lan"] if self._insecure_lan else []
+            worker = Child("edge", "edge.worker", [str(settings_path), *options])
             try:
                 ready = self._await(worker, hmd)
                 if ready is None:
@@ -158,10 +168,12 @@ class Session:
         raise UserError(f"The edge process was not ready within {START_S:.0f} s.", "Try again.")
 
     def _watch(self, worker: Child, hmd: HmdProcess, ready: Event) -> float:
-        self._control = ControlClient(f"127.0.0.1:{ready['control']}")
+        host = own_host(self._settings)
+        keys = own_keys(self._settings, self._insecure_lan)
+        self._control = ControlClient(f"{host}:{ready['control']}", keys=keys)
         begin_cpu_s = hmd.cpu_seconds()
         asked = False
-        with Subscriber(f"127.0.0.1:{ready['publisher']}", [FRAME_FACE]) as client:
+        with Subscriber(f"{host}:{ready['publisher']}", [FRAME_FACE], keys) as client:
             while True:
                 self._measure(client)
                 event = _next_event(worker)

@@ -1,4 +1,4 @@
-"""The edge process: `python -m edge.worker SETTINGS.json`.
+"""The edge process: `python -m edge.worker SETTINGS.json [--insecure-lan]`.
 
 Tells its supervisor by JSON lines on standard output: `ready`, `status` (twice a second), `error`
 (one sentence and the next step) and `done`. Its log goes to standard error. SIGTERM and SIGINT end
@@ -27,8 +27,9 @@ from edge.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile, load_profile
 from edge.records import Capture, PipelineView
+from edge.remote import open_control, open_publisher, open_recorder
 from edge.report import SessionReport, write_report
-from edge.settings import SessionSettings, from_json
+from edge.settings import SessionSettings, from_json, keys_path
 from edge.simulation import open_simulation
 from edge.sinks import close_sinks, open_sinks
 from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
@@ -37,16 +38,16 @@ from edge.webcam import Webcam
 from models.filling import DEFAULT_FILLER, Filler, Reference, make_filler
 from models.shipped import WeightsError
 from streaming.clock_follower import ClockFollower
-from streaming.control import PAUSE, RESUME, STOP, ControlServer
+from streaming.door import open_guard
 from streaming.errors import UserError
-from streaming.messages import Notification
-from streaming.publisher import Publisher
+from streaming.keys import load_client
 from streaming.subscriber import Subscriber
 
 log = logging.getLogger(__name__)
 
 STATUS_S = 0.5
 LOG_S = 5.0
+INSECURE_LAN = "--insecure-lan"
 SETTLED_S = 10.0  # memory is compared with what it was then
 Emit = Callable[[dict[str, object]], None]
 
@@ -54,8 +55,18 @@ Emit = Callable[[dict[str, object]], None]
 class Worker:
     """Opens all parts from the settings, runs the pipeline and reports."""
 
-    def __init__(self, settings: SessionSettings, emit: Emit, stop: threading.Event) -> None:
-        """`emit` sends an event to the supervisor; setting `stop` ends the run."""
+    def __init__(
+        self,
+        settings: SessionSettings,
+        emit: Emit,
+        stop: threading.Event,
+        insecure_lan: bool = False,
+    ) -> None:
+        """`emit` sends an event to the supervisor; setting `stop` ends the run.
+
+        `insecure_lan` is what the user typed: no settings file may say so.
+        """
+        self._insecure_lan = insecure_lan
         self._settings = settings
         self._emit = emit
         self._stop = stop
@@ -79,12 +90,20 @@ class Worker:
         with ExitStack() as stack:
             profile = load_profile(Path(edge.profile))
             filler = self._open_filler(profile)
-            publisher = stack.enter_context(self._open_publisher())
-            control = stack.enter_context(self._open_control(publisher))
+            host, keys = settings.streaming.host, keys_path(settings)
+            guard = stack.enter_context(open_guard(host, keys, self._insecure_lan))
+            publisher = stack.enter_context(open_publisher(settings.streaming, guard))
+            recorder = stack.enter_context(open_recorder(settings, publisher, self._insecure_lan))
+            control = stack.enter_context(
+                open_control(settings.streaming, publisher, self._stop.set, recorder, guard)
+            )
             hmd = settings.hmd_capture
-            offset = stack.enter_context(ClockFollower(hmd.clock)).offset if hmd.clock else None
+            eye_keys = load_client(Path(hmd.key)) if hmd.key else None
+            offset = None
+            if hmd.clock:
+                offset = stack.enter_context(ClockFollower(hmd.clock, eye_keys)).offset
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6), offset)
-            subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS))
+            subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS, eye_keys))
             arrivals = stack.enter_context(EyeArrivals(subscriber, eyes.observe))
             tracker = make_tracker(edge.landmarks, settings.models.size_px)
             stack.callback(tracker.close)
@@ -166,22 +185,6 @@ class Worker:
         _warm_up(filler, reference)
         return filler
 
-    def _open_publisher(self) -> Publisher:
-        streaming = self._settings.streaming
-        publisher = Publisher(streaming.publisher_port, jpeg_quality=streaming.jpeg_quality)
-        publisher.obey(
-            Notification("frame_publishing.set_format", {"format": streaming.pixel_format})
-        )
-        return publisher
-
-    def _open_control(self, publisher: Publisher) -> ControlServer:
-        def act(notification: Notification) -> None:
-            actions = {PAUSE: publisher.pause, RESUME: publisher.resume, STOP: self._stop.set}
-            actions.get(notification.subject, lambda: publisher.obey(notification))()
-
-        port = self._settings.streaming.control_port
-        return ControlServer(publisher.port, act, publisher.clock, port)
-
     def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:
         settings = self._settings
         wall_s = self._end_s - self._begin_s
@@ -245,7 +248,7 @@ def _warm_up(filler: Filler, reference: Reference) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from a settings file; returns the exit code."""
-    (settings_path,) = sys.argv[1:] if arguments is None else arguments
+    settings_path, *options = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     cv2.setNumThreads(1)  # the budget is in core-ms; small images gain nothing from threads
     stop = threading.Event()
@@ -253,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         settings = from_json(Path(settings_path).read_text(encoding="utf-8"))
-        report = Worker(settings, _emit, stop).run()
+        report = Worker(settings, _emit, stop, INSECURE_LAN in options).run()
         if settings.edge.report:
             write_report(report, Path(settings.edge.report))
     except UserError as error:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -25,6 +26,7 @@ from hmd_capture.live_eyes import LiveEyes
 from hmd_capture.program import Parent, run
 from hmd_capture.sources.eye_view import EyeCameraSettings, Flip
 from streaming.clock_echo import ClockEcho
+from streaming.door import Guard, open_guard
 from streaming.endpoints import normalise_endpoint
 from streaming.errors import UserError
 from streaming.publisher import Publisher
@@ -53,6 +55,12 @@ def capture(
     dropout: Annotated[
         list[Side] | None, typer.Option(help="Report nothing for this eye, to try a lost camera.")
     ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="Folder of keys for other machines, if not the user's own.")
+    ] = None,
+    insecure_lan: Annotated[
+        bool, typer.Option("--insecure-lan", help="Publish to other machines without keys.")
+    ] = False,
     detached: Annotated[
         bool, typer.Option(help="Go on when the program that started this one ends.")
     ] = False,
@@ -80,10 +88,11 @@ def capture(
     with ExitStack() as stack:
         source, reader = _open(wanted, feed, frozenset(dropout or ()))
         stack.callback(source.close)
-        if clock:
-            stack.enter_context(_open_clock(clock))
         host, _, port = normalise_endpoint(publish).removeprefix("tcp://").rpartition(":")
-        publisher = stack.enter_context(Publisher(port=int(port), host=host))
+        guard = stack.enter_context(open_guard(host, keys, insecure_lan))
+        if clock:
+            stack.enter_context(_open_clock(clock, guard))
+        publisher = stack.enter_context(Publisher(port=int(port), host=host, guard=guard))
         origin = " and ".join(filter(None, (right, left))) or feed
         LOGGER.info("Eye images from %s, eye landmarks to %s", origin, publisher.endpoint)
         counts = run(source, reader, publisher, stopping, parent)
@@ -102,9 +111,9 @@ def _open(
     return SimulatedEyeSource(feed), OracleEyeReader(lost)
 
 
-def _open_clock(endpoint: str) -> ClockEcho:
+def _open_clock(endpoint: str, guard: Guard) -> ClockEcho:
     host, _, port = normalise_endpoint(endpoint).removeprefix("tcp://").rpartition(":")
-    return ClockEcho(int(port), host)
+    return ClockEcho(int(port), host, guard=guard)
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 import zmq
 
-from streaming.endpoints import KERNEL_BUFFER_BYTES, bind_loopback, normalise_endpoint
+from streaming.door import Door, Guard
+from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
 from streaming.messages import EyeImage, MessageError, decode
 from streaming.records import EyeObservation, EyeParameters, Side
 
@@ -48,10 +49,10 @@ class EyeReader(Protocol):
 
 
 class SimulatedEyeSource:
-    """Binds a loopback socket to which a simulated headset feeds both eyes' images."""
+    """Binds a socket to which a simulated headset feeds both eyes' images."""
 
-    def __init__(self, endpoint: str) -> None:
-        """Bind, e.g. `tcp://127.0.0.1:50023`.
+    def __init__(self, endpoint: str, guard: Guard = None) -> None:
+        """Bind, e.g. `tcp://127.0.0.1:50023`; beyond loopback with a `guard` only.
 
         Raises `AddressMalformed`, `AddressInUse` or `AddressNotAllowed`.
         """
@@ -64,13 +65,14 @@ class SimulatedEyeSource:
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")  # all: what is not an eye image is counted
         try:
-            bind_loopback(self._socket, host, int(port))
+            self._door = Door(self._socket, host, int(port), guard)
         except Exception:
             self._socket.close()
             raise
 
     def take(self, timeout_s: float) -> Sequence[EyeImage]:
         """Return the newest unseen image of each eye, waiting for the first; empty on timeout."""
+        self._door.cut_revoked()
         if not self._socket.poll(round(timeout_s * 1000)):
             return ()
         newest: dict[Side, EyeImage] = {}

@@ -10,7 +10,8 @@ from types import TracebackType
 import zmq
 
 from streaming.clock import NS_PER_S, monotonic_ns
-from streaming.endpoints import LOOPBACK, bind_loopback
+from streaming.door import Door, Guard
+from streaming.endpoints import LOOPBACK
 
 LOGGER = logging.getLogger(__name__)
 ASK_TIME = "t"  # Pupil Remote's question, answered in seconds
@@ -23,11 +24,15 @@ class ClockEcho:
     """Answers on a thread of its own: an answer that waits for other work is a wrong one."""
 
     def __init__(
-        self, port: int = 0, host: str = LOOPBACK, now_ns: Callable[[], int] = monotonic_ns
+        self,
+        port: int = 0,
+        host: str = LOOPBACK,
+        now_ns: Callable[[], int] = monotonic_ns,
+        guard: Guard = None,
     ) -> None:
         """Bind and start (`port` 0: any free one); raises `AddressInUse`, `AddressNotAllowed`.
 
-        `now_ns` is the clock that is told.
+        `now_ns` is the clock that is told; beyond loopback a `guard` is needed (`door.open_guard`).
         """
         self._now_ns = now_ns
         self._stopping = threading.Event()
@@ -35,10 +40,11 @@ class ClockEcho:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_QUESTION_BYTES)
         try:
-            self.port = bind_loopback(self._socket, host, port)
+            self._door = Door(self._socket, host, port, guard)
         except Exception:
             self._socket.close()
             raise
+        self.port = self._door.port
         self._thread = threading.Thread(target=self._serve, name="clock echo", daemon=True)
         self._thread.start()
 
@@ -63,6 +69,7 @@ class ClockEcho:
     def _serve(self) -> None:
         try:
             while not self._stopping.is_set():
+                self._door.cut_revoked()
                 if not self._socket.poll(POLL_MS):
                     continue
                 is_known = self._socket.recv_multipart() == [ASK_TIME.encode()]

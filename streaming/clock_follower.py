@@ -14,6 +14,7 @@ from streaming.clock import NS_PER_S, ClockOffset, monotonic_ns
 from streaming.clock_echo import ASK_TIME
 from streaming.clock_offset import OffsetEstimate
 from streaming.endpoints import normalise_endpoint
+from streaming.keys import ClientKeys
 
 LOGGER = logging.getLogger(__name__)
 EAGER_S, EAGER_EVERY_S, CALM_EVERY_S = 5.0, 0.05, 0.1  # more often at first
@@ -25,9 +26,13 @@ MAX_SECONDS = 9e9
 class ClockFollower:
     """Asks `t` at a control or clock address; whoever is not there is waited for."""
 
-    def __init__(self, endpoint: str) -> None:
-        """Start asking; raises `AddressMalformed`."""
+    def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
+        """Start asking; raises `AddressMalformed`.
+
+        `keys` (`keys.load_client`) for a clock on another machine.
+        """
         self.endpoint = normalise_endpoint(endpoint)
+        self._keys = keys
         self.answers = self.rejected = 0  # rejected: answers that were no time
         self._estimate = OffsetEstimate()
         self._lock = threading.Lock()
@@ -80,6 +85,8 @@ class ClockFollower:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.IPV6, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_ANSWER_BYTES)
+        if self._keys is not None:
+            self._keys.apply(socket)
         socket.connect(self.endpoint)
         return socket
 

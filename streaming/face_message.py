@@ -27,11 +27,14 @@ class FaceState:
     status: tuple[Status, ...]
     filler: str  # "unvisor" | "warp-blend" | "none"
     landmark_source: str  # "oracle" | "tracker" | "mediapipe"
+    # How late the pictures leave, smoothed, ms: what an audio pipeline should be delayed by, plus
+    # what the client itself adds. None before the first picture.
+    video_delay_ms: float | None = None
 
 
 def encode_face_state(state: FaceState) -> list[bytes]:
     """Return the two parts of one message; arrays travel as flat lists of float64."""
-    fields = {
+    fields: dict[str, object] = {
         "index": int(state.index),
         "timestamp": float(state.timestamp),
         "capture_time_ns": int(state.capture_time_ns),
@@ -45,6 +48,8 @@ def encode_face_state(state: FaceState) -> list[bytes]:
         "filler": state.filler,
         "landmark_source": state.landmark_source,
     }
+    if state.video_delay_ms is not None:
+        fields["video_delay_ms"] = float(state.video_delay_ms)
     return pack(FACE_STATE, fields)
 
 
@@ -67,4 +72,5 @@ def decode_face_state(fields: FieldReader) -> FaceState:
         status=fields.statuses("status"),
         filler=fields.text("filler"),
         landmark_source=fields.text("landmark_source"),
+        video_delay_ms=fields.optional_number("video_delay_ms"),
     )

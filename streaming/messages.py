@@ -3,6 +3,7 @@
 | topic | record | parts |
 |---|---|---|
 | `frame.world`, `frame.face`, `frame.eye.0`, `frame.eye.1` | `FrameMessage` | topic, map, pixels |
+| `jpeg.world` and the like, for each format and frame topic | `FrameMessage` | topic, map, pixels |
 | `face.state` | `FaceState` | topic, map |
 | `eye.0`, `eye.1` | `EyeObservation` | topic, map |
 | `eye.parameters.0`, `eye.parameters.1` | `EyeParameters` | topic, map |
@@ -32,6 +33,7 @@ from streaming.topics import (
     EYE_PARAMETERS,
     EYES,
     FACE_STATE,
+    FORMAT_TOPICS,
     FRAMES,
     NOTIFY,
     SIMULATED_EYES,
@@ -48,10 +50,19 @@ __all__ = [
     "Message",
     "MessageError",
     "Notification",
+    "Sender",
     "decode",
     "encode",
     "topic_of",
 ]
+
+
+@dataclass(frozen=True)
+class Sender:
+    """A client's connection to the control socket."""
+
+    connection: str
+    since_s: float  # first heard of, on the monotonic clock
 
 
 @dataclass(frozen=True)
@@ -60,12 +71,13 @@ class Notification:
 
     subject: str  # at most 121 characters; the topic is `notify.` + subject
     fields: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    sender: Sender | None = field(default=None, compare=False)  # never on the wire
 
 
 Message = FrameMessage | FaceState | EyeObservation | EyeParameters | EyeImage | Notification
 
 _WITH_PIXELS: dict[str, Callable[[FieldReader, bytes], Message]] = {
-    **dict.fromkeys(FRAMES, decode_frame),
+    **dict.fromkeys((*FRAMES, *FORMAT_TOPICS), decode_frame),
     **dict.fromkeys(SIMULATED_EYES, decode_eye_image),
 }
 _WITHOUT_PIXELS: dict[str, Callable[[FieldReader], Message]] = {

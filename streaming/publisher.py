@@ -8,42 +8,53 @@ from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 
-import numpy as np
 import zmq
 
-from streaming.clock import PublishingClock
-from streaming.endpoints import KERNEL_BUFFER_BYTES, LOOPBACK, bind_loopback
-from streaming.face_message import FaceState
-from streaming.frame_message import (
-    DEFAULT_JPEG_QUALITY,
-    FORMATS,
-    FrameMessage,
-    encode_pixels,
+from streaming.clock import PublishingClock, monotonic_ns
+from streaming.delay import DelayMeter
+from streaming.door import Door, Guard
+from streaming.endpoints import KERNEL_BUFFER_BYTES, LOOPBACK
+from streaming.frame_message import DEFAULT_JPEG_QUALITY
+from streaming.messages import Message, MessageError, Notification, encode, topic_of
+from streaming.picture_coding import Burst, PictureCoder
+from streaming.records import ImageU8, RestoredFace
+from streaming.restored import (
+    frame_message,
+    images_of,
+    is_synthesised,
+    state_message,
 )
-from streaming.messages import Message, Notification, encode, topic_of
-from streaming.records import ImageU8, RestoredFace, Status
+from streaming.subscriptions import STREAMED_TOPICS, Subscriptions
+from streaming.topic_formats import STARTED, FormatRequest, FormatRequestError, TopicFormats
 from streaming.topics import (
-    EYE_PARAMETERS,
-    EYES,
     FACE_STATE,
+    FORMAT_TOPICS,
+    FORMATS,
     FRAME_EYES,
-    FRAME_FACE,
-    FRAME_WORLD,
     FRAMES,
     NOTIFY,
     PUBLISHER_PORT,
-    SIMULATED_EYES,
+    VIDEO_FORMAT,
+    EyesShow,
+    VideoCodec,
+    format_topic,
 )
+
+__all__ = ["PAUSED", "RESUMED", "STREAMED_TOPICS", "Publisher", "is_synthesised"]
 
 LOGGER = logging.getLogger(__name__)
 MAX_SUBSCRIPTION_BYTES = 1024  # subscribers have nothing longer to say to us
+# What waits for one subscriber: a burst, all topics of one frame, and no more. A limit of 1 or 2
+# drops the last topics of every burst, because it counts messages and is freed in steps of half of
+# it. It is set once: libzmq 4.3.5 crashes when it is changed while a subscriber is leaving.
+QUEUED_MESSAGES = 2 * len((*FRAMES, FACE_STATE))
 PAUSED, RESUMED = "unvisor.paused", "unvisor.resumed"
-STREAMED_TOPICS = (*FRAMES, FACE_STATE, *EYES, *EYE_PARAMETERS, *SIMULATED_EYES)
-UNTOUCHED = (Status.NO_HEADSET, Status.NO_FACE)
+# What only we may say: a client that says it is not believed by the others.
+OURS = ("unvisor.", STARTED, "recording.started", "recording.stopped")
 
 
 class Publisher:
-    """Binds one loopback port and publishes records on it; may be called from any thread.
+    """Binds one port and publishes records on it; may be called from any thread.
 
     What nobody subscribed to is neither encoded nor sent. A subscriber that does not read loses
     frames; it never slows the publisher.
@@ -55,31 +66,44 @@ class Publisher:
         host: str = LOOPBACK,
         jpeg_quality: int = DEFAULT_JPEG_QUALITY,
         clock: PublishingClock | None = None,
+        image_format: str = "jpeg",
+        eyes_show: EyesShow = "cameras",
+        video_codec: VideoCodec = "auto",
+        guard: Guard = None,
+        queued_messages: int = QUEUED_MESSAGES,
     ) -> None:
         """Bind at once (`port` 0: any free one); raises `AddressInUse` or `AddressNotAllowed`.
 
-        `jpeg_quality` is 1..100; `clock` gives the `timestamp` that clients see.
+        `jpeg_quality` is 1..100; `clock` gives the `timestamp` that clients see. `image_format`
+        is what `frame.*` carries until a client asks otherwise. `eyes_show` "face" puts the
+        restored face on `frame.eye.*`. `video_codec` encodes `h264.*`. A `host`
+        beyond loopback needs a `guard` (`door.open_guard`); who has no allowed key gets nothing.
+        `queued_messages` wait for a subscriber that does not read.
         """
         if not 1 <= jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality is {jpeg_quality}; it must be in 1..100.")
         self.clock = clock or PublishingClock()
         self.sent: Counter[str] = Counter()  # messages by topic; `encoded` what cost pixels work
         self.encoded: Counter[str] = Counter()
-        self._jpeg_quality = jpeg_quality
-        self._format = "jpeg"
-        self._wanted: set[bytes] = set()
+        self._coder = PictureCoder(jpeg_quality, video_codec)
+        self._formats = TopicFormats(image_format, self._wanted_since_s)
+        self._eyes_show = eyes_show
+        self._delay = DelayMeter()
+        self._subscriptions = Subscriptions()
         self._paused = False
         self._lock = threading.Lock()
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # every late client needs a key picture
         self._socket.setsockopt(zmq.SNDBUF, KERNEL_BUFFER_BYTES)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-        self._limit_queue()
+        self._socket.setsockopt(zmq.SNDHWM, queued_messages)
         try:
-            self.port = bind_loopback(self._socket, host, port)
+            self._door = Door(self._socket, host, port, guard)
         except Exception:
             self._socket.close()
             raise
+        self.port = self._door.port
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def publish(self, message: Message) -> bool:
@@ -89,26 +113,40 @@ class Publisher:
         """
         return self.wants(topic_of(message)) and self._send(encode(message))
 
+    def forward(self, parts: Sequence[bytes]) -> bool:
+        """Send a multipart message as it came, if somebody wants it; return whether it was sent.
+
+        For what was published before: the bytes are not looked into.
+        """
+        return self._send(list(parts))
+
     def publish_restored(
         self,
         face: RestoredFace,
         eyes: Sequence[ImageU8] = (),
         eye_ages_ns: tuple[int | None, int | None] = (None, None),
     ) -> None:
-        """Send `face.state`, `frame.world`, `frame.face` and `frame.eye.*`, as far as wanted.
+        """Send `face.state` and the images, each in the formats in which it is wanted.
 
         `eyes` are the (right, left) eye-camera images, (H,W) grey or (H,W,3) BGR uint8, and
         `eye_ages_ns` how old what they showed was at the capture. While paused nothing is sent.
         """
+        self._formats.refresh()
         if self.paused:
             return
         if self.wants(FACE_STATE):
-            self._send(encode(self._face_state(face, eye_ages_ns)))
-        images = {FRAME_WORLD: face.image, FRAME_FACE: face.crop}
-        images.update(zip(FRAME_EYES, eyes, strict=False))
-        for topic, image in images.items():
-            if image.size and self.wants(topic):
-                self._send(encode(self._frame(topic, image, face)))
+            delay_ms = self._delay.delay_ms
+            self._send(encode(state_message(face, eye_ages_ns, self.clock, delay_ms)))
+        burst = Burst(self._coder)
+        for source, image in images_of(face, eyes, self._eyes_show).items():
+            for topic, image_format in self._forms(source):
+                self._send_image(burst, face, source, topic, image_format, image)
+        self._delay.add(face.capture_time_ns, monotonic_ns())
+
+    @property
+    def video_delay_ms(self) -> float | None:
+        """From capture to the last picture of a frame handed over, smoothed; None before it."""
+        return self._delay.delay_ms
 
     def wants(self, topic: str) -> bool:
         """Whether any client subscribed to `topic` (or to a prefix of it)."""
@@ -125,6 +163,7 @@ class Publisher:
         """Send nothing more once this returns, but for the word `notify.unvisor.paused`."""
         with self._lock:
             self._paused = True
+        self._delay.restart()
         self.publish(Notification(PAUSED))
 
     def resume(self) -> None:
@@ -136,18 +175,37 @@ class Publisher:
     def obey(self, notification: Notification) -> bool:
         """Do what a client may ask of the publisher; return whether this was such a request.
 
-        `frame_publishing.set_format` with `format` jpeg, bgr or gray sets the format of all
-        images; `frame_publishing.started` is announced in answer, as Pupil Capture does.
+        `frame_publishing.set_format` with `format` jpeg, bgr or gray, and optionally `topics`,
+        sets the format of those `frame.*` topics that no other client holds, see `TopicFormats`;
+        `frame_publishing.started` is announced in answer, as Pupil Capture does.
         """
-        if notification.subject != "frame_publishing.set_format":
+        try:
+            request = FormatRequest.read(notification)
+        except FormatRequestError as error:
+            LOGGER.warning("Ignoring a client's request: %s", error)
+            return True
+        if request is None:
             return False
-        wanted = notification.fields.get("format")
-        if isinstance(wanted, str) and wanted in FORMATS:
-            self._format = wanted
-            self.publish(Notification("frame_publishing.started", {"format": wanted}))
-        else:
-            LOGGER.warning("A client asked for the image format %.40r; ignored.", wanted)
+        granted = self._formats.grant(request)
+        if granted:
+            fields = {"format": request.image_format, "topics": list(granted)}
+            self.publish(Notification(STARTED, fields))
+        if kept := sorted(set(request.topics) - set(granted)):
+            LOGGER.info("%s stay as another client asked for them.", ", ".join(kept))
         return True
+
+    def pass_on(self, notification: Notification) -> bool:
+        """Let the subscribers hear a client's notification; return whether it was sent.
+
+        Not those by which only we announce what happens here: pausing is told once, by us.
+        """
+        if notification.subject.startswith(OURS):
+            return False
+        try:
+            return self.publish(notification)
+        except MessageError as error:  # it holds what can be read and not written
+            LOGGER.warning("A notification is not passed on: %s", error)
+            return False
 
     def close(self) -> None:
         """Free the port; later calls send nothing."""
@@ -168,7 +226,7 @@ class Publisher:
         self.close()
 
     def _send(self, parts: list[bytes]) -> bool:
-        topic = parts[0].decode()
+        topic = parts[0].decode(errors="replace")
         with self._lock:
             is_held = self._paused and not topic.startswith(NOTIFY)
             if is_held or not self._is_wanted(topic):
@@ -180,78 +238,37 @@ class Publisher:
     def _is_wanted(self, topic: str) -> bool:
         if self._socket.closed:
             return False
-        self._read_subscriptions()
-        name = topic.encode()
-        return topic.startswith(NOTIFY) or any(name.startswith(prefix) for prefix in self._wanted)
+        self._door.cut_revoked()
+        for name in self._subscriptions.read(self._socket):
+            if FORMAT_TOPICS.get(name) == VIDEO_FORMAT:
+                self._coder.ask_key(name)
+        return self._subscriptions.wants(topic)
 
-    def _read_subscriptions(self) -> None:
-        changed = False
-        while True:
-            try:
-                word, *others = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            prefix = word[1:]
-            # Only prefixes of our own topics are kept: a client cannot make the set grow.
-            if others or not any(topic.encode().startswith(prefix) for topic in STREAMED_TOPICS):
-                continue
-            changed = True
-            if word[:1] == b"\x01":
-                self._wanted.add(prefix)
-            elif word[:1] == b"\x00":
-                self._wanted.discard(prefix)
-        if changed:
-            self._limit_queue()
+    def _wanted_since_s(self, topic: str) -> float | None:
+        with self._lock:
+            return self._subscriptions.since_s(topic) if self._is_wanted(topic) else None
 
-    def _limit_queue(self) -> None:
-        """Let one burst, all wanted topics of one frame, wait for each subscriber, and no more.
+    def _forms(self, source: str) -> list[tuple[str, str]]:
+        """Topics and formats in which somebody wants one of `FRAMES`."""
+        forms = [(source, self._formats.of(source))]
+        forms += [(format_topic(name, source), name) for name in FORMATS]
+        return [form for form in forms if self.wants(form[0])]
 
-        A limit of 1 or 2 drops the last topics of every burst, because the limit counts messages
-        and is freed in steps of half of it; twice the number of topics is what one burst needs.
-        """
-        topics = sum(
-            any(topic.encode().startswith(prefix) for prefix in self._wanted)
-            for topic in STREAMED_TOPICS
-        )
-        self._socket.setsockopt(zmq.SNDHWM, 2 * max(1, topics))
-
-    def _frame(self, topic: str, image: ImageU8, face: RestoredFace) -> FrameMessage:
+    def _send_image(
+        self,
+        burst: Burst,
+        face: RestoredFace,
+        source: str,
+        topic: str,
+        image_format: str,
+        image: ImageU8,
+    ) -> None:
+        coded = burst.code(image, image_format, topic)
+        if coded is None:
+            return
         self.encoded[topic] += 1
-        return FrameMessage(
-            topic=topic,
-            width=image.shape[1],
-            height=image.shape[0],
-            index=face.frame_id,
-            timestamp=self.clock.seconds_at(face.capture_time_ns),
-            format=self._format,
-            capture_time_ns=face.capture_time_ns,
-            publish_time_ns=face.publish_time_ns,
-            status=face.status,
-            filler=face.filler,
-            landmark_source=face.landmark_source,
-            synthesised=topic not in FRAME_EYES and is_synthesised(face),
-            pixels=encode_pixels(image, self._format, self._jpeg_quality),
+        is_eye_camera = source in FRAME_EYES and self._eyes_show == "cameras"
+        message = frame_message(
+            face, topic, image_format, image, coded, self.clock, is_eye_camera=is_eye_camera
         )
-
-    def _face_state(
-        self, face: RestoredFace, eye_ages_ns: tuple[int | None, int | None]
-    ) -> FaceState:
-        return FaceState(
-            index=face.frame_id,
-            timestamp=self.clock.seconds_at(face.capture_time_ns),
-            capture_time_ns=face.capture_time_ns,
-            publish_time_ns=face.publish_time_ns,
-            landmarks=np.asarray(face.landmarks, dtype=np.float32),
-            gaze=face.gaze,
-            openness=face.openness,
-            eye_ages_ns=eye_ages_ns,
-            frame_from_crop=face.frame_from_crop,
-            status=face.status,
-            filler=face.filler,
-            landmark_source=face.landmark_source,
-        )
-
-
-def is_synthesised(face: RestoredFace) -> bool:
-    """Whether any pixel of the frame was made by a filler rather than by the camera."""
-    return face.filler != "none" and not any(status in UNTOUCHED for status in face.status)
+        self._send(encode(message))

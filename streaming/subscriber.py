@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
 import zmq
 
+from streaming.backlog import Backlog
 from streaming.clock import monotonic_ns
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
+from streaming.frame_message import FrameMessage
+from streaming.handshake import Handshake, Refused
+from streaming.keys import ClientKeys
 from streaming.messages import Message, MessageError, Notification, decode
 from streaming.slot import Latest
+from streaming.topics import VIDEO_FORMAT
+from streaming.video_reader import VideoReader
 
 LOGGER = logging.getLogger(__name__)
 POLL_MS = 50  # how soon `close` is noticed; arrivals wake the reader at once
 MAX_BATCH = 64  # messages drained before the newest are handed over
+CATCH_UP_S = 0.3  # after standing still, wait so long for what is published now
 
 
 @dataclass(frozen=True)
@@ -35,19 +44,30 @@ class Arrival:
         return self.arrival_time_ns - self.message.capture_time_ns
 
 
-class Subscriber:
-    """Connects to a publisher, now or whenever it appears, and keeps the newest of each topic."""
+_Newest = dict[int, tuple[Latest[Arrival], Arrival]]  # by slot
 
-    def __init__(self, endpoint: str, topics: Sequence[str]) -> None:
+
+class Subscriber:
+    """Connects to a publisher, now or whenever it appears, and keeps the newest of each topic.
+
+    Pictures of `h264.*` are decoded on arrival and handed over as `bgr`.
+    """
+
+    def __init__(
+        self, endpoint: str, topics: Sequence[str], keys: ClientKeys | None = None
+    ) -> None:
         """Start reading `topics` (whole topics or prefixes such as `notify.`).
 
         Every entry gets its own slot. Raises `AddressMalformed`; a publisher that is not there
-        is no error: it is waited for, and again after it restarts.
+        is no error: it is waited for, and again after it restarts. `keys` (`keys.load_client`)
+        for a publisher on another machine; what `trouble` says is not final either.
         """
         self.endpoint = normalise_endpoint(endpoint)
         self.rejected = 0  # malformed messages
         self.slots: dict[str, Latest[Arrival]] = {topic: Latest() for topic in topics}
         self._skipped = 0
+        self._videos = VideoReader()
+        self._backlogs: dict[int, Backlog] = defaultdict(Backlog)  # by slot
         self._stopping = threading.Event()
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -57,9 +77,19 @@ class Subscriber:
         self._socket.setsockopt(zmq.IPV6, 1)
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
-        self._socket.connect(self.endpoint)
+        self._handshake = Handshake(self._socket, self.endpoint, keys)
         self._thread = threading.Thread(target=self._read, name="subscriber", daemon=True)
         self._thread.start()
+
+    @property
+    def trouble(self) -> Refused | None:
+        """Why the publisher does not let us in at present, None when it does or is not there."""
+        return self._handshake.trouble
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the publisher let us in and is there."""
+        return self._handshake.is_connected
 
     @property
     def drops(self) -> int:
@@ -94,11 +124,14 @@ class Subscriber:
     def _read(self) -> None:
         try:
             while not self._stopping.is_set():
-                if self._socket.poll(POLL_MS):
+                has_arrivals = self._socket.poll(POLL_MS)
+                self._handshake.tend()
+                if has_arrivals:
                     self._hand_over(self._drain())
         except zmq.ContextTerminated:
             LOGGER.debug("The messaging context ended before the subscriber was closed.")
         finally:
+            self._handshake.close()
             self._socket.close()
             for slot in self.slots.values():
                 slot.close()
@@ -116,19 +149,46 @@ class Subscriber:
 
     def _hand_over(self, waiting: list[tuple[int, list[bytes]]]) -> None:
         """Leave only the newest of each slot: a taker never wakes for a frame of a backlog."""
-        newest: dict[int, tuple[Latest[Arrival], Arrival]] = {}
+        newest: _Newest = {}
+        self._sort(waiting, newest)
+        # A client that stood still finds the oldest frames first: the rest of the backlog is
+        # still in the kernel, and what is published now behind it.
+        until_s = time.monotonic() + CATCH_UP_S
+        while self._is_behind(newest) and (left_s := until_s - time.monotonic()) > 0:
+            if self._socket.poll(round(left_s * 1000)):
+                self._sort(self._drain(), newest)
+        for slot, arrival in newest.values():
+            self._backlogs[id(slot)].add(arrival.age_ns)
+            slot.put(arrival)
+        self._videos.ask_for_keys(self._socket, self.slots)
+
+    def _sort(self, waiting: list[tuple[int, list[bytes]]], newest: _Newest) -> None:
         for arrival_time_ns, parts in waiting:
             try:
                 message = decode(parts)
             except MessageError as error:
                 self._reject(error)
                 continue
+            shown = self._shown(message)
             slot = self._slot_of(parts[0].decode())
-            if slot is not None:
-                self._skipped += id(slot) in newest
-                newest[id(slot)] = slot, Arrival(message, arrival_time_ns)
-        for slot, arrival in newest.values():
-            slot.put(arrival)
+            if slot is None:
+                continue
+            self._skipped += id(slot) in newest
+            if shown is None:  # what came before it is of a backlog
+                newest.pop(id(slot), None)
+            else:
+                newest[id(slot)] = slot, Arrival(shown, arrival_time_ns)
+
+    def _is_behind(self, newest: _Newest) -> bool:
+        return bool(newest) and all(
+            self._backlogs[id(slot)].is_late(arrival.age_ns) for slot, arrival in newest.values()
+        )
+
+    def _shown(self, message: Message) -> Message | None:
+        """The message as takers get it; None for a picture that misses the ones before it."""
+        if isinstance(message, FrameMessage) and message.format == VIDEO_FORMAT:
+            return self._videos.decode(message)
+        return message
 
     def _slot_of(self, topic: str) -> Latest[Arrival] | None:
         exact = self.slots.get(topic)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from streaming.records import Side
 
 CONTROL_PORT = 50020
@@ -19,6 +21,24 @@ NOTIFY = "notify."  # prefix; the subject follows
 EYE_CAMERAS_NOTE = NOTIFY + "unvisor.eye_cameras"  # what is wrong with them, in `detail`
 
 FRAMES = (FRAME_WORLD, FRAME_FACE, *FRAME_EYES)
+
+# A client that wants one format for certain subscribes to `FORMAT.world`, `FORMAT.face` and so on.
+# These names do not begin with `frame.`: clients that subscribe to that prefix never meet them.
+STOCK_FORMATS = ("jpeg", "bgr", "gray")  # what `frame.*` may carry
+VIDEO_FORMAT = "h264"
+FORMATS = (*STOCK_FORMATS, VIDEO_FORMAT)
+VideoCodec = Literal["auto", "libx264", "h264_nvenc"]  # auto: NVENC where there is one
+EyesShow = Literal["cameras", "face"]  # what `frame.eye.*` carry
+
+
+def format_topic(image_format: str, topic: str) -> str:
+    """Topic on which `topic`, one of `FRAMES`, travels in `image_format` and never another."""
+    return f"{image_format}.{topic.removeprefix('frame.')}"
+
+
+FORMAT_TOPICS = {  # such as `h264.world` -> `h264`
+    format_topic(image_format, topic): image_format for image_format in FORMATS for topic in FRAMES
+}
 
 
 def eye_topic(side: Side) -> str:

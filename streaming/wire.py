@@ -45,7 +45,7 @@ def unpack_topic(part: bytes) -> str:
     try:
         return part.decode()
     except UnicodeDecodeError as error:
-        raise MessageError(f"The topic {part!r} is not UTF-8 text.") from error
+        raise MessageError(f"The topic, {len(part)} bytes, is not UTF-8 text.") from error
 
 
 def unpack_fields(topic: str, part: bytes) -> dict[str, object]:
@@ -111,6 +111,10 @@ class FieldReader:
             raise self._error(key, f"a number in {low:g}..{high:g}", value)
         return float(value)  # type: ignore[arg-type]
 
+    def optional_number(self, key: str) -> float | None:
+        """Finite number, or None where the key is missing or nil."""
+        return None if self._fields.get(key) is None else self.number(key)
+
     def flag(self, key: str) -> bool:
         """True or false."""
         value = self._fields.get(key)
@@ -171,5 +175,14 @@ class FieldReader:
 
     def _error(self, key: str, wanted: str, value: object) -> MessageError:
         return MessageError(
-            f"Field {key!r} of {self.topic!r} must be {wanted}, not {reprlib.repr(value)}."
+            f"Field {key!r} of {self.topic!r} must be {wanted}, not {_described(value)}."
         )
+
+
+def _described(value: object) -> str:
+    """Say what a value is; how a face looks must not get into a log with it."""
+    if isinstance(value, list | dict | bytes):
+        return f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, float):
+        return "another number"
+    return reprlib.repr(value)

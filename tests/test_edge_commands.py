@@ -9,6 +9,7 @@ import pytest
 
 from edge.__main__ import COMMANDS, main
 from edge.child import Child
+from edge.settings import SessionSettings
 from edge.timing import Samples, StageTimes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +54,26 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_1(
     shown = capsys.readouterr().err
     assert told in shown
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "enabled", "port"),
+    [
+        ([], False, 8750),
+        (["--preview"], True, 8750),
+        (["--preview-port", "9000"], True, 9000),
+        (["--preview", "--preview-port", "0"], False, 8750),
+    ],
+)
+def test_a_preview_port_asks_for_the_preview_and_0_turns_it_off(
+    arguments: list[str], enabled: bool, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[SessionSettings] = []
+    monkeypatch.setattr("edge.run._with_profile", lambda settings, name: settings)
+    monkeypatch.setattr("edge.run._run", lambda settings, *others: ran.append(settings))
+    assert run_main("run", *arguments) == 0
+    (settings,) = ran
+    assert (settings.edge.preview.enabled, settings.edge.preview.port) == (enabled, port)
 
 
 def test_the_command_table_starts_without_heavy_imports() -> None:

@@ -117,8 +117,8 @@ def test_nothing_is_encoded_while_nobody_watches(
     preview: Preview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
-    original = panes._jpeg
-    monkeypatch.setattr(panes, "_jpeg", lambda image: encoded.append(1) or original(image))
+    original = panes.pane_jpeg
+    monkeypatch.setattr(panes, "pane_jpeg", lambda image: encoded.append(1) or original(image))
     for frame_id in range(50):
         preview.show(a_view(frame_id))
     assert encoded == []

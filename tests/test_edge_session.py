@@ -32,6 +32,7 @@ from models.face_mesh import EYES
 from models.mediapipe_mesh import FaceMesher
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
+from streaming.keys import KeyFolder
 from streaming.records import Float32Array, Frame
 from streaming.subscriber import Subscriber
 from streaming.topics import FRAME_FACE
@@ -397,3 +398,27 @@ def test_meshes_are_found_once_and_a_damaged_cache_is_replaced(clip: Path, tmp_p
     (stored,) = tmp_path.iterdir()
     stored.write_bytes(b"half a file")
     assert np.array_equal(first, clip_meshes(clip, 1280, tmp_path), equal_nan=True)
+
+
+def test_other_machines_see_an_encrypted_session_with_an_allowed_key_only(
+    settings: SessionSettings, tmp_path: Path
+) -> None:
+    folder = KeyFolder(tmp_path / "keys")
+    keys = folder.new_client("anna", tmp_path / "anna.key")
+    changes = {
+        "edge.camera.playback": "loop",
+        "edge.camera.seconds": 4.0,
+        "streaming.host": "0.0.0.0",
+        "streaming.keys": str(folder.path),
+    }
+    settings = override(settings, changes)
+    address = f"127.0.0.1:{settings.streaming.publisher_port}"
+    with (
+        Subscriber(address, [FRAME_FACE], keys) as let_in,
+        Subscriber(address, [FRAME_FACE]) as shut_out,
+    ):
+        report = run_session(settings, lambda status: None, watch_keys=False)
+        assert let_in.take(FRAME_FACE, 0) is not None
+        assert shut_out.take(FRAME_FACE, 0) is None
+        assert shut_out.trouble is not None
+    assert report.client["frames"] > 0  # the supervisor's own client was let in

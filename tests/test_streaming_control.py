@@ -68,7 +68,7 @@ def test_ports_version_and_unknown_commands(
     assert answer(asker, b"SUB_PORT") == "45678"
     assert answer(asker, b"PUB_PORT") == str(server.notification_port)
     assert answer(asker, b"v").split(".")[0] == "3"
-    for command in (b"R", b"R trial", b"r", b"C", b"c", b"sub_port", b"", b"\xff\xfe", b"Tx"):
+    for command in (b"sub_port", b"", b"\xff\xfe", b"Tx", b"Rx", b"rr", b"C 1"):
         assert answer(asker, command) == "Unknown command."
 
 
@@ -199,6 +199,37 @@ def test_callback_may_close_the_server(clock: PublishingClock) -> None:
     server.close()
     with ControlServer(1, print, clock, port=server.port) as again:
         assert again.port == server.port
+
+
+def test_only_questions_in_an_envelope_are_answered_and_several_may_be_under_way(
+    asker: zmq.Socket[bytes], server: ControlServer
+) -> None:
+    dealer: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+    dealer.linger = 0
+    dealer.rcvtimeo = round(WAIT_S * 1000)
+    dealer.connect(f"tcp://127.0.0.1:{server.port}")
+    for parts in ([b"v"], [b"v", b"v"], [b""], [b"", b"SUB_PORT"], [b"hop", b"", b"v"]):
+        dealer.send_multipart(parts)
+    assert dealer.recv_multipart() == [b"", b"45678"]
+    assert dealer.recv_multipart() == [b"hop", b"", b"3.5.7"]
+    dealer.close()
+    assert answer(asker, b"SUB_PORT") == "45678"
+
+
+def test_callback_learns_which_connection_said_a_word_and_since_when(
+    asker: zmq.Socket[bytes], server: ControlServer, heard: Heard
+) -> None:
+    before_s = time.monotonic()
+    packed = msgpack.packb({"subject": "a"})
+    for _ in range(2):
+        answer(asker, b"notify.a", packed)
+    ControlClient(f"{server.port}").notify("a")
+    first, again, other = (word.sender for word in heard.words)
+    assert first is not None
+    assert other is not None
+    assert first == again
+    assert first.connection != other.connection
+    assert before_s <= first.since_s <= other.since_s
 
 
 def test_offset_between_clocks_is_measured_over_the_control_socket(

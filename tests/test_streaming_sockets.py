@@ -256,6 +256,16 @@ def test_subscriber_may_start_first_and_survives_a_restart_of_the_publisher() ->
                 assert message.side is Side.LEFT
 
 
+def test_clients_that_come_and_go_never_bring_the_publisher_down() -> None:
+    """Regression: the process crashed when the send queue's limit changed as a client left."""
+    for frame_id in range(40):
+        with Publisher(port=0) as publisher:
+            for topic in (FRAME_WORLD, FRAME_FACE):
+                with subscribed(publisher, topic) as client:
+                    publisher.publish_restored(a_face(frame_id))
+                    taken(client, topic)
+
+
 def test_both_eyes_arrive_in_slots_of_their_own_with_their_ages(publisher: Publisher) -> None:
     with subscribed(publisher, *EYES) as client:
         for side in Side:
@@ -282,6 +292,26 @@ def test_malformed_messages_are_counted_and_the_next_good_one_still_arrives() ->
         assert client.rejected == 3
         assert client.take("eye.0", 0) is None
     sender.close()
+
+
+@pytest.mark.parametrize(("patience_s", "wanted"), [(WAIT_S, "fresh"), (0.05, "old")])
+def test_client_that_stood_still_skips_the_backlog_when_something_newer_follows(
+    monkeypatch: pytest.MonkeyPatch, patience_s: float, wanted: str
+) -> None:
+    monkeypatch.setattr("streaming.subscriber.CATCH_UP_S", patience_s)
+    topic = EYES[0]
+    with Publisher(port=0) as publisher, subscribed(publisher, topic) as client:
+        publisher.publish(an_observation(Side.RIGHT))
+        taken(client, topic)
+        now_ns = monotonic_ns()
+        old = replace(an_observation(Side.RIGHT), capture_time_ns=now_ns - 3_000_000_000)
+        publisher.publish(old)
+        if wanted == "fresh":
+            assert client.take(topic, 0.05) is None
+            publisher.publish(an_observation(Side.RIGHT))
+        message = taken(client, topic).message
+    assert isinstance(message, EyeObservation)
+    assert (message.capture_time_ns >= now_ns) == (wanted == "fresh")
 
 
 def test_pause_holds_frames_back_at_once_and_says_so(publisher: Publisher) -> None:

@@ -11,12 +11,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from streaming.clock import monotonic_ns
+from streaming.clock import NS_PER_S, monotonic_ns
 from streaming.errors import UserError
-from streaming.messages import Notification
+from streaming.messages import FrameMessage, Notification
 from streaming.publisher import Publisher
 from streaming.records import RestoredFace, Status
-from streaming.subscriber import Arrival
+from streaming.subscriber import Arrival, Subscriber
 from streaming.topics import FRAME_WORLD
 from streaming.watch import NobodyPublishes, Watcher, watch
 
@@ -151,6 +151,24 @@ def test_watch_waits_while_the_publisher_is_paused(stream: Stream) -> None:
     summary = watched(stream.publisher.endpoint, "--frames", "60", "--timeout", "0.3")
     pauser.join()
     assert summary["frames"] == 60
+
+
+def test_status_line_calls_an_age_by_another_clock_unknown(stream: Stream) -> None:
+    outcome = CliRunner().invoke(APP, [stream.publisher.endpoint, "--frames", "1"])
+    assert "age p50 " in " ".join(outcome.stdout.split())
+    for hours in (-5, 5):
+        watcher = Watcher()
+        message = frame_of(stream)
+        watcher.add(Arrival(message, message.capture_time_ns + hours * 3600 * NS_PER_S))
+        assert "age unknown" in watcher.line()
+
+
+def frame_of(stream: Stream) -> FrameMessage:
+    with Subscriber(stream.publisher.endpoint, [FRAME_WORLD]) as client:
+        arrival = client.take(FRAME_WORLD, 20)
+    assert arrival is not None
+    assert isinstance(arrival.message, FrameMessage)
+    return arrival.message
 
 
 def test_status_line_shows_the_pause() -> None:

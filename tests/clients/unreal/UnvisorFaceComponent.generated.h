@@ -1,0 +1,7 @@
+#pragma once
+
+#define GENERATED_BODY()         \
+ public:                         \
+  using Super = UActorComponent; \
+                                 \
+ private:
