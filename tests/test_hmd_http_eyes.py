@@ -91,27 +91,29 @@ def test_a_board_that_hangs_up_in_the_middle_of_an_image_costs_that_image(eyes: 
 
 
 def test_a_board_that_sends_rubbish_between_images_is_read_on(eyes: Eyes) -> None:
-    good, wide = part(eye_jpeg(), 1.0), part(eye_jpeg(width=320), 2.0)
-    truncated = part(eye_jpeg()[:-200], 3.0)
-    backwards = part(eye_jpeg(), 0.5)
-    not_jpeg = part(b"\x89PNG" + b"x" * 500)
-
     def script(connection, board):
         connection.sendall(STREAM_HEAD)
-        for body in (good, wide, truncated, backwards, not_jpeg):
-            connection.sendall(chunk(body))
-            time.sleep(0.05)
+        started_s = time.monotonic()
         while board.is_on:
-            connection.sendall(chunk(part(eye_jpeg(), 4.0 + time.monotonic())))
-            time.sleep(0.02)
+            for rubbish in (
+                part(eye_jpeg(width=320)),
+                part(eye_jpeg()[:-200]),
+                part(eye_jpeg(), 0.5),  # a stamp from before
+                part(b"\x89PNG" + b"x" * 500),
+            ):
+                good = part(eye_jpeg(), 4.0 + time.monotonic() - started_s)
+                for body in (good, rubbish):
+                    connection.sendall(chunk(body))
+                    time.sleep(0.03)
 
     board = Board(script)
     try:
         source = eyes(left=f"mjpeg:{board.url}")
+        reasons = ("size", "truncated", "backwards", "no jpeg")
+        # Of what arrives together only the newest is looked at, so this may take some rounds.
+        wait_for(lambda: all(counted(source, reason) for reason in reasons))
         assert {image.image.shape for image in images(source, 5)} == {(240, 240)}
-        for reason in ("size", "truncated", "backwards", "no jpeg"):
-            assert counted(source, reason) == 1, reason
-        assert source.rejected == 4
+        assert source.rejected >= len(reasons)
         assert len(board.requests) == 1
     finally:
         board.stop()
