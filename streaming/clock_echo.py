@@ -17,7 +17,7 @@ LOGGER = logging.getLogger(__name__)
 ASK_TIME = "t"  # Pupil Remote's question, answered in seconds
 UNKNOWN = "Unknown command."
 POLL_MS = 50
-MAX_QUESTION_BYTES = 64
+MAX_QUESTION_BYTES = 1024  # the handshake of an encrypted connection has some 300
 
 
 class ClockEcho:

@@ -19,7 +19,7 @@ from streaming.keys import ClientKeys
 LOGGER = logging.getLogger(__name__)
 EAGER_S, EAGER_EVERY_S, CALM_EVERY_S = 5.0, 0.05, 0.1  # more often at first
 ANSWER_S = 1.0
-MAX_ANSWER_BYTES = 128
+MAX_ANSWER_BYTES = 1024  # the handshake of an encrypted connection counts, too
 MAX_SECONDS = 9e9
 
 
