@@ -20,6 +20,8 @@ from counting_proxy import CountingProxy
 from lan_server import MARK, SIDE
 
 from streaming.clock import PublishingClock
+from streaming.clock_echo import ClockEcho
+from streaming.clock_follower import ClockFollower
 from streaming.control import PAUSE, ControlServer
 from streaming.control_client import ControlClient, NoAnswer
 from streaming.door import InsecureLan, open_guard, reachable
@@ -397,3 +399,20 @@ def test_many_threads_publish_while_keys_are_revoked(folder: KeyFolder, tmp_path
         for thread in threads:
             thread.join(WAIT_S)
     assert np.all([not thread.is_alive() for thread in threads])
+
+
+def test_another_machines_clock_is_told_to_allowed_keys_only(
+    folder: KeyFolder, anna: ClientKeys
+) -> None:
+    with (
+        Gate(folder) as gate,
+        ClockEcho(host="127.0.0.1", guard=gate) as echo,
+        ClockFollower(f"127.0.0.1:{echo.port}", anna) as allowed,
+        ClockFollower(f"127.0.0.1:{echo.port}", stranger(folder)) as refused,
+        ClockFollower(f"127.0.0.1:{echo.port}") as plain,
+    ):
+        wait_until(lambda: allowed.answers >= 5)
+        offset = allowed.offset()
+        assert offset is not None
+        assert abs(offset.offset_ns) <= offset.uncertainty_ns
+        assert refused.answers == plain.answers == 0
