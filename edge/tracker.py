@@ -53,7 +53,7 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
     if name == "mediapipe":
         return MediaPipeTracker(size_px)
     try:
-        reader = HeadsetReader()
+        reader = HeadsetReader(threads=settings.models.threads)
         fit = wearer_fit(profile.references[0], reader)
         choice = read_marker(settings.edge.marker)
         guide = None if choice is None else MarkerGuide(choice)
