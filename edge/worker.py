@@ -36,10 +36,10 @@ from edge.tracker import make_tracker
 from edge.webcam import Webcam
 from models.filling import DEFAULT_FILLER, Filler, Reference, make_filler
 from models.shipped import WeightsError
-from streaming.door import open_guard
 from streaming.errors import UserError
-from streaming.keys import load_client
 from streaming.records import EyeObservation
+from streaming.security.door import open_guard
+from streaming.security.keys import load_client
 from streaming.subscriber import Subscriber
 from streaming.topics import EYES
 

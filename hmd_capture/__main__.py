@@ -15,11 +15,11 @@ from rich.console import Console
 from hmd_capture.eye_source import OracleEyeReader, SimulatedEyeSource
 from hmd_capture.feed import FEED_PORT
 from hmd_capture.program import Parent, run
-from streaming.door import open_guard
 from streaming.endpoints import normalise_endpoint
 from streaming.errors import UserError
 from streaming.publisher import Publisher
 from streaming.records import Side
+from streaming.security.door import open_guard
 from streaming.topics import EYES_PORT
 
 LOGGER = logging.getLogger("hmd_capture")
