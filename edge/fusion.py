@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -11,12 +12,13 @@ from edge.eye_measures import aperture, gaze_from_offset, observed_offset
 from edge.profile import EyeCalibration
 from edge.records import EyeState
 from streaming.clock import ClockOffset
-from streaming.records import EyeObservation, Side, Status
+from streaming.records import EyeObservation, EyeParameters, Side, Status
 
-KEPT = 64  # observations per eye: one second at 60 Hz
+KEPT = 64  # observations per eye: half a second at 120 Hz
 MIN_CONFIDENCE = 0.3
 MIN_SPAN = 0.02  # of the eye's width, between closed and open: below it a calibration is no use
 
+Offset = Callable[[], ClockOffset | None]
 EyePair = tuple[EyeState | None, EyeState | None]  # right, left
 
 
@@ -30,21 +32,34 @@ class EyeFusion:
         self,
         calibration: tuple[EyeCalibration, EyeCalibration],
         max_age_ns: int,
-        offset: ClockOffset | None = None,
+        offset: ClockOffset | Offset | None = None,
     ) -> None:
-        """`offset` turns the sender's clock into ours; none is needed on one machine."""
+        """`offset` turns the sender's clock into ours; none is needed on one machine.
+
+        A function is asked anew for every observation, which is left out while it returns None.
+        """
         self._calibration = calibration
         self._max_age_ns = max_age_ns
-        self._offset = offset or ClockOffset()
+        fixed = offset if isinstance(offset, ClockOffset) else ClockOffset()
+        self._offset: Offset = offset if callable(offset) else lambda: fixed
         self._lock = threading.Lock()
         self._seen: tuple[deque[_Reading], ...] = (deque(maxlen=KEPT), deque(maxlen=KEPT))
 
-    def observe(self, observation: EyeObservation) -> None:
-        """Remember one observation; unsure and late-coming ones are left out."""
-        if observation.confidence < MIN_CONFIDENCE:
+    def observe(self, observation: EyeObservation | EyeParameters) -> None:
+        """Remember one observation; unsure and late-coming ones are left out.
+
+        Parameters are taken as they are: the headset that sends them has calibrated them.
+        """
+        offset = self._offset()
+        if offset is None:
             return
         index = observation.side.eye_index
-        reading = _read(observation, self._calibration[index], self._offset)
+        if isinstance(observation, EyeParameters):
+            reading = _told(observation, offset)
+        elif observation.confidence < MIN_CONFIDENCE:
+            return
+        else:
+            reading = _read(observation, self._calibration[index], offset)
         with self._lock:
             seen = self._seen[index]
             if not seen or reading.time_ns > seen[-1].time_ns:
@@ -106,4 +121,12 @@ def _read(
     openness = min(openness, 1.0 - observation.blink)
     yaw, pitch = gaze_from_offset(observed_offset(observation), calibration.rest)
     time_ns = offset.ours_from_sender(observation.capture_time_ns)
+    return _Reading(time_ns, openness, float(yaw), float(pitch))
+
+
+def _told(parameters: EyeParameters, offset: ClockOffset) -> _Reading:
+    """An eye of which only the gaze is known counts as open, one with lids alone looks ahead."""
+    openness = 1.0 if parameters.openness is None else parameters.openness
+    yaw, pitch = (0.0, 0.0) if parameters.gaze is None else parameters.gaze
+    time_ns = offset.ours_from_sender(parameters.capture_time_ns)
     return _Reading(time_ns, openness, float(yaw), float(pitch))

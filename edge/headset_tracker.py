@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 
-import cv2
 import numpy as np
 
 from edge.head_search import Candidate, distinct, is_same, look, search, search_crops
@@ -22,6 +21,7 @@ from models.alignment import BoxSmoother, frame_from_box, head_box
 from models.face_fit import WearerFit
 from models.face_mesh import LEFT_EYE, RIGHT_EYE
 from models.head_crop import HeadCrop, crop_of_mesh
+from models.headset_outline import LEVEL, sharpened
 from models.headset_reader import HeadsetReader, HeadsetReading
 from models.mesh_filter import MeshFilter
 from streaming.records import Float32Array, ImageU8
@@ -35,7 +35,6 @@ TRIES = 3  # found heads that are looked at closely before the search gives up
 LOOKS = 2  # close looks at a found head before it is followed: the first centres the crop
 IDLE_NS = 90_000_000  # between searches that find nobody
 SCAN_FRAMES = 10  # while following, one crop of the search every so many frames
-SPECK = 0.04  # of the largest part of the outline: smaller parts are noise
 
 
 class HeadsetTracker:
@@ -173,7 +172,8 @@ class HeadsetTracker:
         self._is_on = is_on
         if not is_on:
             return np.zeros(image.shape[:2], np.uint8)
-        return crop.mask_in_frame(without_specks(reading.mask), image.shape)
+        sharp = sharpened(reading.mask, crop.cut(image))
+        return crop.mask_in_frame(sharp, image.shape, LEVEL)
 
     def _scan(self, image: ImageU8) -> None:
         """Look at one crop of the search now and then, for other people in view."""
@@ -214,19 +214,6 @@ class HeadsetTracker:
         return {"nearest": "nearest", "left": "leftmost", "right": "rightmost"}[
             self._person
         ] + " with a headset"
-
-
-def without_specks(mask: Float32Array) -> Float32Array:
-    """The soft mask without parts far smaller than the largest."""
-    whole = (mask >= 0.5).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(whole, connectivity=8)
-    if count <= 2:
-        return mask
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0
-    small = areas < SPECK * areas.max()
-    small[0] = False
-    return np.where(small[labels], np.float32(0), mask)
 
 
 def _span(mesh: Float32Array) -> float:

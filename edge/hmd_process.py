@@ -7,6 +7,7 @@ import time
 
 from edge.child import Child
 from edge.settings import SessionSettings
+from hmd_capture.sources.eye_view import EyeCameraSettings
 from streaming.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,11 @@ class HmdProcess:
         """Prepare; `start` starts it."""
         hmd = settings.hmd_capture
         self._arguments = ["--publisher", hmd.publisher, "--feed", hmd.feed]
-        self._is_elsewhere = bool(hmd.key)
+        for side, camera in (("right", hmd.right), ("left", hmd.left)):
+            # A simulated headset brings its own eye cameras.
+            if camera.source and not settings.edge.simulation.enabled:
+                self._arguments += camera_arguments(side, camera)
+        self._is_elsewhere = bool(hmd.key or hmd.clock)
         self._child: Child | None = None
         self._started_s = self._due_s = 0.0
         self._pause_s = FIRST_PAUSE_S
@@ -45,9 +50,9 @@ class HmdProcess:
         Raises:
             UserError: it refused to start the first time (a port in use, say), in its own words.
         """
-        child = self._child
         if self._is_elsewhere:
             return ""
+        child = self._child
         now_s = time.monotonic()
         if child is not None and child.exit_code is None:
             self._cpu_s = child.cpu_seconds()
@@ -77,3 +82,13 @@ class HmdProcess:
         if self._child is not None:
             self._child.stop()
             self._child = None
+
+
+def camera_arguments(side: str, camera: EyeCameraSettings) -> list[str]:
+    """What `python -m hmd_capture` is told of one eye's camera."""
+    return [
+        f"--{side}={camera.source}",
+        f"--{side}-rotation={camera.rotation_deg}",
+        f"--{side}-flip={camera.flip}",
+        f"--{side}-region={camera.region}",
+    ]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from hmd_capture.sources.eye_view import EyeCameraSettings
 from streaming.errors import UserError
 from streaming.topics import EyesShow, VideoCodec
 
@@ -70,6 +71,17 @@ class RecordingSettings:
 
 
 @dataclass(frozen=True)
+class OscSettings:
+    """`[edge.osc]`: gaze and openness for VRChat avatars, over OSC."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"  # loopback only
+    port: int = 9000  # VRChat's
+    vrchat: bool = True  # /tracking/eye/*
+    vrcft: bool = False  # /avatar/parameters/v2/*, for avatars made for VRCFaceTracking
+
+
+@dataclass(frozen=True)
 class EdgeSettings:
     """`[edge]`: the pipeline."""
 
@@ -85,6 +97,7 @@ class EdgeSettings:
     simulation: SimulationSettings = field(default_factory=SimulationSettings)
     preview: PreviewSettings = field(default_factory=PreviewSettings)
     recording: RecordingSettings = field(default_factory=RecordingSettings)
+    osc: OscSettings = field(default_factory=OscSettings)
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,9 @@ class HmdCaptureSettings:
     publisher: str = "tcp://127.0.0.1:50022"  # eye landmarks, bound by hmd_capture
     feed: str = "tcp://127.0.0.1:50023"  # simulated eye crops, bound by hmd_capture
     key: str = ""  # client key file, when hmd_capture runs elsewhere and is not started here
+    clock: str = ""  # where its clock may be asked, likewise
+    right: EyeCameraSettings = field(default_factory=EyeCameraSettings)
+    left: EyeCameraSettings = field(default_factory=EyeCameraSettings)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ SINKS = {
     "preview": "edge.preview:open_preview",
     "recording": "edge.recorder:open_recorder",
     "quality": "edge.quality:open_quality",
+    "osc": "edge.osc_output:open_osc",
 }
 
 
@@ -54,6 +55,7 @@ def open_sinks(settings: SessionSettings) -> list[ViewSink]:
         "preview": edge.preview.enabled,
         "recording": bool(edge.recording.path),
         "quality": edge.quality,
+        "osc": edge.osc.enabled,
     }
     opened: list[ViewSink] = []
     try:

@@ -6,13 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
 from edge.pixel_format import as_bgr
+from hmd_capture.camera_address import opencv_address
 from streaming.errors import UserError
 from streaming.records import ImageU8
 
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
-BY_ID = Path("/dev/v4l/by-id")
 
 
 class Device(Protocol):
@@ -116,18 +115,11 @@ class Webcam:
             log.warning("camera %s is back after %.1f s", self.camera_id, time.monotonic() - since)
 
     def _open(self) -> Device | None:
-        device = self._open_device(_address(self.camera_id), self.fps)
+        device = self._open_device(opencv_address(self.camera_id), self.fps)
         if device.isOpened():
             return device
         device.release()
         return None
-
-
-def _address(camera_id: str) -> int | str:
-    if camera_id.isdecimal():
-        return int(camera_id)
-    named = BY_ID / camera_id
-    return str(named) if named.exists() else camera_id
 
 
 def _open_opencv(address: int | str, fps: float) -> Device:

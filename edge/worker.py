@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 
 from edge.camera import CameraThread, Source, open_source
+from edge.eye_arrivals import TOPICS, EyeArrivals
 from edge.fusion import EyeFusion
 from edge.lids import LidMover
 from edge.pipeline import Pipeline
@@ -36,12 +37,11 @@ from edge.tracker import make_tracker
 from edge.webcam import Webcam
 from models.filling import DEFAULT_FILLER, Filler, Reference, make_filler
 from models.shipped import WeightsError
+from streaming.clock_follower import ClockFollower
 from streaming.errors import UserError
-from streaming.records import EyeObservation
 from streaming.security.door import open_guard
 from streaming.security.keys import load_client
 from streaming.subscriber import Subscriber
-from streaming.topics import EYES
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +97,14 @@ class Worker:
             control = stack.enter_context(
                 open_control(settings.streaming, publisher, self._stop.set, recorder, guard)
             )
-            eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6))
             hmd = settings.hmd_capture
             eye_keys = load_client(Path(hmd.key)) if hmd.key else None
-            arrivals = stack.enter_context(Subscriber(hmd.publisher, EYES, eye_keys))
+            offset = None
+            if hmd.clock:
+                offset = stack.enter_context(ClockFollower(hmd.clock, eye_keys)).offset
+            eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6), offset)
+            subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS, eye_keys))
+            arrivals = stack.enter_context(EyeArrivals(subscriber, eyes.observe))
             tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
             sinks = open_sinks(settings)
@@ -121,9 +125,8 @@ class Worker:
             self._emit({"event": "ready", "control": control.port, "publisher": publisher.port})
             with CameraThread(source, edge.camera, self._times, dress) as camera:
                 while (capture := self._next(camera, source)) is not None:
-                    _observe(arrivals, eyes)
                     self._count(capture, pipeline.process(capture))
-                    self._tell(publisher.paused, pipeline.note)
+                    self._tell(publisher.paused, pipeline.note or arrivals.note)
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
         return self._report(filler, results)
 
@@ -232,13 +235,6 @@ class _Ticker:
         rate = (frames - self._frames) / max(now_s - self._rated_s, 1e-3)
         self._frames, self._rated_s = frames, now_s
         return rate
-
-
-def _observe(arrivals: Subscriber, eyes: EyeFusion) -> None:
-    for topic in EYES:
-        arrival = arrivals.take(topic, 0)
-        if arrival is not None and isinstance(arrival.message, EyeObservation):
-            eyes.observe(arrival.message)
 
 
 def _warm_up(filler: Filler, reference: Reference) -> None:

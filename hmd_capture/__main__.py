@@ -6,23 +6,42 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from hmd_capture.eye_source import OracleEyeReader, SimulatedEyeSource
+from hmd_capture.eye_source import (
+    EyeReader,
+    OracleEyeReader,
+    SimulatedEyeSource,
+    UnreadEyeReader,
+)
 from hmd_capture.feed import FEED_PORT
+from hmd_capture.live_eyes import LiveEyes
 from hmd_capture.program import Parent, run
+from hmd_capture.sources.eye_view import EyeCameraSettings, Flip
+from streaming.clock_echo import ClockEcho
 from streaming.endpoints import normalise_endpoint
 from streaming.errors import UserError
 from streaming.publisher import Publisher
 from streaming.records import Side
-from streaming.security.door import open_guard
+from streaming.security.door import Guard, open_guard
 from streaming.topics import EYES_PORT
 
 LOGGER = logging.getLogger("hmd_capture")
+SOURCES = (
+    "uvc:ID, mjpeg:URL, serial:PORT, pupil:tcp://HOST:PORT, gst:…, file:PATH, split:…, osc:PORT"
+)
+
+Source = Annotated[str, typer.Option(help=f"Its camera: {SOURCES}.", show_default=False)]
+Rotation = Annotated[float, typer.Option(help="Degrees clockwise.")]
+Flipped = Annotated[str, typer.Option(help="none, horizontal, vertical or both.")]
+Region = Annotated[str, typer.Option(help="x,y,width,height in px.", show_default=False)]
 
 
 def capture(
@@ -45,25 +64,56 @@ def capture(
     detached: Annotated[
         bool, typer.Option(help="Go on when the program that started this one ends.")
     ] = False,
+    clock: Annotated[
+        str, typer.Option(help="Where other machines may ask this one's time (bound here).")
+    ] = "",
+    right: Source = "",
+    right_rotation: Rotation = 0.0,
+    right_flip: Flipped = "none",
+    right_region: Region = "",
+    left: Source = "",
+    left_rotation: Rotation = 0.0,
+    left_flip: Flipped = "none",
+    left_region: Region = "",
 ) -> None:
-    """Publish what the eye cameras show; so far the cameras are those of a simulated headset."""
+    """Publish what the eye cameras show; without --right and --left a simulated headset's."""
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     parent = None if detached else Parent()
-    host, _, port = normalise_endpoint(publish).removeprefix("tcp://").rpartition(":")
-    source = SimulatedEyeSource(feed)
-    try:
-        with (
-            open_guard(host, keys, insecure_lan) as guard,
-            Publisher(port=int(port), host=host, guard=guard) as publisher,
-        ):
-            LOGGER.info("Eye images from %s, eye landmarks to %s", feed, publisher.endpoint)
-            reader = OracleEyeReader(frozenset(dropout or ()))
-            counts = run(source, reader, publisher, stopping, parent)
-    finally:
-        source.close()
+    wanted = {
+        Side.RIGHT: EyeCameraSettings(right, right_rotation, cast(Flip, right_flip), right_region),
+        Side.LEFT: EyeCameraSettings(left, left_rotation, cast(Flip, left_flip), left_region),
+    }
+    with ExitStack() as stack:
+        source, reader = _open(wanted, feed, frozenset(dropout or ()))
+        stack.callback(source.close)
+        host, _, port = normalise_endpoint(publish).removeprefix("tcp://").rpartition(":")
+        guard = stack.enter_context(open_guard(host, keys, insecure_lan))
+        if clock:
+            stack.enter_context(_open_clock(clock, guard))
+        publisher = stack.enter_context(Publisher(port=int(port), host=host, guard=guard))
+        origin = " and ".join(filter(None, (right, left))) or feed
+        LOGGER.info("Eye images from %s, eye landmarks to %s", origin, publisher.endpoint)
+        counts = run(source, reader, publisher, stopping, parent)
     LOGGER.info("Stopped after %s, %d malformed messages", counts, source.rejected)
+    if isinstance(source, LiveEyes):
+        LOGGER.info("Rejected and skipped, by source: %s", source.counts())
+
+
+def _open(
+    wanted: Mapping[Side, EyeCameraSettings], feed: str, lost: frozenset[Side]
+) -> tuple[LiveEyes | SimulatedEyeSource, EyeReader]:
+    """Real cameras where one is named, else the simulated headset's."""
+    kept = {side: camera for side, camera in wanted.items() if camera.source and side not in lost}
+    if any(camera.source for camera in wanted.values()):
+        return LiveEyes(kept), UnreadEyeReader()
+    return SimulatedEyeSource(feed), OracleEyeReader(lost)
+
+
+def _open_clock(endpoint: str, guard: Guard) -> ClockEcho:
+    host, _, port = normalise_endpoint(endpoint).removeprefix("tcp://").rpartition(":")
+    return ClockEcho(int(port), host, guard=guard)
 
 
 def main() -> None:
@@ -76,7 +126,8 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        Console(stderr=True).print(f"[red]Error:[/red] {error}", soft_wrap=True, highlight=False)
+        text = f"[red]Error:[/red] {escape(str(error))}"  # it may name ".[serial]"
+        Console(stderr=True).print(text, soft_wrap=True, highlight=False)
         sys.exit(1)
 
 

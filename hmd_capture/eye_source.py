@@ -6,11 +6,12 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import zmq
 
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
 from streaming.messages import EyeImage, MessageError, decode
-from streaming.records import EyeObservation, Side
+from streaming.records import EyeObservation, EyeParameters, Side
 from streaming.security.door import Door, Guard
 
 LOGGER = logging.getLogger(__name__)
@@ -21,8 +22,12 @@ MAX_BATCH = 64  # images drained at once before the newest are handed over
 class EyeSource(Protocol):
     """One or two eye cameras."""
 
-    def take(self, timeout_s: float) -> Sequence[EyeImage]:
-        """Return the newest unseen image of each eye, waiting for the first; empty on timeout."""
+    def take(self, timeout_s: float) -> Sequence[EyeImage | EyeParameters]:
+        """Return the newest unseen of each eye, waiting for the first; empty on timeout."""
+        ...
+
+    def troubles(self) -> Sequence[str]:
+        """Return one plain sentence for every camera that is lost now."""
         ...
 
     def close(self) -> None:
@@ -32,6 +37,11 @@ class EyeSource(Protocol):
 
 class EyeReader(Protocol):
     """Reads lids, iris and pupil off one eye image."""
+
+    @property
+    def note(self) -> str:
+        """What the user should know about the reading now; empty = nothing."""
+        ...
 
     def read(self, image: EyeImage) -> EyeObservation | None:
         """Return what the image shows, None if it shows no eye."""
@@ -78,6 +88,10 @@ class SimulatedEyeSource:
                 newest[image.side] = image
         return tuple(newest.values())
 
+    def troubles(self) -> Sequence[str]:
+        """Return nothing: a simulated headset that is silent has ended or been paused."""
+        return ()
+
     def close(self) -> None:
         """Free the port."""
         self._socket.close()
@@ -98,6 +112,8 @@ class SimulatedEyeSource:
 class OracleEyeReader:
     """Takes the simulator's word for what a simulated image shows."""
 
+    note = ""
+
     def __init__(self, lost: frozenset[Side] = frozenset()) -> None:
         """Eyes in `lost` are never reported, as if their camera were covered or unplugged."""
         self._lost = lost
@@ -105,3 +121,34 @@ class OracleEyeReader:
     def read(self, image: EyeImage) -> EyeObservation | None:
         """Return the labels that came with the image; None without labels or for a lost eye."""
         return None if image.side in self._lost else image.truth
+
+
+class UnreadEyeReader:
+    """Stands in until there is a network that reads real eyes: says that it knows nothing."""
+
+    def __init__(self) -> None:
+        """Nothing has been asked yet."""
+        self._was_asked = False
+
+    @property
+    def note(self) -> str:
+        """Say so to the user as soon as there are images."""
+        if not self._was_asked:
+            return ""
+        return (
+            "the eye cameras' images arrive but are not read: "
+            "this version has no network for real eyes, so the face keeps open, still eyes"
+        )
+
+    def read(self, image: EyeImage) -> EyeObservation:
+        """Return an observation of confidence 0, which the fusion leaves out."""
+        self._was_asked = True
+        return EyeObservation(
+            side=image.side,
+            capture_time_ns=image.capture_time_ns,
+            lids=np.zeros((2, 9, 2), np.float32),
+            pupil=np.zeros(5, np.float32),
+            iris=np.zeros(5, np.float32),
+            blink=0.0,
+            confidence=0.0,
+        )

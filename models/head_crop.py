@@ -55,8 +55,10 @@ class HeadCrop:
         depth = mesh[:, 2:] * self.side_px
         return np.asarray(np.concatenate([points, depth], axis=1), np.float32)
 
-    def mask_in_frame(self, mask: Float32Array, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """A soft mask (M,M) of the crop -> (H,W) of a frame of `shape`, 1 where at least half."""
+    def mask_in_frame(
+        self, mask: Float32Array, shape: tuple[int, ...], level: float = 0.5
+    ) -> NDArray[np.uint8]:
+        """A soft mask (M,M) of the crop -> (H,W) of a frame of `shape`, 1 from `level` up."""
         found = np.zeros(shape[:2], np.uint8)
         share = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
         matrix = self.frame_from_share
@@ -69,7 +71,7 @@ class HeadCrop:
         crop_to_frame[:, 2] -= low
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         soft = cv2.warpAffine(mask, crop_to_frame, size, flags=cv2.INTER_LINEAR)
-        found[low[1] : high[1], low[0] : high[0]] = soft >= 0.5
+        found[low[1] : high[1], low[0] : high[0]] = soft >= level
         return found
 
     def _frame_from_crop(self, size_px: int) -> NDArray[np.float64]:

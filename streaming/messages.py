@@ -6,6 +6,7 @@
 | `jpeg.world` and the like, for each format and frame topic | `FrameMessage` | topic, map, pixels |
 | `face.state` | `FaceState` | topic, map |
 | `eye.0`, `eye.1` | `EyeObservation` | topic, map |
+| `eye.parameters.0`, `eye.parameters.1` | `EyeParameters` | topic, map |
 | `sim.eye.0`, `sim.eye.1` | `EyeImage` | topic, map, pixels |
 | `notify.SUBJECT` | `Notification` | topic, map |
 """
@@ -24,16 +25,19 @@ from streaming.eye_message import (
     encode_eye_image,
     encode_eye_observation,
 )
+from streaming.eye_parameters import decode_eye_parameters, encode_eye_parameters
 from streaming.face_message import FaceState, decode_face_state, encode_face_state
 from streaming.frame_message import FrameMessage, decode_frame, encode_frame
-from streaming.records import EyeObservation
+from streaming.records import EyeObservation, EyeParameters
 from streaming.topics import (
+    EYE_PARAMETERS,
     EYES,
     FACE_STATE,
     FORMAT_TOPICS,
     FRAMES,
     NOTIFY,
     SIMULATED_EYES,
+    eye_parameters_topic,
     eye_topic,
     simulated_eye_topic,
 )
@@ -70,7 +74,7 @@ class Notification:
     sender: Sender | None = field(default=None, compare=False)  # never on the wire
 
 
-Message = FrameMessage | FaceState | EyeObservation | EyeImage | Notification
+Message = FrameMessage | FaceState | EyeObservation | EyeParameters | EyeImage | Notification
 
 _WITH_PIXELS: dict[str, Callable[[FieldReader, bytes], Message]] = {
     **dict.fromkeys((*FRAMES, *FORMAT_TOPICS), decode_frame),
@@ -79,6 +83,7 @@ _WITH_PIXELS: dict[str, Callable[[FieldReader, bytes], Message]] = {
 _WITHOUT_PIXELS: dict[str, Callable[[FieldReader], Message]] = {
     FACE_STATE: decode_face_state,
     **dict.fromkeys(EYES, decode_eye_observation),
+    **dict.fromkeys(EYE_PARAMETERS, decode_eye_parameters),
 }
 
 
@@ -90,6 +95,8 @@ def topic_of(message: Message) -> str:
         return FACE_STATE
     if isinstance(message, EyeObservation):
         return eye_topic(message.side)
+    if isinstance(message, EyeParameters):
+        return eye_parameters_topic(message.side)
     if isinstance(message, EyeImage):
         return simulated_eye_topic(message.side)
     return NOTIFY + message.subject
@@ -103,6 +110,8 @@ def encode(message: Message) -> list[bytes]:
         return encode_face_state(message)
     if isinstance(message, EyeObservation):
         return encode_eye_observation(message)
+    if isinstance(message, EyeParameters):
+        return encode_eye_parameters(message)
     if isinstance(message, EyeImage):
         return encode_eye_image(message)
     fields = {**message.fields, "subject": message.subject}

@@ -61,6 +61,16 @@ class EyeObservation:
 
 
 @dataclass(frozen=True)
+class EyeParameters:
+    """What a headset that gives no eye images says of one eye, by its own calibration."""
+
+    side: Side
+    capture_time_ns: int  # the sender's monotonic clock
+    openness: float | None  # 0 = closed … 1 = open; None = not told
+    gaze: Float32Array | None  # (2,) rad yaw, pitch: positive to the camera image's right, and up
+
+
+@dataclass(frozen=True)
 class RestoredFace:
     """What the product publishes for one camera frame."""
 

@@ -7,9 +7,17 @@ from collections.abc import Iterable
 
 import zmq
 
-from streaming.topics import EYES, FACE_STATE, FORMAT_TOPICS, FRAMES, NOTIFY, SIMULATED_EYES
+from streaming.topics import (
+    EYE_PARAMETERS,
+    EYES,
+    FACE_STATE,
+    FORMAT_TOPICS,
+    FRAMES,
+    NOTIFY,
+    SIMULATED_EYES,
+)
 
-STREAMED_TOPICS = (*FRAMES, FACE_STATE, *EYES, *SIMULATED_EYES, *FORMAT_TOPICS)
+STREAMED_TOPICS = (*FRAMES, FACE_STATE, *EYES, *EYE_PARAMETERS, *SIMULATED_EYES, *FORMAT_TOPICS)
 MAX_WORDS = 1000  # read at once: a subscriber that never stops talking must not stop the stream
 
 

@@ -15,8 +15,10 @@ FRAME_FACE = "frame.face"  # the aligned square crop
 FRAME_EYES = ("frame.eye.0", "frame.eye.1")  # right, left, as the eye cameras see them
 FACE_STATE = "face.state"
 EYES = ("eye.0", "eye.1")  # right, left observations
+EYE_PARAMETERS = ("eye.parameters.0", "eye.parameters.1")  # right, left, without images
 SIMULATED_EYES = ("sim.eye.0", "sim.eye.1")  # right, left images that a simulated headset feeds
 NOTIFY = "notify."  # prefix; the subject follows
+EYE_CAMERAS_NOTE = NOTIFY + "unvisor.eye_cameras"  # what is wrong with them, in `detail`
 
 FRAMES = (FRAME_WORLD, FRAME_FACE, *FRAME_EYES)
 
@@ -42,6 +44,11 @@ FORMAT_TOPICS = {  # such as `h264.world` -> `h264`
 def eye_topic(side: Side) -> str:
     """Topic of one side's observations."""
     return EYES[side.eye_index]
+
+
+def eye_parameters_topic(side: Side) -> str:
+    """Topic of what a headset without eye images says of one side."""
+    return EYE_PARAMETERS[side.eye_index]
 
 
 def simulated_eye_topic(side: Side) -> str:

@@ -147,6 +147,10 @@ class FieldReader:
             raise self._error(key, "a list of status names", value)
         return tuple(known[name] for name in value)
 
+    def is_nil(self, key: str) -> bool:
+        """Whether the value is nil or missing."""
+        return self._fields.get(key) is None
+
     def optional_map(self, key: str) -> FieldReader | None:
         """Reader of a nested map, or None where the value is nil."""
         value = self._fields.get(key)

@@ -10,7 +10,7 @@ from edge.profile import EyeCalibration
 from edge.records import EyeState
 from models.face_mesh import EYES
 from streaming.clock import ClockOffset
-from streaming.records import EyeObservation, Float32Array, Side, Status
+from streaming.records import EyeObservation, EyeParameters, Float32Array, Side, Status
 
 MS = 1_000_000
 CALIBRATION = EyeCalibration(closed=0.1, open=0.3)
@@ -98,6 +98,44 @@ def test_another_machines_clock_is_converted() -> None:
     eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
     assert eyes.at(1000 * MS)[0] is None
     assert eyes.at(6000 * MS)[0] is not None
+
+
+def test_another_machines_clock_is_asked_anew_for_every_observation() -> None:
+    offsets = [None, ClockOffset(5_000 * MS), ClockOffset(5_001 * MS)]
+    eyes = EyeFusion((CALIBRATION, CALIBRATION), 100 * MS, lambda: offsets.pop(0))
+    eyes.observe(seen(Side.RIGHT, 990 * MS, 0.3))  # while the offset is not known
+    assert eyes.at(5_990 * MS)[0] is None
+    eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
+    eyes.observe(seen(Side.RIGHT, 1010 * MS, 0.3))
+    right, _ = eyes.at(6_011 * MS)
+    assert right is not None
+    assert right.age_ns == 0
+
+
+def test_parameters_without_images_are_taken_as_they_are() -> None:
+    eyes = fusion()
+    gaze = np.array([0.2, -0.1], np.float32)
+    eyes.observe(EyeParameters(Side.RIGHT, 1000 * MS, 0.4, gaze))
+    eyes.observe(EyeParameters(Side.LEFT, 1000 * MS, None, gaze))
+    right, left = eyes.at(1000 * MS)
+    assert right is not None
+    assert left is not None
+    assert (right.openness, left.openness) == (pytest.approx(0.4), 1.0)
+    assert right.gaze == pytest.approx(gaze)
+    eyes.observe(EyeParameters(Side.LEFT, 1010 * MS, 0.0, None))
+    closed = eyes.at(1010 * MS)[1]
+    assert closed is not None
+    assert closed.openness == 0.0
+    assert closed.gaze == pytest.approx([0, 0])
+
+
+def test_parameters_and_images_of_one_eye_share_a_timeline() -> None:
+    eyes = fusion()
+    eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
+    eyes.observe(EyeParameters(Side.RIGHT, 1020 * MS, 0.0, None))
+    right, _ = eyes.at(1010 * MS)
+    assert right is not None
+    assert right.openness == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_reset_forgets_the_former_wearers_eyes() -> None:

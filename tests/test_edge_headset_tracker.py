@@ -8,13 +8,15 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from drawn_face import scene
 
-from edge.headset_tracker import SCAN_FRAMES, HeadsetTracker, without_specks
+from edge.headset_tracker import SCAN_FRAMES, HeadsetTracker
 from edge.records import Capture
 from models.alignment import head_box
 from models.face_fit import WearerFit
+from models.head_crop import HeadCrop
 from models.headset_contract import CROP_SHARE, MASK_PX, SIZE_PX
-from models.headset_reader import FoundHead, HeadsetReading
+from models.headset_reader import FoundHead, HeadsetReader, HeadsetReading
 from streaming.records import Frame
 
 FRAME_NS = 33_000_000
@@ -172,10 +174,73 @@ def test_the_chosen_person_is_followed(posed_mesh) -> None:  # type: ignore[no-u
         assert x_of(track) == pytest.approx(x, abs=8)
 
 
-def test_small_islands_of_the_outline_are_dropped() -> None:
-    mask = np.zeros((MASK_PX, MASK_PX), np.float32)
-    mask[20:40, 20:80] = 0.9
-    mask[70:72, 5:8] = 0.8
-    cleaned = without_specks(mask)
-    assert cleaned[71, 6] == 0
-    assert np.array_equal(cleaned[:60], mask[:60])
+class KnownPlace:
+    """A marker that is always seen, at the place that the test says."""
+
+    def __init__(self) -> None:
+        self.x = 0.0
+        self.lost = 0
+
+    def guided(self, image, mesh, reading, crop, time_ns):  # type: ignore[no-untyped-def]
+        return mesh
+
+    def crop_again(self, image, time_ns):  # type: ignore[no-untyped-def]
+        return HeadCrop(np.array([self.x, 180.0], np.float32), 150.0 / CROP_SHARE)
+
+    def lose(self) -> None:
+        self.lost += 1
+
+    def forget(self) -> None:
+        """Nothing was learned."""
+
+
+def test_a_head_that_jumps_is_found_again_by_its_marker_without_a_search(world: World) -> None:
+    marker = KnownPlace()
+    world.tracker._marker = marker  # type: ignore[assignment]
+    marker.x = 150.0
+    world.see(Person(150), frames=3)
+    searches, marker.x = world.tracker.searches, 500.0
+    track = world.see(Person(500))
+    assert x_of(track) == pytest.approx(500, abs=8)
+    assert world.tracker.searches == searches
+    assert marker.lost == 1
+
+
+def test_a_marker_where_no_face_is_leads_nobody_astray(world: World) -> None:
+    marker = KnownPlace()
+    world.tracker._marker = marker  # type: ignore[assignment]
+    marker.x = 560.0
+    track = world.see(Person(150), frames=5)
+    assert x_of(track) == pytest.approx(150, abs=8)
+
+
+def odd_frames() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(1)
+    return {
+        "black": np.zeros((240, 400, 3), np.uint8),
+        "white": np.full((240, 400, 3), 255, np.uint8),
+        "noise": random.integers(0, 256, (240, 400, 3), np.uint8),
+        "tiny": random.integers(0, 256, (2, 3, 3), np.uint8),
+        "one pixel": np.zeros((1, 1, 3), np.uint8),
+        "a line": random.integers(0, 256, (1, 500, 3), np.uint8),
+    }
+
+
+@pytest.mark.parametrize("name", odd_frames())
+def test_the_shipped_network_finds_nobody_in_odd_frames(name: str) -> None:
+    tracker = HeadsetTracker(128, HeadsetReader(), None)
+    for index in range(5):
+        frame = Frame(index, index * 4 * FRAME_NS, odd_frames()[name])
+        assert tracker.track(Capture(frame)) is None
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_face_in_any_orientation_breaks_nothing_and_wears_no_headset(turns: int) -> None:
+    tracker = HeadsetTracker(128, HeadsetReader(), None)
+    image = np.ascontiguousarray(np.rot90(scene((200, 120, 1.3)), turns))
+    for index in range(5):
+        track = tracker.track(Capture(Frame(index, index * 4 * FRAME_NS, image)))
+        if track is not None:
+            assert not track.mask.any()
+            assert np.isfinite(track.mesh).all()
+            assert track.mask.shape == image.shape[:2]

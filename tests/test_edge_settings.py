@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.hmd_process import camera_arguments
 from edge.settings import SessionSettings, from_json, load_toml, override, to_json
 from streaming.errors import UserError
 
@@ -23,6 +24,23 @@ def test_a_toml_file_sets_only_what_it_names(tmp_path: Path) -> None:
     assert settings.models == SessionSettings().models
 
 
+def test_each_eye_names_its_own_camera(tmp_path: Path) -> None:
+    path = tmp_path / "unvisor.toml"
+    path.write_text(
+        '[hmd_capture.left]\nsource = "mjpeg:http://10.0.0.7"\nrotation_deg = 90\n'
+        'flip = "horizontal"\nregion = "0,0,200,180"\n'
+    )
+    hmd = load_toml(path).hmd_capture
+    assert hmd.right.source == ""
+    assert camera_arguments("left", hmd.left) == [
+        "--left=mjpeg:http://10.0.0.7",
+        "--left-rotation=90.0",
+        "--left-flip=horizontal",
+        "--left-region=0,0,200,180",
+    ]
+    assert from_json(to_json(load_toml(path))).hmd_capture == hmd
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -32,6 +50,7 @@ def test_a_toml_file_sets_only_what_it_names(tmp_path: Path) -> None:
         ("[models]\nsize_px = true\n", "size_px"),
         ("[edge]\ncamera = 3\n", "section"),
         ("[edge\n", "TOML"),
+        ("[hmd_capture.left]\nflip = 'sideways'\n", "sideways"),
     ],
 )
 def test_a_wrong_config_file_is_one_clear_sentence(tmp_path: Path, text: str, named: str) -> None:

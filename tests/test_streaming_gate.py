@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,8 @@ from counting_proxy import CountingProxy
 from lan_server import MARK, SIDE
 
 from streaming.clock import PublishingClock
+from streaming.clock_echo import ClockEcho
+from streaming.clock_follower import ClockFollower
 from streaming.control import PAUSE, ControlServer
 from streaming.control_client import ControlClient, NoAnswer
 from streaming.endpoints import AddressNotAllowed
@@ -291,11 +294,16 @@ def test_revocation_frees_no_port_to_others_and_keeps_the_notification_port(
     with Gate(folder) as gate:
         clock = PublishingClock()
         with ControlServer(1, print, clock, 0, "0.0.0.0", gate) as control:
-            client = ControlClient(f"127.0.0.1:{control.port}", WAIT_S, bert)
+            client = ControlClient(f"127.0.0.1:{control.port}", WAIT_S / 4, bert)
             before = client.ask("PUB_PORT")
             folder.revoke("anna")
             wait_until(lambda: gate.revocations)
-            assert client.ask("PUB_PORT") == before
+            for _ in range(3):  # a question on its way while connections are cut is lost
+                with suppress(NoAnswer):
+                    assert client.ask("PUB_PORT") == before
+                    break
+            else:
+                pytest.fail("nobody answers after a key was revoked")
 
 
 def test_two_gates_in_one_process_do_not_mix(tmp_path: Path) -> None:
@@ -391,3 +399,20 @@ def test_many_threads_publish_while_keys_are_revoked(folder: KeyFolder, tmp_path
         for thread in threads:
             thread.join(WAIT_S)
     assert np.all([not thread.is_alive() for thread in threads])
+
+
+def test_another_machines_clock_is_told_to_allowed_keys_only(
+    folder: KeyFolder, anna: ClientKeys
+) -> None:
+    with (
+        Gate(folder) as gate,
+        ClockEcho(host="127.0.0.1", guard=gate) as echo,
+        ClockFollower(f"127.0.0.1:{echo.port}", anna) as allowed,
+        ClockFollower(f"127.0.0.1:{echo.port}", stranger(folder)) as refused,
+        ClockFollower(f"127.0.0.1:{echo.port}") as plain,
+    ):
+        wait_until(lambda: allowed.answers >= 5)
+        offset = allowed.offset()
+        assert offset is not None
+        assert abs(offset.offset_ns) <= offset.uncertainty_ns
+        assert refused.answers == plain.answers == 0

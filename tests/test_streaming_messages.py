@@ -22,8 +22,8 @@ from streaming.messages import (
     decode,
     encode,
 )
-from streaming.records import EyeObservation, Side, Status
-from streaming.topics import EYES, FACE_STATE, FRAMES, SIMULATED_EYES
+from streaming.records import EyeObservation, EyeParameters, Side, Status
+from streaming.topics import EYE_PARAMETERS, EYES, FACE_STATE, FRAMES, SIMULATED_EYES
 
 RNG = np.random.default_rng(5)
 
@@ -94,6 +94,9 @@ RECORDS: dict[str, Message] = {
     "face.state without a face": a_state(landmarks=0),
     EYES[0]: an_observation(Side.RIGHT),
     EYES[1]: an_observation(Side.LEFT),
+    EYE_PARAMETERS[0]: EyeParameters(Side.RIGHT, 77, 0.5, np.array([0.1, -0.2], np.float32)),
+    EYE_PARAMETERS[1]: EyeParameters(Side.LEFT, 78, 1.0, None),
+    "gaze alone": EyeParameters(Side.LEFT, 79, None, np.array([0.3, 0.0], np.float32)),
     SIMULATED_EYES[0]: an_eye_image(Side.RIGHT),
     SIMULATED_EYES[1]: replace(an_eye_image(Side.LEFT), truth=None),
     "notify": Notification("unvisor.pause", {"reason": "key", "n": 3}),
@@ -201,6 +204,31 @@ def test_no_field_can_be_left_out_but_the_truth_and_what_only_others_read(name: 
             decode([topic, msgpack.packb(left), *raw])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"openness": 1.1},
+        {"openness": -0.1},
+        {"openness": "open"},
+        {"gaze": [0.1]},
+        {"gaze": [0.1, 1.6]},
+        {"gaze": [0.1, float("nan")]},
+        {"gaze": 0.1},
+        {"openness": None, "gaze": None},
+        {"capture_time_ns": -1},
+    ],
+)
+def test_impossible_eye_parameters_are_refused(change: dict[str, object]) -> None:
+    topic, fields = encode(RECORDS[EYE_PARAMETERS[0]])
+    with pytest.raises(MessageError, match=r"gaze|openness|capture_time_ns"):
+        decode([topic, msgpack.packb({**msgpack.unpackb(fields), **change})])
+
+
+def test_eye_parameters_that_tell_nothing_are_not_sent() -> None:
+    with pytest.raises(MessageError, match="neither"):
+        encode(EyeParameters(Side.LEFT, 1, None, None))
+
+
 @pytest.mark.parametrize("name", ["bgr", "gray", SIMULATED_EYES[0]])
 def test_raw_part_of_the_wrong_length_is_refused(name: str) -> None:
     topic, fields, pixels = encode(RECORDS[name])
@@ -265,7 +293,7 @@ def test_malformed_envelope_is_a_message_error(parts: list[bytes]) -> None:
         decode(parts)
 
 
-TOPICS = st.sampled_from([*FRAMES, FACE_STATE, *EYES, *SIMULATED_EYES, "notify.a"])
+TOPICS = st.sampled_from([*FRAMES, FACE_STATE, *EYES, *EYE_PARAMETERS, *SIMULATED_EYES, "notify.a"])
 VALUES = st.recursive(
     st.none()
     | st.booleans()

@@ -1,0 +1,66 @@
+"""Which eye cameras the supervisor starts the eye cameras' program with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import edge.hmd_process
+from edge.hmd_process import HmdProcess
+from edge.settings import SessionSettings, override
+
+
+class Started:
+    """Takes the place of the child process."""
+
+    exit_code = None
+
+    def __init__(self, name: str, module: str, arguments: list[str]) -> None:
+        self.arguments = arguments
+
+    def cpu_seconds(self) -> float:
+        return 0.0
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
+    made: list[Started] = []
+
+    def start(*arguments: Any) -> Started:
+        made.append(Started(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(edge.hmd_process, "Child", start)
+    return made
+
+
+def settings(**changes: Any) -> SessionSettings:
+    named = {"hmd_capture.left.source": "uvc:3", "hmd_capture.left.rotation_deg": 90.0}
+    return override(SessionSettings(), {**named, **changes})
+
+
+def test_it_is_told_the_cameras_that_are_named(children: list[Started]) -> None:
+    HmdProcess(settings()).start()
+    (child,) = children
+    assert child.arguments[-4:] == [
+        "--left=uvc:3",
+        "--left-rotation=90.0",
+        "--left-flip=none",
+        "--left-region=",
+    ]
+    assert not any(argument.startswith("--right") for argument in child.arguments)
+
+
+def test_a_simulated_headset_brings_its_own_eye_cameras(children: list[Started]) -> None:
+    HmdProcess(settings(**{"edge.simulation.enabled": True})).start()
+    assert not any(argument.startswith("--left") for argument in children[0].arguments)
+
+
+def test_it_is_not_started_here_when_it_runs_on_another_machine(children: list[Started]) -> None:
+    process = HmdProcess(settings(**{"hmd_capture.clock": "tcp://10.0.0.9:50024"}))
+    process.start()
+    assert process.check() == ""
+    assert process.cpu_seconds() == 0.0
+    process.stop()
+    assert children == []
