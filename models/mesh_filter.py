@@ -18,7 +18,7 @@ class MeshFilter:
     """
 
     def __init__(
-        self, still_hz: float = 1.5, per_speed: float = 14.0, speed_hz: float = 10.0
+        self, still_hz: float = 1.0, per_speed: float = 14.0, speed_hz: float = 10.0
     ) -> None:
         """`still_hz` is the cut-off at rest; it grows by `per_speed` Hz per span per second."""
         self._still_hz, self._per_speed, self._speed_hz = still_hz, per_speed, speed_hz
