@@ -19,16 +19,28 @@ COMMANDS = {
     "demo": ("edge.demo:demo", "Watch a face being restored live, on a demo clip or a webcam."),
     "run": ("edge.run:run", "Run the product: camera and eye cameras in, restored face out."),
     "watch": ("streaming.watch:watch", "Subscribe to a running session and show what arrives."),
-    "record": ("streaming.record:record", "Keep what a session sends, with its times, in a file."),
-    "replay": ("streaming.replay:replay", "Feed a recording back as if it were live."),
-    "bridge": ("streaming.bridge:bridge", "Forward the stream to web pages on this machine."),
-    "keys": ("streaming.keys_command:keys", "Say which other machines may receive: new, list, …"),
-    "relay": ("streaming.relay_command:relay", "Bring an encrypted stream to clients here."),
+    "record": (
+        "streaming.recordings.record_command:record",
+        "Keep what a session sends, with its times, in a file.",
+    ),
+    "replay": (
+        "streaming.recordings.replay_command:replay",
+        "Feed a recording back as if it were live.",
+    ),
+    "bridge": (
+        "streaming.bridge.server:bridge",
+        "Forward the stream to web pages on this machine.",
+    ),
+    "keys": (
+        "streaming.security.keys_command:keys",
+        "Say which other machines may receive: new, list, …",
+    ),
+    "relay": ("streaming.relay.command:relay", "Bring an encrypted stream to clients here."),
     "bench-stream": (
-        "streaming.bench:bench_stream",
+        "streaming.bench.command:bench_stream",
         "Measure the delay that streaming adds on this machine.",
     ),
-    "marker": ("edge.marker_sheet:marker", "Print a sticker that makes the headset's pose exact."),
+    "marker": ("edge.marker.sheet:marker", "Print a sticker that makes the headset's pose exact."),
     "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
     "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),
     "calibrate-reference": (

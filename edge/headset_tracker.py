@@ -12,7 +12,7 @@ import logging
 import numpy as np
 
 from edge.head_search import Candidate, distinct, is_same, look, search, search_crops
-from edge.marker_guide import MarkerGuide
+from edge.marker.guide import MarkerGuide
 from edge.person_choice import LEAST_HEADSET, check_person, choose_person
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks

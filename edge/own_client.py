@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from edge.settings import SessionSettings, keys_path
 from streaming.control_client import ControlClient, NoAnswer
-from streaming.door import reachable
 from streaming.endpoints import is_loopback
 from streaming.errors import UserError
-from streaming.keys import ClientKeys, KeyFolder
+from streaming.security.door import reachable
+from streaming.security.keys import ClientKeys, KeyFolder
 
 
 def own_host(settings: SessionSettings) -> str:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from edge.records import PipelineView
-from streaming.live_page import pane_jpeg
+from streaming.page.live import pane_jpeg
 from streaming.records import ImageU8
 
 

@@ -10,7 +10,7 @@ from edge.records import PipelineView
 from edge.settings import SessionSettings
 from streaming.control import PAUSE, RESUME
 from streaming.errors import UserError
-from streaming.live_page import LivePage, Shot
+from streaming.page.live import LivePage, Shot
 
 log = logging.getLogger(__name__)
 

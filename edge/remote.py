@@ -8,10 +8,10 @@ from typing import Protocol
 from edge.own_client import own_host, own_keys
 from edge.settings import SessionSettings, StreamingSettings
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
-from streaming.door import Guard
 from streaming.messages import Notification
 from streaming.publisher import Publisher
-from streaming.recorder import Recorder
+from streaming.recordings.recorder import Recorder
+from streaming.security.door import Guard
 
 
 class SessionRecorder(Protocol):

@@ -11,7 +11,7 @@ import cv2
 import typer
 from rich.console import Console
 
-from edge.marker import read_marker
+from edge.marker.detector import read_marker
 from edge.person_choice import check_person
 from edge.profile import load_profile, profile_path
 from edge.settings import (
@@ -24,8 +24,8 @@ from edge.settings import (
 )
 from edge.status_line import StatusLine
 from edge.supervisor import run_session
-from streaming.door import open_guard
 from streaming.errors import UserError
+from streaming.security.door import open_guard
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from edge.bare_face_trackers import MediaPipeTracker, OracleTracker
 from edge.headset_tracker import HeadsetTracker
-from edge.marker import read_marker
-from edge.marker_guide import MarkerGuide
+from edge.marker.detector import read_marker
+from edge.marker.guide import MarkerGuide
 from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks, SessionSettings

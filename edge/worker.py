@@ -38,9 +38,9 @@ from edge.webcam import Webcam
 from models.filling import DEFAULT_FILLER, Filler, Reference, make_filler
 from models.shipped import WeightsError
 from streaming.clock_follower import ClockFollower
-from streaming.door import open_guard
 from streaming.errors import UserError
-from streaming.keys import load_client
+from streaming.security.door import open_guard
+from streaming.security.keys import load_client
 from streaming.subscriber import Subscriber
 
 log = logging.getLogger(__name__)

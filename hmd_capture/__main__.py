@@ -26,11 +26,11 @@ from hmd_capture.live_eyes import LiveEyes
 from hmd_capture.program import Parent, run
 from hmd_capture.sources.eye_view import EyeCameraSettings, Flip
 from streaming.clock_echo import ClockEcho
-from streaming.door import Guard, open_guard
 from streaming.endpoints import normalise_endpoint
 from streaming.errors import UserError
 from streaming.publisher import Publisher
 from streaming.records import Side
+from streaming.security.door import Guard, open_guard
 from streaming.topics import EYES_PORT
 
 LOGGER = logging.getLogger("hmd_capture")

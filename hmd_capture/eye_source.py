@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 import zmq
 
-from streaming.door import Door, Guard
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
 from streaming.messages import EyeImage, MessageError, decode
 from streaming.records import EyeObservation, EyeParameters, Side
+from streaming.security.door import Door, Guard
 
 LOGGER = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 4 << 20  # an eye image is some 10 kB; this keeps a stranger from filling memory

@@ -15,12 +15,12 @@ import zmq.asyncio
 from streaming.backlog import Backlog
 from streaming.clock import monotonic_ns
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
-from streaming.handshake import Handshake, Refused
-from streaming.keys import ClientKeys
 from streaming.messages import FrameMessage, Message, MessageError, decode
+from streaming.security.handshake import Handshake, Refused
+from streaming.security.keys import ClientKeys
 from streaming.subscriber import Arrival
 from streaming.topics import VIDEO_FORMAT
-from streaming.video_reader import VideoReader
+from streaming.video.reader import VideoReader
 
 LOGGER = logging.getLogger(__name__)
 POLL_MS = 500  # how soon a refused connection is noticed; arrivals wake the reader at once

@@ -10,8 +10,8 @@ from types import TracebackType
 import zmq
 
 from streaming.clock import NS_PER_S, monotonic_ns
-from streaming.door import Door, Guard
 from streaming.endpoints import LOOPBACK
+from streaming.security.door import Door, Guard
 
 LOGGER = logging.getLogger(__name__)
 ASK_TIME = "t"  # Pupil Remote's question, answered in seconds

@@ -14,7 +14,7 @@ from streaming.clock import NS_PER_S, ClockOffset, monotonic_ns
 from streaming.clock_echo import ASK_TIME
 from streaming.clock_offset import OffsetEstimate
 from streaming.endpoints import normalise_endpoint
-from streaming.keys import ClientKeys
+from streaming.security.keys import ClientKeys
 
 LOGGER = logging.getLogger(__name__)
 EAGER_S, EAGER_EVERY_S, CALM_EVERY_S = 5.0, 0.05, 0.1  # more often at first

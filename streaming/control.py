@@ -13,12 +13,12 @@ from types import TracebackType
 import zmq
 
 from streaming.clock import PublishingClock
-from streaming.door import Door, Guard
 from streaming.endpoints import LOOPBACK
 from streaming.envelope import split_envelope
 from streaming.errors import UserError
 from streaming.messages import MessageError, Notification, Sender, decode
-from streaming.rate_limit import TOO_MANY, RateLimit
+from streaming.security.door import Door, Guard
+from streaming.security.rate_limit import TOO_MANY, RateLimit
 from streaming.topics import CONTROL_PORT, NOTIFY
 
 LOGGER = logging.getLogger(__name__)

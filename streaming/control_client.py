@@ -12,9 +12,9 @@ import zmq
 from streaming.clock import NS_PER_S, ClockOffset, monotonic_ns
 from streaming.endpoints import normalise_endpoint
 from streaming.errors import UserError
-from streaming.handshake import Handshake
-from streaming.keys import ClientKeys
 from streaming.messages import Notification, encode
+from streaming.security.handshake import Handshake
+from streaming.security.keys import ClientKeys
 
 TIMEOUT_S = 1.0
 LOOK_MS = 50  # how soon it is noticed that a key is not allowed; answers wake us at once

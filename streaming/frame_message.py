@@ -47,7 +47,8 @@ class FrameMessage:
     def image(self) -> ImageU8:
         """Decode to (H,W,3) BGR uint8, or (H,W) for gray; raises `MessageError`.
 
-        One picture of a video cannot be decoded alone: `streaming.video.VideoDecoder` does those.
+        One picture of a video cannot be decoded alone: `VideoDecoder` (`streaming.video.h264`)
+        does those.
         """
         if self.format == VIDEO_FORMAT:
             raise MessageError(f"{self.topic!r} is video: decode it with a VideoDecoder.")

@@ -13,7 +13,7 @@ from streaming.records import ImageU8
 from streaming.topics import VIDEO_FORMAT, VideoCodec
 
 if TYPE_CHECKING:
-    from streaming.video import VideoEncoder
+    from streaming.video.h264 import VideoEncoder
 
 LOGGER = logging.getLogger(__name__)
 RETRY_S = 10.0  # after an encoder failed
@@ -68,7 +68,7 @@ class PictureCoder:
                 return None
 
     def _next_picture(self, image: ImageU8, topic: str) -> Coded:
-        from streaming.video import VideoEncoder  # only where video is asked for
+        from streaming.video.h264 import VideoEncoder  # only where video is asked for
 
         encoder = self._videos.get(topic)
         shape = (image.shape[0], image.shape[1])

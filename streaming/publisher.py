@@ -12,7 +12,6 @@ import zmq
 
 from streaming.clock import PublishingClock, monotonic_ns
 from streaming.delay import DelayMeter
-from streaming.door import Door, Guard
 from streaming.endpoints import KERNEL_BUFFER_BYTES, LOOPBACK
 from streaming.frame_message import DEFAULT_JPEG_QUALITY
 from streaming.messages import Message, MessageError, Notification, encode, topic_of
@@ -24,6 +23,7 @@ from streaming.restored import (
     is_synthesised,
     state_message,
 )
+from streaming.security.door import Door, Guard
 from streaming.subscriptions import STREAMED_TOPICS, Subscriptions
 from streaming.topic_formats import STARTED, FormatRequest, FormatRequestError, TopicFormats
 from streaming.topics import (

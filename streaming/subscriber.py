@@ -16,12 +16,12 @@ from streaming.backlog import Backlog
 from streaming.clock import monotonic_ns
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
 from streaming.frame_message import FrameMessage
-from streaming.handshake import Handshake, Refused
-from streaming.keys import ClientKeys
 from streaming.messages import Message, MessageError, Notification, decode
+from streaming.security.handshake import Handshake, Refused
+from streaming.security.keys import ClientKeys
 from streaming.slot import Latest
 from streaming.topics import VIDEO_FORMAT
-from streaming.video_reader import VideoReader
+from streaming.video.reader import VideoReader
 
 LOGGER = logging.getLogger(__name__)
 POLL_MS = 50  # how soon `close` is noticed; arrivals wake the reader at once

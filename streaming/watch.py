@@ -20,9 +20,9 @@ from rich.text import Text
 from streaming.ages import AgeStatistics
 from streaming.endpoints import LOOPBACK
 from streaming.errors import UserError
-from streaming.keys import ClientKeys, load_client
 from streaming.messages import FrameMessage, Notification
 from streaming.publisher import PAUSED
+from streaming.security.keys import ClientKeys, load_client
 from streaming.subscriber import Arrival, Subscriber
 from streaming.topics import FRAME_WORLD, PUBLISHER_PORT
 from streaming.watch_outputs import Output, OutputChoice, open_outputs

@@ -44,7 +44,7 @@ def open_outputs(choice: OutputChoice) -> Iterator[dict[str, Output]]:
     outputs: dict[str, Output] = {}
     with ExitStack() as stack:
         if choice.virtual_camera or choice.camera_name:
-            from streaming.virtual_camera import VirtualCamera
+            from streaming.webcam.virtual_camera import VirtualCamera
 
             width, height = size_of(choice.camera_size)
             camera = VirtualCamera(
@@ -54,7 +54,7 @@ def open_outputs(choice: OutputChoice) -> Iterator[dict[str, Output]]:
             told = f"virtual camera: {camera.device}, {width}×{height} at {choice.camera_fps:g} fps"
             outputs[told] = camera
         if choice.preview_port:
-            from streaming.watch_page import WatchPage
+            from streaming.page.watch import WatchPage
 
             page = WatchPage(choice.preview_port)
             stack.enter_context(page)

@@ -14,10 +14,10 @@ import numpy as np
 
 from streaming.clock import monotonic_ns
 from streaming.control import ControlServer
-from streaming.door import open_guard
 from streaming.messages import Notification
 from streaming.publisher import Publisher
 from streaming.records import RestoredFace, Status
+from streaming.security.door import open_guard
 
 MARK = b"\xde\xad\xbe" * 16  # three channels: what the picture is made of
 SIDE = 64

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.marker import MarkerChoice
+from edge.marker.detector import MarkerChoice
 
 FloatArray = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from streaming.face_message import FaceState
 from streaming.frame_message import FrameMessage, encode_pixels
 from streaming.messages import EyeImage, Message, Notification, encode
 from streaming.records import EyeObservation, Side, Status
-from streaming.video import VideoEncoder
+from streaming.video.h264 import VideoEncoder
 
 TAPE_BYTES = 48
 STRANGE_VALUES: tuple[object, ...] = (

@@ -11,9 +11,9 @@ import numpy as np
 
 from streaming.clock import monotonic_ns
 from streaming.control import ControlServer
-from streaming.door import Guard
 from streaming.publisher import Publisher
 from streaming.records import ImageU8, RestoredFace, Status
+from streaming.security.door import Guard
 
 
 def moving_picture(frame_id: int, side_px: int = 512) -> ImageU8:

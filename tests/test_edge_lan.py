@@ -18,11 +18,11 @@ from edge.settings import SessionSettings, load_toml, override
 from hmd_capture.__main__ import capture
 from streaming.clock import PublishingClock
 from streaming.control import PAUSE, ControlServer
-from streaming.door import InsecureLan, open_guard
 from streaming.endpoints import AddressNotAllowed
 from streaming.errors import UserError
-from streaming.keys import KeyFolder
 from streaming.messages import Notification
+from streaming.security.door import InsecureLan, open_guard
+from streaming.security.keys import KeyFolder
 from streaming.subscriber import Subscriber
 from streaming.topics import EYES
 

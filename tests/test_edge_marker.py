@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from marker_views import View, draw, view
 
-from edge.marker import MarkerDetector, read_marker
-from edge.marker_pose import nominal_lens, refined_pose, square_poses
+from edge.marker.detector import MarkerDetector, read_marker
+from edge.marker.pose import nominal_lens, refined_pose, square_poses
 from streaming.errors import UserError
 
 MARKERS = ("aruco:7", "apriltag:3")

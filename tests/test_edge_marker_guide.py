@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from marker_views import View, draw, turn, view
 
-from edge.marker import read_marker
-from edge.marker_guide import MarkerGuide
+from edge.marker.detector import read_marker
+from edge.marker.guide import MarkerGuide
 from models.head_crop import crop_of_mesh
 from models.headset_contract import MASK_PX
 from models.headset_reader import HeadsetReading

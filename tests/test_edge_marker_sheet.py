@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge.__main__ import main
-from edge.marker import MarkerDetector, read_marker
-from edge.marker_sheet import POINTS_PER_MM, as_pdf, as_png, marker_sheet
+from edge.marker.detector import MarkerDetector, read_marker
+from edge.marker.sheet import POINTS_PER_MM, as_pdf, as_png, marker_sheet
 
 CHOICE = read_marker("aruco:7")
 assert CHOICE is not None

@@ -13,7 +13,7 @@ from edge_views import a_view
 from edge.remote import open_control, open_publisher, open_recorder
 from edge.settings import SessionSettings, override
 from streaming.control_client import ControlClient
-from streaming.recording import Recording
+from streaming.recordings.reader import Recording
 from streaming.topics import FRAME_FACE
 
 WAIT_S = 20.0

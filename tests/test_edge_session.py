@@ -32,8 +32,8 @@ from models.face_mesh import EYES
 from models.mediapipe_mesh import FaceMesher
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
-from streaming.keys import KeyFolder
 from streaming.records import Float32Array, Frame
+from streaming.security.keys import KeyFolder
 from streaming.subscriber import Subscriber
 from streaming.topics import FRAME_FACE
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from edge.__main__ import main
-from streaming import bench_run
 from streaming.backlog import LATE_NS, USUAL_OF, Backlog
-from streaming.bench_run import Load, ages_ms, measure_crowd, measure_stall
+from streaming.bench import measure
+from streaming.bench.measure import Load, ages_ms, measure_crowd, measure_stall
 from streaming.errors import UserError
 
 
@@ -34,8 +34,8 @@ def test_command_measures_a_client_process_and_writes_what_it_found(
 def test_crowd_is_measured_with_one_client_standing_still_and_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bench_run, "SETTLE_S", 0.1)
-    monkeypatch.setattr(bench_run, "CROWD_TURNS", 2)
+    monkeypatch.setattr(measure, "SETTLE_S", 0.1)
+    monkeypatch.setattr(measure, "CROWD_TURNS", 2)
     figures = measure_crowd(Load("frame.face", 32, 32, 20.0), 1.0, clients=2)
     assert 1 < figures["pictures"] <= 21  # of the one that is not stopped, half of the time
     assert figures["slowdown"] == pytest.approx(

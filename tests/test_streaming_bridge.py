@@ -21,12 +21,12 @@ from streaming_source import Source, a_source, moving_picture, publishing
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from streaming.bridge import Bridge, bridge
+from streaming.bridge.server import Bridge, bridge
 from streaming.endpoints import AddressInUse
 from streaming.errors import UserError
-from streaming.gate import Gate
-from streaming.keys import KeyFolder
 from streaming.publisher import Publisher
+from streaming.security.gate import Gate
+from streaming.security.keys import KeyFolder
 from streaming.topics import FACE_STATE
 
 FACE, WORLD = "jpeg.face", "jpeg.world"
@@ -219,7 +219,7 @@ def test_the_pages_need_nothing_from_elsewhere(opened: Bridge) -> None:
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
             assert "https://" not in answer.read().decode()
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(opened.url + "../bridge.py", timeout=20)
+        urllib.request.urlopen(opened.url + "../../bridge/server.py", timeout=20)
 
 
 def test_a_port_in_use_is_told(opened: Bridge) -> None:

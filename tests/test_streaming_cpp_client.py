@@ -18,8 +18,8 @@ import pytest
 from client_vectors import FOR_CLIENTS, check_answer, path_of
 from streaming_source import Source, a_source, moving_picture, publishing
 
-from streaming.gate import Gate
-from streaming.keys import KeyFolder, write_client
+from streaming.security.gate import Gate
+from streaming.security.keys import KeyFolder, write_client
 
 CLIENT = Path(__file__).parents[1] / "streaming" / "clients" / "cpp"
 TOOLS = ("cmake", "c++", "pkg-config")

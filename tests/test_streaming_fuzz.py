@@ -20,13 +20,11 @@ from hypothesis import strategies as st
 from mutations import TAPE_BYTES, Tape, hostile_message, hostile_question
 
 from hmd_capture.eye_source import OracleEyeReader, SimulatedEyeSource
-from streaming import control, relay_questions
+from streaming import control
 from streaming.control import ControlServer
 from streaming.control_client import ControlClient
-from streaming.door import open_guard
 from streaming.frame_message import MAX_PIXELS
 from streaming.jpeg_header import jpeg_size
-from streaming.keys import KeyFolder
 from streaming.messages import (
     EyeImage,
     FrameMessage,
@@ -37,9 +35,12 @@ from streaming.messages import (
     encode,
 )
 from streaming.publisher import Publisher
-from streaming.rate_limit import RateLimit
 from streaming.records import Side
-from streaming.relay import Relay
+from streaming.relay import questions
+from streaming.relay.both_halves import Relay
+from streaming.security.door import open_guard
+from streaming.security.keys import KeyFolder
+from streaming.security.rate_limit import RateLimit
 from streaming.subscriber import Subscriber
 from streaming.topics import VIDEO_FORMAT
 
@@ -209,14 +210,14 @@ TARGETS: tuple[Callable[[], Target], ...] = (
 @pytest.fixture
 def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every question is looked at, however fast they come."""
-    for module in (control, relay_questions):
+    for module in (control, questions):
         monkeypatch.setattr(module, "RateLimit", lambda: RateLimit(1e12, 1e12))
 
 
 @pytest.fixture(scope="module", params=TARGETS)
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (control, relay_questions):
+        for module in (control, questions):
             patch.setattr(module, "RateLimit", lambda: RateLimit(1e12, 1e12))
         opened = request.param()
     yield opened

@@ -24,13 +24,13 @@ from streaming.clock_echo import ClockEcho
 from streaming.clock_follower import ClockFollower
 from streaming.control import PAUSE, ControlServer
 from streaming.control_client import ControlClient, NoAnswer
-from streaming.door import InsecureLan, open_guard, reachable
 from streaming.endpoints import AddressNotAllowed
-from streaming.gate import Gate
-from streaming.handshake import Refused
-from streaming.keys import ClientKeys, KeyFolder, load_client, new_pair
 from streaming.messages import FrameMessage
 from streaming.publisher import Publisher
+from streaming.security.door import InsecureLan, open_guard, reachable
+from streaming.security.gate import Gate
+from streaming.security.handshake import Refused
+from streaming.security.keys import ClientKeys, KeyFolder, load_client, new_pair
 from streaming.subscriber import Subscriber
 from streaming.topics import FRAME_WORLD
 from streaming.watch import watch

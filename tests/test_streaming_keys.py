@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from edge.__main__ import main
 from streaming.errors import UserError
-from streaming.keys import (
+from streaming.security.keys import (
     KeyFolder,
     check_name,
     keys_folder,
@@ -23,7 +23,7 @@ from streaming.keys import (
     public_key_or_file,
     read_key_file,
 )
-from streaming.keys_command import keys as app
+from streaming.security.keys_command import keys as app
 
 only_posix = pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX's")
 

@@ -25,14 +25,14 @@ from typer.testing import CliRunner
 
 from streaming.clock import monotonic_ns
 from streaming.frame_message import FrameMessage, encode_pixels
-from streaming.live_page import LivePage, Shot, pane_jpeg
 from streaming.messages import Notification
+from streaming.page.live import LivePage, Shot, pane_jpeg
+from streaming.page.watch import WatchPage
 from streaming.publisher import Publisher
 from streaming.records import ImageU8, RestoredFace, Status
 from streaming.subscriber import Arrival
 from streaming.topics import FRAME_WORLD
 from streaming.watch import watch
-from streaming.watch_page import WatchPage
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = typer.Typer()

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import zmq
 
-from streaming import rate_limit
 from streaming.clock import PublishingClock
 from streaming.control import ControlServer
-from streaming.rate_limit import BURST, MAX_PEERS, TOO_MANY, RateLimit
+from streaming.security import rate_limit
+from streaming.security.rate_limit import BURST, MAX_PEERS, TOO_MANY, RateLimit
 
 WAIT_MS = 20_000
 

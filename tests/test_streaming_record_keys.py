@@ -16,11 +16,11 @@ from lan_server import MARK
 from typer.testing import CliRunner
 
 from streaming.async_subscriber import AsyncSubscriber
-from streaming.handshake import Refused
-from streaming.keys import KeyFolder, load_client
 from streaming.messages import FrameMessage
-from streaming.record import record
-from streaming.recording import Recording
+from streaming.recordings.reader import Recording
+from streaming.recordings.record_command import record
+from streaming.security.handshake import Refused
+from streaming.security.keys import KeyFolder, load_client
 from streaming.subscriber import Arrival
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,12 +22,12 @@ from streaming.clock import monotonic_ns
 from streaming.errors import UserError
 from streaming.messages import FrameMessage, Notification
 from streaming.publisher import Publisher
-from streaming.record import record
-from streaming.recorder import NotRecording, Recorder
-from streaming.recording import Recording
-from streaming.recording_writer import RecordingFailed, RecordingWriter
+from streaming.recordings.reader import Recording
+from streaming.recordings.record_command import record
+from streaming.recordings.recorder import NotRecording, Recorder
+from streaming.recordings.stream_recorder import StreamRecorder
+from streaming.recordings.writer import RecordingFailed, RecordingWriter
 from streaming.records import RestoredFace, Status
-from streaming.stream_recorder import StreamRecorder
 from streaming.topics import FACE_STATE, FRAME_FACE, FRAME_WORLD
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.messages import Notification, encode
-from streaming.recording import MAGIC, Recording, RecordingBroken
-from streaming.recording_writer import RecordingFailed, RecordingWriter
+from streaming.recordings.reader import MAGIC, Recording, RecordingBroken
+from streaming.recordings.writer import RecordingFailed, RecordingWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 MESSAGES = [
@@ -231,7 +231,7 @@ def test_a_file_that_the_system_lets_grow_no_further_is_kept(tmp_path: Path) -> 
     program = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from streaming.recording_writer import RecordingFailed, RecordingWriter\n"
+        "from streaming.recordings.writer import RecordingFailed, RecordingWriter\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "writer = RecordingWriter(Path(sys.argv[1]))\n"

@@ -25,15 +25,15 @@ from streaming.clock import PublishingClock, monotonic_ns
 from streaming.control import ControlServer
 from streaming.control_client import ControlClient
 from streaming.endpoints import AddressInUse, AddressMalformed
-from streaming.gate import Gate
-from streaming.keys import ClientKeys, KeyFolder, load_client, new_pair
 from streaming.messages import FaceState, FrameMessage, Notification
 from streaming.publisher import Publisher
-from streaming.rate_limit import TOO_MANY
-from streaming.relay import Relay
-from streaming.relay_command import relay as relay_command
-from streaming.relay_command import server_address
-from streaming.relay_questions import SILENT
+from streaming.relay.both_halves import Relay
+from streaming.relay.command import relay as relay_command
+from streaming.relay.command import server_address
+from streaming.relay.questions import SILENT
+from streaming.security.gate import Gate
+from streaming.security.keys import ClientKeys, KeyFolder, load_client, new_pair
+from streaming.security.rate_limit import TOO_MANY
 from streaming.subscriber import Subscriber
 from streaming.topics import FACE_STATE, FRAME_FACE, FRAME_WORLD
 

@@ -24,11 +24,11 @@ from streaming.errors import UserError
 from streaming.face_message import FaceState
 from streaming.frame_message import FrameMessage, encode_pixels
 from streaming.messages import Message, Notification, decode, encode
-from streaming.recording import Recording
-from streaming.recording_writer import RecordingWriter
+from streaming.recordings.reader import Recording
+from streaming.recordings.replay_command import replay
+from streaming.recordings.replayer import ENDED, STARTED, Replayer, Times
+from streaming.recordings.writer import RecordingWriter
 from streaming.records import Status
-from streaming.replay import replay
-from streaming.replayer import ENDED, STARTED, Replayer, Times
 from streaming.topics import FACE_STATE, FRAME_WORLD
 
 ROOT = Path(__file__).resolve().parent.parent

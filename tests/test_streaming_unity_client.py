@@ -21,9 +21,9 @@ from client_vectors import FOR_CLIENTS, check_answer, path_of
 from streaming_source import Source, a_source, publishing
 from zmq.utils import z85
 
-from streaming.gate import Gate
-from streaming.keys import KeyFolder
 from streaming.messages import encode
+from streaming.security.gate import Gate
+from streaming.security.keys import KeyFolder
 from streaming.vectors.cases import a_frame
 from streaming.vectors.pictures import numbered_bgr, numbered_grey
 

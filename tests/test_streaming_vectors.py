@@ -17,7 +17,7 @@ from streaming.frame_message import FrameMessage
 from streaming.messages import MessageError, decode
 from streaming.vectors.pictures import FOUR_SQUARES_BGR
 from streaming.vectors.values import values_of
-from streaming.video import VideoDecoder
+from streaming.video.h264 import VideoDecoder
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,8 +15,8 @@ from streaming.messages import FrameMessage, MessageError, decode, encode
 from streaming.publisher import Publisher
 from streaming.records import ImageU8, RestoredFace, Status
 from streaming.subscriber import Subscriber
-from streaming.video import VideoDecoder, VideoEncoder, VideoUnit
-from streaming.video_reader import VideoReader
+from streaming.video.h264 import VideoDecoder, VideoEncoder, VideoUnit
+from streaming.video.reader import VideoReader
 
 WAIT_S = 10.0
 TOPIC = "h264.world"
@@ -310,7 +310,7 @@ def test_machine_without_nvenc_falls_back_and_an_encoder_that_fails_stops_nothin
     def failing(*_: object) -> None:
         raise ValueError("no encoder here")
 
-    monkeypatch.setattr("streaming.video._open_encoder", failing)
+    monkeypatch.setattr("streaming.video.h264._open_encoder", failing)
     with Subscriber(publisher.endpoint, [TOPIC, "frame.world"]) as client:
         wait_until(lambda: publisher.wants(TOPIC) and publisher.wants("frame.world"))
         publisher.publish_restored(a_face(0))

@@ -16,7 +16,7 @@ from streaming.clock import monotonic_ns
 from streaming.messages import FrameMessage
 from streaming.publisher import Publisher
 from streaming.records import RestoredFace, Status
-from streaming.relay import Relay
+from streaming.relay.both_halves import Relay
 from streaming.subscriber import Subscriber
 
 WAIT_S = 20.0

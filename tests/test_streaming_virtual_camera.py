@@ -18,8 +18,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from streaming import virtual_camera
-from streaming.camera_picture import BARS, GROUND, card, fitted
 from streaming.clock import monotonic_ns
 from streaming.errors import UserError
 from streaming.messages import FrameMessage, Notification
@@ -27,9 +25,11 @@ from streaming.publisher import Publisher
 from streaming.records import ImageU8, RestoredFace, Status
 from streaming.subscriber import Arrival
 from streaming.topics import FRAME_WORLD
-from streaming.virtual_camera import NoVirtualCamera, VirtualCamera
 from streaming.watch import watch
 from streaming.watch_outputs import size_of
+from streaming.webcam import virtual_camera
+from streaming.webcam.picture import BARS, GROUND, card, fitted
+from streaming.webcam.virtual_camera import NoVirtualCamera, VirtualCamera
 
 WAIT_S = 20.0
 APP = typer.Typer()
