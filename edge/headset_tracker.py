@@ -21,6 +21,7 @@ from models.alignment import BoxSmoother, frame_from_box, head_box
 from models.face_fit import WearerFit
 from models.face_mesh import LEFT_EYE, RIGHT_EYE
 from models.head_crop import HeadCrop, crop_of_mesh
+from models.headset_contract import SIZE_PX
 from models.headset_outline import LEVEL, sharpened
 from models.headset_reader import HeadsetReader, HeadsetReading
 from models.mesh_filter import MeshFilter
@@ -66,6 +67,7 @@ class HeadsetTracker:
         self._marker = marker
         self._smoother, self._filter = BoxSmoother(), MeshFilter()
         self._crop: HeadCrop | None = None
+        self._cut: ImageU8 = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
         self._worn: float | None = None
         self._is_on = False
         self._time_ns = 0
@@ -110,7 +112,7 @@ class HeadsetTracker:
     def _followed(self, image: ImageU8) -> HeadsetReading | None:
         if self._crop is None:
             return None
-        reading = self._reader.read(self._crop.cut(image))
+        reading = self._look(self._crop, image)
         if reading.face >= LOST:
             return reading
         self.reset()
@@ -122,7 +124,7 @@ class HeadsetTracker:
         crop = None if self._marker is None else self._marker.crop_again(image, time_ns)
         if crop is None:
             return None
-        reading = self._reader.read(crop.cut(image))
+        reading = self._look(crop, image)
         if reading.face < FOUND:
             return None
         self._crop = crop
@@ -150,12 +152,16 @@ class HeadsetTracker:
         """Look closely at a candidate until the crop fits; None if it is no face after all."""
         crop = chosen.crop
         for _ in range(LOOKS):
-            reading = self._reader.read(crop.cut(image))
+            reading = self._look(crop, image)
             if reading.face < FOUND:
                 return None
             used, crop = crop, crop_of_mesh(crop.mesh_in_frame(reading.mesh))
         self._crop = used
         return reading
+
+    def _look(self, crop: HeadCrop, image: ImageU8) -> HeadsetReading:
+        self._cut = crop.cut(image)  # kept: the outline is drawn to its edges
+        return self._reader.read(self._cut)
 
     def _mask(
         self, reading: HeadsetReading, crop: HeadCrop, image: ImageU8, time_ns: int
@@ -172,7 +178,7 @@ class HeadsetTracker:
         self._is_on = is_on
         if not is_on:
             return np.zeros(image.shape[:2], np.uint8)
-        sharp = sharpened(reading.mask, crop.cut(image))
+        sharp = sharpened(reading.mask, self._cut)
         return crop.mask_in_frame(sharp, image.shape, LEVEL)
 
     def _scan(self, image: ImageU8) -> None:
