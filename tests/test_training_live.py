@@ -134,7 +134,7 @@ def test_bare_drawn_faces_raise_no_alarm_and_times_are_told(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "hmd").is_dir(), reason="no face clips beside the checkout")
-def test_live_stays_near_what_true_landmarks_give_on_unseen_people_and_headsets(
+def test_unseen_people_get_their_faces_back_from_unseen_headsets_with_nothing_given(
     tmp_path: Path,
 ) -> None:
     document = evaluate(
@@ -142,6 +142,6 @@ def test_live_stays_near_what_true_landmarks_give_on_unseen_people_and_headsets(
     )
     tracker = document["tracker"]
     assert tracker["tracked_ratio"] >= 0.99
-    assert tracker["mask_iou"] >= 0.95
-    live, told = (document["methods"][f"warp-blend{suffix}"] for suffix in ("", "-oracle"))
-    assert live["psnr_db"] > told["psnr_db"] - 1.5
+    assert tracker["hidden_nme"] <= 0.05
+    # Pasting the reference under the true outline gives 16 dB inside the hole.
+    assert document["methods"]["warp-blend"]["psnr_masked_db"] > 17
