@@ -35,7 +35,8 @@ HEADSET_SECONDS = 0.12  # time constant of that smoothing
 TRIES = 3  # found heads that are looked at closely before the search gives up
 LOOKS = 2  # close looks at a found head before it is followed: the first centres the crop
 IDLE_NS = 90_000_000  # between searches that find nobody
-SCAN_FRAMES = 10  # while following, one crop of the search every so many frames
+SCAN_FRAMES = 30  # while following a wearer, one crop of the search every so many frames
+BARE_SCAN_FRAMES = 10  # and while following somebody without a headset
 
 
 class HeadsetTracker:
@@ -72,7 +73,7 @@ class HeadsetTracker:
         self._is_on = False
         self._time_ns = 0
         self._searched_ns: int | None = None
-        self._frames = 0
+        self._frames = self._scans = 0
         self._others: list[Candidate] = []
 
     def track(self, capture: Capture) -> FaceTrack | None:
@@ -184,12 +185,13 @@ class HeadsetTracker:
     def _scan(self, image: ImageU8) -> None:
         """Look at one crop of the search now and then, for other people in view."""
         self._frames += 1
-        turn, due = divmod(self._frames, SCAN_FRAMES)
-        if due or self._crop is None:
+        if self._frames < (SCAN_FRAMES if self._is_on else BARE_SCAN_FRAMES) or self._crop is None:
             return
+        self._frames, self._scans = 0, self._scans + 1
         crops = search_crops(image.shape)
-        seen = look(self._reader, image, crops[turn % len(crops)])
-        if turn % len(crops) == 0:
+        turn = self._scans % len(crops)
+        seen = look(self._reader, image, crops[turn])
+        if turn == 0:
             self._others = []
         self._others = distinct([*seen, *self._others])
         self._tell(self._others)
