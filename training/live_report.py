@@ -16,7 +16,7 @@ from training import score_report
 from training.evaluate import FillerMaker, spread
 from training.faces import FaceClips, ImageU8
 from training.headset_models import CUTOUTS, split_names
-from training.live_protocol import FillerOf, WornClip, evaluate_live
+from training.live_protocol import FillerOf, LiveScores, WornClip, evaluate_live
 from training.protocol import PUBLISHED_PX
 
 LIVE = "live"
@@ -56,14 +56,6 @@ def live_document(
     result = evaluate_live(
         clips, rows, models, fillers, size_px=size_px, distance=distance, on_clip=show
     )
-    methods = {
-        name: {
-            "filler": name,
-            **score_report.method_scores(scores.segments, scores.identities, scores.clips),
-            "fill_ms": _percentiles(scores.track_ms),
-        }
-        for name, scores in result.methods.items()
-    }
     return {
         "protocol": LIVE,
         "split": split,
@@ -72,11 +64,19 @@ def live_document(
         "size_px": size_px,
         "landmarks": "tracker",
         "headsets": [Path(model).name for model in models],
-        "methods": methods,
+        "methods": {name: _method(name, scores) for name, scores in result.methods.items()},
         "tracker": {
             **result.tracker.summary(),
             "track_ms": _percentiles(next(iter(result.methods.values())).track_ms),
         },
+    }
+
+
+def _method(name: str, scores: LiveScores) -> dict[str, Any]:
+    return {
+        "filler": name,
+        **score_report.method_scores(scores.segments, scores.identities, scores.clips),
+        "fill_ms": _percentiles(scores.track_ms),
     }
 
 
