@@ -51,9 +51,7 @@ class OracleTracker:
         """
         truth = capture.truth
         if truth is None:
-            raise UserError(
-                "The oracle knows only simulated headsets.", "Use --landmarks mediapipe."
-            )
+            raise UserError("The oracle knows only simulated headsets.", "Leave out --landmarks.")
         if truth.mesh is None:
             return None
         box = self._smoother.follow(head_box(truth.mesh), capture.frame.capture_time_ns)

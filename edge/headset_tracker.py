@@ -194,7 +194,8 @@ class HeadsetTracker:
         if turn == 0:
             self._others = []
         self._others = distinct([*seen, *self._others])
-        self._tell(self._others)
+        if turn == len(crops) - 1:  # the whole frame was seen
+            self._tell(self._others)
         if not self._is_on:
             self._change_to_wearer()
 

@@ -158,6 +158,14 @@ def test_the_wearer_is_followed_and_not_the_bystander_in_front(world: World) -> 
     assert "2 people" in world.tracker.note
 
 
+def test_the_count_of_people_in_view_does_not_flicker(world: World) -> None:
+    told = []
+    for _ in range(8 * SCAN_FRAMES):
+        world.see(Person(140), Person(480))
+        told.append(world.tracker.note)
+    assert set(told) == {"2 people in view: following the nearest with a headset"}
+
+
 def test_when_another_person_puts_the_headset_on_that_one_is_followed(world: World) -> None:
     first, second = Person(140, worn=False), Person(480, worn=False)
     track = world.see(first, second, frames=3)
