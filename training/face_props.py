@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import EYES, LEFT_SIDE, NOSE_ROOT, RIGHT_SIDE
+from models.face_mesh import EYES, LEFT_EYE, LEFT_SIDE, NOSE_ROOT, RIGHT_EYE, RIGHT_SIDE
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -26,7 +26,7 @@ def put_glasses_on(image: ImageU8, mesh: Float32Array, random: np.random.Generat
     height = random.uniform(0.17, 0.30) * span
     lenses = np.zeros(image.shape[:2], np.uint8)
     rims = np.zeros(image.shape[:2], np.uint8)
-    across = mesh[263, :2] - mesh[33, :2]
+    across = mesh[LEFT_EYE.outer_corner, :2] - mesh[RIGHT_EYE.outer_corner, :2]
     angle = float(np.degrees(np.arctan2(across[1], across[0])))
     for eye in EYES:
         corners = mesh[[eye.inner_corner, eye.outer_corner], :2]
@@ -37,7 +37,11 @@ def put_glasses_on(image: ImageU8, mesh: Float32Array, random: np.random.Generat
         cv2.ellipse(
             rims, shape[0], shape[1], shape[2], 0, 360, (255.0,), thickness, cv2.LINE_AA, SHIFT
         )
-    lines = [(mesh[133], mesh[362]), (mesh[33], mesh[RIGHT_SIDE]), (mesh[263], mesh[LEFT_SIDE])]
+    lines = [
+        (mesh[RIGHT_EYE.inner_corner], mesh[LEFT_EYE.inner_corner]),
+        (mesh[RIGHT_EYE.outer_corner], mesh[RIGHT_SIDE]),
+        (mesh[LEFT_EYE.outer_corner], mesh[LEFT_SIDE]),
+    ]
     for start, end in lines:
         cv2.line(rims, _fixed(start[:2]), _fixed(end[:2]), (255.0,), thickness, cv2.LINE_AA, SHIFT)
     opacity = random.uniform(0.6, 1.0) if is_dark else random.uniform(0.0, 0.15)
@@ -138,7 +142,10 @@ def body_under(
 
 
 def _span(mesh: Float32Array) -> float:
-    return max(float(np.linalg.norm(mesh[263, :2] - mesh[33, :2])), 4.0)
+    return max(
+        float(np.linalg.norm(mesh[LEFT_EYE.outer_corner, :2] - mesh[RIGHT_EYE.outer_corner, :2])),
+        4.0,
+    )
 
 
 def _fixed(point: Float32Array | NDArray[np.float64]) -> tuple[int, int]:

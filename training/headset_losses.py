@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from models.face_mesh import LEFT_EYE, RIGHT_EYE
 from models.headset_contract import FACE, HEADSET, MAP_PX
 from models.headset_net import ANCHORS, LEAST_SPREAD, HeadsetOutputs
 from training.worn_scenes import Scene
 
 Float32Array = NDArray[np.float32]
 
-OUTER_CORNERS = (33, 263)
+OUTER_CORNERS = (RIGHT_EYE.outer_corner, LEFT_EYE.outer_corner)
 
 
 @dataclass(frozen=True)

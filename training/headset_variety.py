@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmd_capture.canvas import Patch
+from models.face_mesh import LEFT_EYE, RIGHT_EYE
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -46,7 +47,7 @@ def shaken(mesh: Float32Array, random: np.random.Generator) -> Float32Array:
     turn_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     turn_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
     centre = mesh.mean(axis=0)
-    span = float(np.linalg.norm(mesh[263, :2] - mesh[33, :2]))
+    span = float(np.linalg.norm(mesh[LEFT_EYE.outer_corner, :2] - mesh[RIGHT_EYE.outer_corner, :2]))
     stretch = np.exp(random.normal(0, 0.06, 3)) * np.exp(random.normal(0.03, 0.06))
     shift = np.array([*(random.normal(0, (0.04, 0.05)) * span), 0.0])
     turned = (mesh - centre) * stretch @ (turn_z @ turn_y @ turn_x).T
