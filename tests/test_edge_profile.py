@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import io
 import json
 import stat
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from saved_profiles import write_schema1
 
 from edge.profile import (
     DOCUMENT,
@@ -58,27 +56,6 @@ def make_part() -> Part:
         },
         version=3,
     )
-
-
-def write_schema1(profile: SessionProfile, folder: Path) -> None:
-    """As version 0.1 wrote it."""
-    folder.mkdir(parents=True)
-    views = []
-    for index, view in enumerate(profile.references):
-        packed = io.BytesIO()
-        np.savez_compressed(packed, mesh=view.mesh)
-        contents = {
-            f"reference_{index}.png": cv2.imencode(".png", view.image)[1].tobytes(),
-            f"reference_{index}.npz": packed.getvalue(),
-        }
-        for name, content in contents.items():
-            (folder / name).write_bytes(content)
-        sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        image, mesh = contents
-        views.append({"image": image, "mesh": mesh, "sha256": sums})
-    eyes = [{"closed": e.closed, "open": e.open, "rest": list(e.rest)} for e in profile.eyes]
-    document = {"schema": 1, "references": views, "eyes": eyes, "quality": dict(profile.quality)}
-    (folder / DOCUMENT).write_text(json.dumps(document, indent=1))
 
 
 def assert_same(ours: SessionProfile, theirs: SessionProfile) -> None:
