@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.profile.eyes import EyeCalibration
 from edge.profile.parts import Part
+from edge.profile.sealing import Lock
 from models.filling import Reference
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
@@ -39,6 +40,8 @@ class SessionProfile:
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.
     others: Mapping[str, Part] = field(default_factory=dict)
+    # Encrypted on disk with it; None = in the clear. Load, change, save keeps it.
+    lock: Lock | None = field(default=None, repr=False, compare=False)
 
     def reference(self, size_px: int, index: int = 0) -> Reference:
         """One view, the best by default, as a crop of (size_px,size_px)."""
