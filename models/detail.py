@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bank.layers import Window, draw_window
+from models.bank.layers import Window, draw, draw_window
 from models.preparation import Drawn
 
 ImageU8 = NDArray[np.uint8]
@@ -41,7 +41,7 @@ class Detail:
             window: rows and columns of it that are wanted.
         """
         size = len(fill)
-        change = fill.astype(np.float32) - self.drawn.image
+        change = fill.astype(np.float32) - self._stored_views()
         pictures = [layer.full for layer in self.drawn.layers]
         detailed = draw_window(
             self.drawn.layers,
@@ -52,6 +52,13 @@ class Detail:
         )
         corrected = detailed + enlarge(change, side_px, window)
         return np.clip(corrected + 0.5, 0, 255).astype(np.uint8)
+
+    def _stored_views(self) -> ImageU8:
+        """(S,S,3) the drawing from the views as they were stored, not continued."""
+        layers = self.drawn.layers
+        if all(layer.picture is layer.reference.image for layer in layers):
+            return self.drawn.image
+        return draw(layers, self.drawn.maps, [layer.reference.image for layer in layers])
 
     def _map(self, index: int, part: Window, side_px: int) -> Float32Array:
         """A layer's map at the frame's resolution, in px of its stored picture."""

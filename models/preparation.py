@@ -88,7 +88,7 @@ def prepare_mixture(
 def alone(reference: Reference, mesh: Float32Array) -> Mixture:
     """A mixture of one view, for a frame of `mesh` (478,3)."""
     change = registration.load_prior().pose_change(mesh, reference.mesh)
-    return Mixture((Layer(reference, reference.image),), change)
+    return Mixture((Layer(reference, reference.image, reference.image),), change)
 
 
 def registered(

@@ -111,7 +111,7 @@ def test_a_face_larger_than_the_crop_gets_the_stored_views_detail() -> None:
     fine = np.random.default_rng(2).integers(0, 256, (side, side, 3), np.uint8)
     small = np.asarray(cv2.resize(fine, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
     view = Reference(small, np.zeros((478, 3), np.float32))
-    layers, still = (Layer(view, fine),), warp.identity_map(SIZE)
+    layers, still = (Layer(view, fine, view.image),), warp.identity_map(SIZE)
     detail = Detail(Drawn(layers, (still,), small))
     mask = np.zeros((side, side), np.uint8)
     mask[80:170, 60:200] = 1

@@ -62,6 +62,7 @@ class Layer:
 
     reference: Reference  # at the fill's size
     full: ImageU8  # (R,R,3) the same picture as it was stored
+    picture: ImageU8  # (S,S,3) what is drawn at the fill's size: the reference or its continuation
     share: float = 1.0  # of this layer; the lowest has 1
     where: Ellipse | None = None  # None = everywhere
 
@@ -92,10 +93,17 @@ def backward_maps(
     return [found[id(layer.reference)] for layer in layers]
 
 
-def draw(layers: Sequence[Layer], maps: Sequence[Float32Array]) -> ImageU8:
-    """The layers at the fill's size, (S,S,3) uint8; `maps` are theirs, (S,S,2) px."""
+def draw(
+    layers: Sequence[Layer],
+    maps: Sequence[Float32Array],
+    pictures: Sequence[ImageU8] | None = None,
+) -> ImageU8:
+    """The layers at the fill's size, (S,S,3) uint8; `maps` are theirs, (S,S,2) px.
+
+    `pictures` (S,S,3) replace those of the layers.
+    """
     whole = (slice(0, len(maps[0])), slice(0, len(maps[0])))
-    pictures = [layer.reference.image for layer in layers]
+    pictures = pictures or [layer.picture for layer in layers]
     return draw_window(layers, pictures, lambda index, part: maps[index][part], whole)
 
 

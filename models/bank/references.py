@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bank.layers import Layer, Mixture, around_eye
+from models.bank.extrapolation import ViewExtrapolator
+from models.bank.layers import Ellipse, Layer, Mixture, around_eye
 from models.bank.look import Look, look_of
 from models.bank.mixing import Mix, ViewMixer
 from models.face_mesh import EYES
+from models.face_raster import FaceRaster
 from models.reference import Reference
 
+ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 
@@ -31,6 +34,7 @@ class ReferenceBank:
         self._full = [reference.image for reference in references]
         self._looks = [look_of(view.mesh) for view in self._views]
         self._mixer = ViewMixer(self._looks)
+        self._extrapolators = _extrapolators(self._views, self._looks)
         self.frontal = self._views[0]
 
     def __len__(self) -> int:
@@ -41,24 +45,38 @@ class ReferenceBank:
         """What to draw the next frame from; `mesh` (478,3) px of its crop."""
         look = look_of(mesh)
         mix = self._mixer.step(look)
-        return Mixture(self._layers(mix, mesh), self._pose_change(mix, look))
+        return Mixture(self._layers(mix, mesh, look), self._pose_change(mix, look))
 
     def reset(self) -> None:
         """Forget earlier frames."""
         self._mixer.reset()
 
-    def _layers(self, mix: Mix, mesh: Float32Array) -> tuple[Layer, ...]:
+    def _layers(self, mix: Mix, mesh: Float32Array, look: Look) -> tuple[Layer, ...]:
         (lowest, _), *others = mix.weights
-        layers = [self._layer(lowest), *(self._layer(view, weight) for view, weight in others)]
+        shown: list[tuple[int, float, Ellipse | None]] = [(lowest, 1.0, None)]
+        shown += [(view, weight, None) for view, weight in others]
         for eye, points in zip(mix.eyes, EYES, strict=True):
             if eye.share > 0:
-                where = around_eye(mesh, points)
-                layers.append(Layer(self._views[eye.view], self._full[eye.view], eye.share, where))
-        return tuple(layers)
+                shown.append((eye.view, eye.share, around_eye(mesh, points)))
+        pictures = {view: self._picture(view, look) for view, _, _ in shown}
+        return tuple(
+            Layer(self._views[view], self._full[view], pictures[view], share, where)
+            for view, share, where in shown
+        )
 
-    def _layer(self, view: int, share: float = 1.0) -> Layer:
-        return Layer(self._views[view], self._full[view], share)
+    def _picture(self, view: int, look: Look) -> ImageU8:
+        if not self._extrapolators:
+            return self._views[view].image
+        return self._extrapolators[view].picture(look)
 
     def _pose_change(self, mix: Mix, look: Look) -> Float32Array:
         mixed = sum(weight * self._looks[view].whole for view, weight in mix.weights)
         return np.asarray(look.whole - mixed, np.float32)
+
+
+def _extrapolators(views: Sequence[Reference], looks: Sequence[Look]) -> list[ViewExtrapolator]:
+    """One per view; none for a view that is alone."""
+    if len(views) < 2:
+        return []
+    rasters = [FaceRaster(view.mesh, len(view.image)) for view in views]
+    return [ViewExtrapolator(views, looks, i, raster) for i, raster in enumerate(rasters)]
