@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edge.profile.eyes import EyeCalibration
 from edge.profile.parts import Part
 from edge.profile.sealing import Lock
 from models.filling import Reference
+
+if TYPE_CHECKING:  # parts' classes import this package
+    from edge.lens.lens import CalibratedLens
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
 MAX_STORED_PX = 512  # a face that is larger in the camera's picture is scaled down to it
@@ -33,7 +37,7 @@ class SessionProfile:
     identity: Part | None = None
     plate: Part | None = None
     light: Part | None = None
-    camera: Part | None = None
+    camera: CalibratedLens | None = None
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.
     others: Mapping[str, Part] = field(default_factory=dict)
