@@ -40,6 +40,10 @@ COMMANDS = {
         "streaming.bench.command:bench_stream",
         "Measure the delay that streaming adds on this machine.",
     ),
+    "profile": (
+        "edge.profiler.command:profile",
+        "Measure where each millisecond goes, against a budget.",
+    ),
     "marker": ("edge.marker.sheet:marker", "Print a sticker that makes the headset's pose exact."),
     "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
     "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),

@@ -92,6 +92,7 @@ class EdgeSettings:
     max_eye_age_ms: float = 100.0  # older eye observations are not used
     max_gap_ms: float = 500.0  # a longer hole between frames resets the network's states
     report: str = ""  # timing JSON written when the run ends
+    spans: str = ""  # folder for every stage of every frame (`unvisor profile`); empty = not kept
     quality: bool = False  # compare with the truth of a simulated headset
     camera: CameraSettings = field(default_factory=CameraSettings)
     simulation: SimulationSettings = field(default_factory=SimulationSettings)

@@ -1,0 +1,115 @@
+"""Whose CPU time it was: core-milliseconds per frame, by part of the product.
+
+A stage's milliseconds tell how long the frame waited for it; core-milliseconds tell what it cost,
+helpers' threads included. The budget on a CPU is in core-milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from edge.profiler.recorder import Recording, Sample
+from edge.profiler.trace import thread_label
+from streaming.spans import ProcessSpans
+
+SIMULATION = ("oracle", "simulate", "feed")  # stages that a real camera does not have
+REFERENCE_FPS = 30.0  # the eye cameras' cost does not depend on the frame rate: per 1/30 s
+
+
+def core_ms(recording: Recording, spans: Mapping[str, ProcessSpans]) -> dict[str, float]:
+    """Core-ms per processed frame of `network`, `tracker`, `rest`, `simulation` and `client`.
+
+    `eyes` is all of `hmd_capture`, per 1/30 s; `client` is the measuring program itself, which
+    also receives, decodes and samples. Empty where the system tells nothing or nothing ran.
+    """
+    edge, ends = spans.get("edge"), _ends(recording.samples)
+    if edge is None or ends is None:
+        return {}
+    first, last = ends
+    frames = sum(
+        1 for s in edge.spans if s.name == "publish" and first.time_ns <= s.end_ns <= last.time_ns
+    )
+    if not frames:
+        return {}
+    stages = stage_cpu_ms(edge, first.time_ns, last.time_ns)
+    pools = {name: 1e3 * used for name, used in _named_threads(edge, first, last).items()}
+    network = stages.get("network", 0.0) + pools.get("network pool", 0.0)
+    tracker = stages.get("track", 0.0) + pools.get("tracker pool", 0.0)
+    simulation = sum(stages.get(name, 0.0) for name in SIMULATION)
+    total = 1e3 * _used(first, last, "edge")
+    parts = {
+        "network": network,
+        "tracker": tracker,
+        "rest": total - network - tracker - simulation,
+        "simulation": simulation,
+        "client": 1e3 * _used(first, last, "client"),
+    }
+    costs = {name: used / frames for name, used in parts.items()}
+    seconds = (last.time_ns - first.time_ns) / 1e9
+    costs["eyes"] = 1e3 * _used(first, last, "hmd_capture") / seconds / REFERENCE_FPS
+    return {name: round(max(0.0, cost), 3) for name, cost in costs.items()}
+
+
+def cores(recording: Recording) -> dict[str, float]:
+    """Mean cores kept busy, by process; `others` are all programs that are not ours."""
+    ends = _ends(recording.samples)
+    if ends is None:
+        return {}
+    first, last = ends
+    seconds = (last.time_ns - first.time_ns) / 1e9
+    found = {name: _used(first, last, name) / seconds for name in last.processes}
+    if first.busy_s is not None and last.busy_s is not None:
+        machine = (last.busy_s - first.busy_s) / seconds
+        found["others"] = max(0.0, machine - sum(found.values()))
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def thread_cores(recording: Recording, spans: Iterable[ProcessSpans]) -> dict[str, float]:
+    """Mean cores kept busy by each named thread, as "edge/camera"; unnamed ones together."""
+    ends = _ends(recording.samples)
+    if ends is None:
+        return {}
+    first, last = ends
+    seconds = (last.time_ns - first.time_ns) / 1e9
+    found: dict[str, float] = {}
+    for each in spans:
+        for name, used in _named_threads(each, first, last).items():
+            found[f"{each.process}/{name}"] = round(used / seconds, 3)
+    return found
+
+
+def stage_cpu_ms(process: ProcessSpans, begin_ns: int, end_ns: int) -> dict[str, float]:
+    """CPU ms that the stages' own threads spent in each stage that ended in the given time."""
+    found: dict[str, float] = {}
+    for span in process.spans:
+        if begin_ns <= span.end_ns <= end_ns:
+            found[span.name] = found.get(span.name, 0.0) + span.cpu_ns / 1e6
+    return found
+
+
+def _named_threads(process: ProcessSpans, first: Sample, last: Sample) -> dict[str, float]:
+    """CPU seconds by thread name; a thread that began meanwhile counts from its beginning."""
+    before = first.processes.get(process.process)
+    after = last.processes.get(process.process)
+    if before is None or after is None:
+        return {}
+    found: dict[str, float] = {}
+    for thread_id, cpu_s in after.threads_cpu_s.items():
+        name = thread_label(process.threads.get(thread_id, "other threads"))
+        used = cpu_s - before.threads_cpu_s.get(thread_id, 0.0)
+        found[name] = found.get(name, 0.0) + used
+    return found
+
+
+def _ends(samples: Sequence[Sample]) -> tuple[Sample, Sample] | None:
+    if len(samples) < 2 or samples[-1].time_ns <= samples[0].time_ns:
+        return None
+    return samples[0], samples[-1]
+
+
+def _used(first: Sample, last: Sample, process: str) -> float:
+    """CPU seconds; a process that was started again meanwhile counts from its beginning."""
+    before, after = first.processes.get(process), last.processes.get(process)
+    if after is None:
+        return 0.0
+    return after.cpu_s - (before.cpu_s if before and before.cpu_s <= after.cpu_s else 0.0)
