@@ -19,7 +19,9 @@ class SessionReport:
     frames: int  # processed by the pipeline
     fps: float  # as processed
     capacity_fps: float | None  # `fps` of an unpaced run, where nothing waits for the camera
-    age_ms: Mapping[str, float]  # p50, p95, p99, max from capture to a client on this machine; paced runs
+    age_ms: Mapping[
+        str, float
+    ]  # p50, p95, p99, max from capture to a client on this machine; paced runs
     drops: int  # camera frames that the pipeline never saw
     stages_ms: Mapping[str, Mapping[str, float]]  # p50, p95, p99, max per stage
     cpu_cores: float  # mean cores kept busy by all processes of the product

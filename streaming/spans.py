@@ -47,9 +47,10 @@ class ProcessSpans:
 class _OfThread(threading.local):
     """What a thread knows about itself; asking the system each time would cost more."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: dict[int, str]) -> None:
         self.thread_id = threading.get_native_id()
         self.frame_id = NO_FRAME
+        threads[self.thread_id] = threading.current_thread().name
 
 
 class SpanRecorder:
@@ -57,8 +58,8 @@ class SpanRecorder:
 
     def __init__(self, kept: int = KEPT) -> None:
         """Start empty; `kept` bounds the memory."""
-        self._own = _OfThread()
         self._threads: dict[int, str] = {}
+        self._own = _OfThread(self._threads)
         self._spans: deque[tuple[str, int, int, int, int, int]] = deque(maxlen=kept)
 
     def begin_frame(self, frame_id: int) -> None:

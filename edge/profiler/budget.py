@@ -120,7 +120,7 @@ def _budget(name: str, section: Any, path: Path) -> Budget:
     if not isinstance(section, Mapping) or set(section) - SECTION_KEYS or "kind" not in section:
         raise UserError(
             f"The section [{name}] in {path} is no budget.",
-            f"It has kind, lines and perhaps {', '.join(sorted(SECTION_KEYS - {'kind', 'lines'}))}.",
+            f"It has kind, and of the others only these: {', '.join(sorted(SECTION_KEYS))}.",
         )
     lines = tuple(_line(line, f"[{name}] in {path}") for line in section.get("lines", []))
     about, cores = str(section.get("about", "")), int(section.get("cores", 1))

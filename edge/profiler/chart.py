@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE_INCHES, DPI = (15.0, 11.5), 100
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -64,7 +64,7 @@ def _fill(
     recording: Recording,
     spans: Mapping[str, ProcessSpans],
 ) -> None:
-    panels = figure.subplots(3, 2, width_ratios=[1.15, 1.0], height_ratios=[1.25, 1.0, 1.0])
+    panels = figure.subplots(3, 2, width_ratios=[1.15, 1.0], height_ratios=[1.2, 1.0, 1.0])
     show_stages(panels[0, 0], spans, _period_ms(recording))
     show_percentiles(panels[0, 1], result["stages_ms"])
     show_age_histogram(panels[1, 0], recording.arrivals)
@@ -73,7 +73,7 @@ def _fill(
     show_load(panels[2, 1], recording)
     figure.suptitle(_headline(result), x=0.012, ha="left", fontsize=13, fontweight="bold")
     figure.text(0.012, 0.951, _details(result), fontsize=10, color="0.35", va="top")
-    figure.subplots_adjust(0.085, 0.055, 0.985, 0.89, wspace=0.2, hspace=0.42)
+    figure.subplots_adjust(0.085, 0.05, 0.985, 0.9, wspace=0.2, hspace=0.54)
 
 
 def _period_ms(recording: Recording) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 from streaming.spans import ProcessSpans
 
+NEGLIGIBLE_MS = 0.02  # thinner pieces are not seen, so the legend leaves them out
 SHOWN_SHARE = 0.07  # of the longest bar: narrower pieces carry no label inside
+POINTS = ("p50", "p95", "p99", "max")
 PARTS = ("network", "tracker", "rest", "eyes", "simulation", "client")
 PART_NOTES = {"eyes": "eyes\n(per 1/30 s)", "client": "client\n(measuring)"}
 PROCESS_COLOURS = {
@@ -27,9 +30,7 @@ PROCESS_COLOURS = {
 EXTRA_READINGS = ("power_w", "cpu_power_w", "temperature_c", "gpu_percent")
 
 
-def show_stages(
-    axes: Axes, spans: Mapping[str, ProcessSpans], period_ms: float | None
-) -> None:
+def show_stages(axes: Axes, spans: Mapping[str, ProcessSpans], period_ms: float | None) -> None:
     """One stacked bar per thread: the mean of its stages, in their order."""
     rows = by_thread(spans)
     longest = max([period_ms or 0.0, *(sum(means.values()) for _, means in rows)], default=1.0)
@@ -37,7 +38,7 @@ def show_stages(
     for row, (_, means) in enumerate(rows):
         left = 0.0
         for stage, mean in means.items():
-            label = None if stage in labelled else stage
+            label = None if stage in labelled or mean < NEGLIGIBLE_MS else stage
             labelled.add(stage)
             axes.barh(row, mean, left=left, color=colour_of(stage), label=label, height=0.62)
             if mean > SHOWN_SHARE * longest:
@@ -48,19 +49,18 @@ def show_stages(
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     if period_ms:
-        axes.axvline(period_ms, color="crimson", linestyle="--", linewidth=1.2)
-        note = f"next frame: {period_ms:.1f} ms "
-        axes.text(period_ms, -0.47, note, color="crimson", ha="right", va="center", fontsize=9)
+        label = f"next frame, {period_ms:.1f} ms"
+        axes.axvline(period_ms, color="crimson", linestyle="--", linewidth=1.2, label=label)
     axes.set_xlim(0, longest * 1.16)
     axes.set_xlabel("ms per frame, mean")
     axes.set_title("A frame's stages, by thread (threads run side by side)")
-    axes.legend(ncols=7, fontsize=8, loc="upper left", bbox_to_anchor=(-0.02, -0.16))
+    axes.legend(ncols=7, fontsize=8.5, loc="upper left", bbox_to_anchor=(-0.13, -0.15))
 
 
 def show_percentiles(axes: Axes, stages_ms: Mapping[str, Mapping[str, float]]) -> None:
     """Each stage: a bar to p50, a line on to p99, a tick at the maximum."""
     names = [name for name in sorted_stages(stages_ms) if stages_ms[name]]
-    points = {p: [stages_ms[name][p] for name in names] for p in ("p50", "p95", "p99", "max")}
+    points = {p: [stages_ms[name][p] for name in names] for p in POINTS}
     rows = np.arange(len(names))
     axes.barh(rows, points["p50"], color=[colour_of(name) for name in names], label="p50")
     axes.hlines(rows, points["p50"], points["p99"], color="0.35", linewidth=1.5)
@@ -79,7 +79,10 @@ def show_percentiles(axes: Axes, stages_ms: Mapping[str, Mapping[str, float]]) -
     axes.set_xlim(0, max(10.0, highest * 1.15))
     axes.set_xlabel("ms (linear up to 10, then logarithmic)")
     axes.set_title("Percentiles of each stage")
-    axes.legend(loc="lower right", fontsize=9)
+    handles, labels = axes.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda index: POINTS.index(labels[index]))
+    sorted_handles = [handles[i] for i in order]
+    axes.legend(sorted_handles, [labels[i] for i in order], loc="lower right", fontsize=9)
 
 
 def show_age_histogram(axes: Axes, arrivals: Sequence[Arrival]) -> None:
@@ -91,11 +94,12 @@ def show_age_histogram(axes: Axes, arrivals: Sequence[Arrival]) -> None:
     if not len(ages):
         return
     p50, p99 = np.percentile(ages, [50, 99])
-    axes.hist(ages, bins=60, range=(0, float(ages.max()) * 1.05), color="#3b76af")
+    axes.hist(ages, bins=80, range=(0, float(ages.max()) * 1.05), color="#3b76af")
+    axes.set_xlim(0, float(ages.max()) * 1.05)
     for value, name, colour in ((p50, "p50", "0.2"), (p99, "p99", "crimson")):
         label = f"{name} {value:.1f} ms"
         axes.axvline(float(value), color=colour, linestyle="--", linewidth=1.2, label=label)
-    axes.legend(loc="upper right")
+    axes.legend(loc="best")
 
 
 def show_age_line(axes: Axes, arrivals: Sequence[Arrival]) -> None:
@@ -134,14 +138,14 @@ def show_core_time(
         limit = limits.get(f"core_ms.{name}")
         text = f"{values[index]:.1f}"
         if limit is not None:
-            label = "budget" if "budget" not in axes.get_legend_handles_labels()[1] else None
-            axes.hlines(limit, index - 0.38, index + 0.38, color="crimson", label=label)
+            axes.hlines(limit, index - 0.38, index + 0.38, color="crimson")
             text += f" of {limit:g}"
         axes.text(index, max(values[index], limit or 0.0), text, ha="center", va="bottom")
     axes.set_xticks(range(len(names)), [PART_NOTES.get(name, name) for name in names])
     axes.grid(visible=False, axis="x")
     axes.margins(y=0.16)
     if limits:
+        axes.plot([], [], color="crimson", label="budget")
         axes.legend(loc="upper right", fontsize=9)
 
 
@@ -159,24 +163,24 @@ def show_load(axes: Axes, recording: Recording) -> None:
     axes.set_xlim(float(seconds[0]), float(seconds[-1]))
     axes.margins(y=0.25)
     axes.legend(loc="upper left", ncols=4, fontsize=9)
-    told = [name for name in EXTRA_READINGS if name in recording.samples[-1].readings]
+    told = [name for name in EXTRA_READINGS if name in recording.steady[-1].readings]
     if told:
         _second_axis(axes, recording, told[0], seconds)
 
 
 def _second_axis(axes: Axes, recording: Recording, name: str, seconds: Any) -> None:
     other = axes.twinx()
-    values = [sample.readings.get(name, np.nan) for sample in recording.samples[1:]]
+    values = [sample.readings.get(name, np.nan) for sample in recording.steady[1:]]
     other.plot(seconds, values, color="crimson", linewidth=1.2)
     other.set_ylabel(name, color="crimson")
     other.grid(visible=False)
 
 
 def _loads(recording: Recording) -> tuple[Any, dict[str, list[float]]]:
-    samples = recording.samples
+    samples = recording.steady
     columns: dict[str, list[float]] = {}
     begin_ns = recording.arrivals[0].capture_ns if recording.arrivals else 0
-    for before, after in zip(samples, samples[1:], strict=False):
+    for before, after in itertools.pairwise(samples):
         span_s = (after.time_ns - before.time_ns) / 1e9
         total = 0.0
         for name in PROCESS_COLOURS:

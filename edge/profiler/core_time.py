@@ -17,34 +17,33 @@ REFERENCE_FPS = 30.0  # the eye cameras' cost does not depend on the frame rate:
 
 
 def core_ms(recording: Recording, spans: Mapping[str, ProcessSpans]) -> dict[str, float]:
-    """Core-ms per processed frame of `network`, `tracker`, `rest`, `simulation` and `client`.
+    """Core-ms per frame of `network`, `tracker`, `rest`, `simulation` and `client`.
 
-    `eyes` is all of `hmd_capture`, per 1/30 s; `client` is the measuring program itself, which
-    also receives, decodes and samples. Empty where the system tells nothing or nothing ran.
+    What the camera's thread does counts per camera frame, everything else per processed frame: on
+    a machine that cannot keep up, dropped frames are decoded too. `eyes` is all of `hmd_capture`,
+    per 1/30 s; `client` is the measuring program, which receives, decodes and samples. Empty where
+    the system tells nothing or nothing ran.
     """
-    edge, ends = spans.get("edge"), _ends(recording.samples)
+    edge, ends = spans.get("edge"), _ends(recording.steady)
     if edge is None or ends is None:
         return {}
     first, last = ends
-    frames = sum(
-        1 for s in edge.spans if s.name == "publish" and first.time_ns <= s.end_ns <= last.time_ns
-    )
+    stages, runs = _stages(edge, first.time_ns, last.time_ns)
+    frames = runs.get("publish", 0)
     if not frames:
         return {}
-    stages = stage_cpu_ms(edge, first.time_ns, last.time_ns)
-    pools = {name: 1e3 * used for name, used in _named_threads(edge, first, last).items()}
-    network = stages.get("network", 0.0) + pools.get("network pool", 0.0)
-    tracker = stages.get("track", 0.0) + pools.get("tracker pool", 0.0)
-    simulation = sum(stages.get(name, 0.0) for name in SIMULATION)
-    total = 1e3 * _used(first, last, "edge")
-    parts = {
-        "network": network,
-        "tracker": tracker,
-        "rest": total - network - tracker - simulation,
-        "simulation": simulation,
-        "client": 1e3 * _used(first, last, "client"),
+    pools = _named_threads(edge, first, last)
+    network = stages.get("network", 0.0) + 1e3 * pools.get("network pool", 0.0)
+    tracker = stages.get("track", 0.0) + 1e3 * pools.get("tracker pool", 0.0)
+    camera = sum(stages.get(name, 0.0) for name in (*SIMULATION, "decode"))
+    rest = 1e3 * _used(first, last, "edge") - network - tracker - camera
+    costs = {
+        "network": network / frames,
+        "tracker": tracker / frames,
+        "rest": rest / frames + _each(stages, runs, "decode"),
+        "simulation": sum(_each(stages, runs, name) for name in SIMULATION),
+        "client": 1e3 * _used(first, last, "client") / frames,
     }
-    costs = {name: used / frames for name, used in parts.items()}
     seconds = (last.time_ns - first.time_ns) / 1e9
     costs["eyes"] = 1e3 * _used(first, last, "hmd_capture") / seconds / REFERENCE_FPS
     return {name: round(max(0.0, cost), 3) for name, cost in costs.items()}
@@ -52,7 +51,7 @@ def core_ms(recording: Recording, spans: Mapping[str, ProcessSpans]) -> dict[str
 
 def cores(recording: Recording) -> dict[str, float]:
     """Mean cores kept busy, by process; `others` are all programs that are not ours."""
-    ends = _ends(recording.samples)
+    ends = _ends(recording.steady)
     if ends is None:
         return {}
     first, last = ends
@@ -66,7 +65,7 @@ def cores(recording: Recording) -> dict[str, float]:
 
 def thread_cores(recording: Recording, spans: Iterable[ProcessSpans]) -> dict[str, float]:
     """Mean cores kept busy by each named thread, as "edge/camera"; unnamed ones together."""
-    ends = _ends(recording.samples)
+    ends = _ends(recording.steady)
     if ends is None:
         return {}
     first, last = ends
@@ -78,13 +77,21 @@ def thread_cores(recording: Recording, spans: Iterable[ProcessSpans]) -> dict[st
     return found
 
 
-def stage_cpu_ms(process: ProcessSpans, begin_ns: int, end_ns: int) -> dict[str, float]:
-    """CPU ms that the stages' own threads spent in each stage that ended in the given time."""
-    found: dict[str, float] = {}
+def _stages(
+    process: ProcessSpans, begin_ns: int, end_ns: int
+) -> tuple[dict[str, float], dict[str, int]]:
+    """CPU ms that the stages' own threads spent in each stage, and how often each ran."""
+    used: dict[str, float] = {}
+    runs: dict[str, int] = {}
     for span in process.spans:
         if begin_ns <= span.end_ns <= end_ns:
-            found[span.name] = found.get(span.name, 0.0) + span.cpu_ns / 1e6
-    return found
+            used[span.name] = used.get(span.name, 0.0) + span.cpu_ns / 1e6
+            runs[span.name] = runs.get(span.name, 0) + 1
+    return used, runs
+
+
+def _each(stages: Mapping[str, float], runs: Mapping[str, int], name: str) -> float:
+    return stages[name] / runs[name] if name in stages else 0.0
 
 
 def _named_threads(process: ProcessSpans, first: Sample, last: Sample) -> dict[str, float]:

@@ -46,9 +46,7 @@ def measure(
         return paced, run_session(capacity_settings(settings, capacity_s), line)
 
 
-def capacity_settings(
-    settings: SessionSettings, seconds: float = CAPACITY_S
-) -> SessionSettings:
+def capacity_settings(settings: SessionSettings, seconds: float = CAPACITY_S) -> SessionSettings:
     """The same without pace and without anything that only watches."""
     limit_s = settings.edge.camera.seconds or seconds
     return override(

@@ -46,6 +46,14 @@ class Recording:
     sensors: list[str] = field(default_factory=list)
     power_mode: str = ""
 
+    @property
+    def steady(self) -> list[Sample]:
+        """Samples taken while frames arrived: without the end, when everything is closed."""
+        if not self.arrivals:
+            return []
+        begin_ns, end_ns = self.arrivals[0].arrival_ns, self.arrivals[-1].arrival_ns
+        return [sample for sample in self.samples if begin_ns <= sample.time_ns <= end_ns]
+
 
 class SessionRecorder:
     """Looks on while one session runs; see `edge.profiler.probe.Probe`."""

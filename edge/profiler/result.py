@@ -41,20 +41,19 @@ def age_parts_ms(arrivals: Iterable[Arrival], edge: ProcessSpans | None) -> dict
     """Where a frame's age at the client comes from: percentiles of its four consecutive parts.
 
     `wait` until the pipeline begins with it (decoding and simulation included), `pipeline` until
-    it is handed to the publisher, `encode` until it is about to be sent, `transport` until the
-    client has it. Percentiles do not add up; means do, hence `mean`.
+    it is ready to be sent, `encode` until it is encoded, `transport` until the client has it.
+    Percentiles do not add up; means do, hence `mean`.
     """
-    begun = _first_of_frame(edge, "track", at_end=False)
-    handed = _first_of_frame(edge, "publish", at_end=True)
+    begun, ready = _starts(edge, "track"), _starts(edge, "publish")
     rows = [
         (
             begun[seen.frame_id] - seen.capture_ns,
-            min(handed[seen.frame_id], seen.publish_ns) - begun[seen.frame_id],
-            max(0, seen.publish_ns - handed[seen.frame_id]),
+            ready[seen.frame_id] - begun[seen.frame_id],
+            seen.publish_ns - ready[seen.frame_id],
             seen.arrival_ns - seen.publish_ns,
         )
         for seen in arrivals
-        if seen.frame_id in begun and seen.frame_id in handed
+        if seen.frame_id in begun and seen.frame_id in ready
     ]
     if not rows:
         return {}
@@ -92,15 +91,16 @@ def _eye_stages(eyes: ProcessSpans | None) -> dict[str, Tree]:
     return found
 
 
-def _first_of_frame(edge: ProcessSpans | None, stage: str, at_end: bool) -> dict[int, int]:
+def _starts(edge: ProcessSpans | None, stage: str) -> dict[int, int]:
+    """When each frame entered a stage."""
     spans = () if edge is None else edge.spans
-    return {s.frame_id: s.end_ns if at_end else s.start_ns for s in spans if s.name == stage}
+    return {span.frame_id: span.start_ns for span in spans if span.name == stage}
 
 
 def _memory(recording: Recording) -> dict[str, float]:
     if not recording.samples:
         return {}
-    last = recording.samples[-1].processes
+    last = (recording.steady or recording.samples)[-1].processes
     return {name: round(usage.rss_mib, 1) for name, usage in last.items()}
 
 

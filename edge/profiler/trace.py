@@ -7,6 +7,7 @@ from the camera to the client, `i` instants. Times are microseconds from the ear
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -116,7 +117,7 @@ def _lives(recording: Recording, edge_id: int, client_id: int, origin_ns: int) -
 
 def _counters(recording: Recording, origin_ns: int) -> list[Event]:
     events: list[Event] = []
-    for before, after in zip(recording.samples, recording.samples[1:], strict=False):
+    for before, after in itertools.pairwise(recording.samples):
         seconds = (after.time_ns - before.time_ns) / 1e9
         stamp = {"ph": "C", "ts": _us(after.time_ns - origin_ns)}
         for name, usage in after.processes.items():
@@ -143,4 +144,3 @@ def _origin(recording: Recording, processes: Iterable[ProcessSpans]) -> int:
 
 def _us(nanoseconds: int) -> float:
     return round(nanoseconds / 1e3, 3)
-
