@@ -155,7 +155,7 @@ def show_load(axes: Axes, recording: Recording) -> None:
     axes.set_xlabel("s since the first frame")
     axes.set_ylabel("cores")
     seconds, columns = _loads(recording)
-    if not len(seconds):
+    if len(seconds) < 2:
         return
     names = [name for name in PROCESS_COLOURS if name in columns]
     colours = [PROCESS_COLOURS[name] for name in names]

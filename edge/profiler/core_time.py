@@ -32,7 +32,7 @@ def core_ms(recording: Recording, spans: Mapping[str, ProcessSpans]) -> dict[str
     frames = runs.get("publish", 0)
     if not frames:
         return {}
-    pools = _named_threads(edge, first, last)
+    pools = _named_threads(edge, recording.steady)
     network = stages.get("network", 0.0) + 1e3 * pools.get("network pool", 0.0)
     tracker = stages.get("track", 0.0) + 1e3 * pools.get("tracker pool", 0.0)
     camera = sum(stages.get(name, 0.0) for name in (*SIMULATION, "decode"))
@@ -72,7 +72,7 @@ def thread_cores(recording: Recording, spans: Iterable[ProcessSpans]) -> dict[st
     seconds = (last.time_ns - first.time_ns) / 1e9
     found: dict[str, float] = {}
     for each in spans:
-        for name, used in _named_threads(each, first, last).items():
+        for name, used in _named_threads(each, recording.steady).items():
             found[f"{each.process}/{name}"] = round(used / seconds, 3)
     return found
 
@@ -94,17 +94,17 @@ def _each(stages: Mapping[str, float], runs: Mapping[str, int], name: str) -> fl
     return stages[name] / runs[name] if name in stages else 0.0
 
 
-def _named_threads(process: ProcessSpans, first: Sample, last: Sample) -> dict[str, float]:
-    """CPU seconds by thread name; a thread that began meanwhile counts from its beginning."""
-    before = first.processes.get(process.process)
-    after = last.processes.get(process.process)
-    if before is None or after is None:
-        return {}
+def _named_threads(process: ProcessSpans, samples: Sequence[Sample]) -> dict[str, float]:
+    """CPU seconds by thread name; one that began or ended meanwhile counts while it was there."""
+    usages = [s.processes[process.process] for s in samples if process.process in s.processes]
+    before = usages[0].threads_cpu_s if usages else {}
+    after: dict[int, float] = {}
+    for usage in usages:
+        after.update(usage.threads_cpu_s)
     found: dict[str, float] = {}
-    for thread_id, cpu_s in after.threads_cpu_s.items():
+    for thread_id, cpu_s in after.items():
         name = thread_label(process.threads.get(thread_id, "other threads"))
-        used = cpu_s - before.threads_cpu_s.get(thread_id, 0.0)
-        found[name] = found.get(name, 0.0) + used
+        found[name] = found.get(name, 0.0) + cpu_s - before.get(thread_id, 0.0)
     return found
 
 
