@@ -62,6 +62,7 @@ COMMANDS = {
         "training.evaluate_tracker:evaluate_tracker",
         "Score the headset tracker on photos, and its false alarms.",
     ),
+    "quantize": ("training.quantize_command:quantize", "Write a trained network as INT8."),
     "export": ("models.export:export", "Write a trained network as ONNX."),
 }
 HELP = ("--help", "-h", "help")

@@ -32,6 +32,7 @@ class SessionReport:
     filler: str
     size_px: int
     paced: bool
+    network: str = ""  # file of the filler's network; empty = it has none
     client: Mapping[str, Any] = field(default_factory=dict)  # what the measuring client saw
     results: Mapping[str, float] = field(default_factory=dict)  # of sinks: psnr_db, …
     statuses: Mapping[str, int] = field(default_factory=dict)  # frames per status

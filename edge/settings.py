@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hmd_capture.sources.eye_view import EyeCameraSettings
+from models.shipped import Precision
 from streaming.errors import UserError
 from streaming.topics import EyesShow, VideoCodec
 
@@ -107,6 +108,7 @@ class ModelsSettings:
 
     filler: str = "auto"  # see `models.filling`; auto = the best one of this version
     weights: str = ""  # network of the filler `unvisor` (.onnx); empty = the shipped one
+    precision: Precision = "auto"  # of the shipped one; auto = INT8 where the processor has VNNI
     size_px: int = 128
     threads: int = 2  # of the network, which takes most of a frame's time
 

@@ -36,7 +36,7 @@ from edge.timing import ProcessUsage, StageTimes, TimedEngine, device_name, rss_
 from edge.tracker import make_tracker
 from edge.webcam import Webcam
 from models.filling import DEFAULT_FILLER, Filler, NetworkFiller, Reference, make_filler
-from models.shipped import WeightsError
+from models.shipped import WeightsError, shipped_network
 from streaming.clock_follower import ClockFollower
 from streaming.errors import UserError
 from streaming.security.door import open_guard
@@ -81,6 +81,7 @@ class Worker:
         self._frames = self._first_id = self._last_id = 0
         self._begin_s = self._end_s = 0.0
         self._settled_mib = self._final_mib = 0.0
+        self._network = ""  # file of the filler's network
 
     def run(self) -> SessionReport:
         """Run until the source ends or `stop` is set.
@@ -186,12 +187,13 @@ class Worker:
         reference = profile.reference(models.size_px)
         name = DEFAULT_FILLER if models.filler == "auto" else models.filler
         try:
-            weights = Path(models.weights) if models.weights else None
+            weights = Path(models.weights or shipped_network(models.precision))
             filler = make_filler(name, reference, threads=models.threads, weights=weights)
         except (WeightsError, ValueError) as error:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
         _warm_up(filler, reference)
         if isinstance(filler, NetworkFiller):
+            self._network = weights.name
             filler.engine = TimedEngine(filler.engine, self._times)
         return filler
 
@@ -215,6 +217,7 @@ class Worker:
             filler=filler.name,
             size_px=settings.models.size_px,
             paced=is_paced,
+            network=self._network,
             results=results,
             statuses=dict(self._statuses),
         )

@@ -32,7 +32,7 @@ from edge.profiler.table import print_changes, print_layers, print_result
 from edge.profiler.trace import trace_events, write_trace
 from edge.settings import SessionSettings, override
 from models.headset_reader import SHIPPED_HEADSET_NET
-from models.shipped import SHIPPED_NETWORK
+from models.shipped import shipped_network
 from streaming.errors import UserError
 from streaming.spans import ProcessSpans, load_spans
 
@@ -174,7 +174,7 @@ def _named_budget(name: str, path: Path) -> dict[str, Budget] | Budget | None:
 
 def _layers(settings: SessionSettings, console: Console) -> dict[str, Any]:
     models = settings.models
-    network = Path(models.weights) if models.weights else SHIPPED_NETWORK
+    network = Path(models.weights or shipped_network(models.precision))
     found: dict[str, Any] = {}
     for name, path in (("network", network), ("tracker", SHIPPED_HEADSET_NET)):
         timed = layer_times(path, models.threads)

@@ -15,7 +15,7 @@ SAME = 0.05  # ratios nearer to 1 are noise: neither slower nor faster
 LEAST_MS = 0.5  # a change of less is not worth a failure, however large the ratio
 HIGHER_IS_BETTER = ("fps", "capacity_fps")
 SPEED_KEYS = (*HIGHER_IS_BETTER, "age_ms.p50", "age_ms.p99")
-SAME_SETTINGS = ("device", "filler", "landmarks", "size_px")
+SAME_SETTINGS = ("device", "filler", "network", "landmarks", "size_px")
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ def _overview(result: Mapping[str, Any]) -> Table:
         "power mode": result["power_mode"],
         "machine": f"{result['machine']['board']} {result['device']}".strip(),
         "made with": f"filler {result['filler']}, landmarks {result['landmarks']}",
+        "network": result.get("network", ""),
     }
     for name, text in rows.items():
         if text:
