@@ -29,7 +29,7 @@ def network(tmp_path: Path) -> Path:
     rng = np.random.default_rng(3)
 
     def weights(name: str, *shape: int) -> onnx.TensorProto:
-        return numpy_helper.from_array(rng.normal(0, 0.2, shape).astype(np.float32), name)
+        return numpy_helper.from_array(rng.normal(0, 0.1, shape).astype(np.float32), name)
 
     def value(name: str, channels: int) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 16, 16])
