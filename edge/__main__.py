@@ -44,6 +44,10 @@ COMMANDS = {
         "hmd_capture.bench:bench_eyes",
         "Measure what reading the eye cameras costs on this machine.",
     ),
+    "profile": (
+        "edge.profiler.command:profile",
+        "Measure where each millisecond goes, against a budget.",
+    ),
     "marker": ("edge.marker.sheet:marker", "Print a sticker that makes the headset's pose exact."),
     "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
     "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),
@@ -74,6 +78,7 @@ COMMANDS = {
         "training.evaluate_tracker:evaluate_tracker",
         "Score the headset tracker on photos, and its false alarms.",
     ),
+    "quantize": ("training.quantize_command:quantize", "Write a trained network as INT8."),
     "export": ("models.export:export", "Write a trained network as ONNX."),
 }
 HELP = ("--help", "-h", "help")

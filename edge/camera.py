@@ -6,6 +6,7 @@ and is dropped if nobody was ready for it. Unpaced, every frame waits until it i
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -161,13 +162,17 @@ class CameraThread:
     def _timed(self) -> Iterator[tuple[int, ImageU8]]:
         """The source's images, with the time that decoding took."""
         images = self._source.frames()
-        while not self._stop.is_set():
-            start_ns = time.perf_counter_ns()
-            item = next(images, None)
+        for frame_id in itertools.count():
+            if self._stop.is_set():
+                return
+            self._times.begin_frame(frame_id)
+            if self._is_live:  # reading a webcam is mostly waiting for it
+                item = next(images, None)
+            else:
+                with self._times.measure("decode"):
+                    item = next(images, None)
             if item is None:
                 return
-            if not self._is_live:  # reading a webcam is mostly waiting for it
-                self._times.add("decode", (time.perf_counter_ns() - start_ns) / 1e6)
             yield item
 
 

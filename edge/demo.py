@@ -26,17 +26,15 @@ from edge.camera import WEBCAM
 from edge.clips import demo_clip
 from edge.demo_profile import profile_of_source
 from edge.profile import save_profile
+from edge.profiler.measurement import measure, timing_tree
 from edge.report import SessionReport
 from edge.settings import CameraSettings, Playback, SessionSettings, override
 from edge.status_line import StatusLine
-from edge.supervisor import SessionStatus, run_session
-from edge.video_file import VideoFile
+from edge.supervisor import SessionStatus
 from streaming.errors import UserError
 
-CAPACITY_S = 20.0  # of video in the second run
 PROFILE_S = 8.0  # of another recording of the same person
 OWN_PROFILE_S = 3.0  # of the very clip that is then restored
-CUT_SHORT = 0.9  # of the frames to come: fewer mean that the user ended the run
 
 log = logging.getLogger(__name__)
 
@@ -163,33 +161,13 @@ def demo_settings(scene: Scene, out: Path) -> SessionSettings:
     )
 
 
-def capacity_settings(settings: SessionSettings) -> SessionSettings:
-    """The same without pace and without anything that only watches."""
-    return override(
-        settings,
-        {
-            "edge.camera.paced": False,
-            "edge.camera.seconds": min(CAPACITY_S, settings.edge.camera.seconds),
-            "edge.preview.enabled": False,
-            "edge.recording.path": "",
-            "edge.quality": False,
-        },
-    )
-
-
 def run_both(
     settings: SessionSettings, errors: Console
 ) -> tuple[SessionReport, SessionReport | None]:
     """The paced run and the capacity run, which a live camera and an early end leave out."""
     if settings.edge.preview.enabled:
         errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
-    with StatusLine(errors) as line:
-        paced = run_session(settings, _Watcher(settings, line))
-    if settings.edge.camera.source.startswith(WEBCAM) or was_stopped_early(settings, paced):
-        return paced, None
-    errors.print("measuring how fast it could go, without preview and recording …")
-    with StatusLine(errors) as line:
-        return paced, run_session(capacity_settings(settings), line)
+    return measure(settings, errors, watcher=lambda line: _Watcher(settings, line))
 
 
 class _Watcher:
@@ -207,16 +185,6 @@ class _Watcher:
         self._line(status)
 
 
-def was_stopped_early(settings: SessionSettings, report: SessionReport) -> bool:
-    """Fewer frames came than the clip or the wanted length has: the user ended the run."""
-    camera = settings.edge.camera
-    video = VideoFile(Path(camera.source), camera.playback, camera.max_width_px)
-    wanted = camera.seconds * video.fps
-    if camera.playback == "once" and video.frame_count:
-        wanted = min(wanted, video.frame_count)
-    return report.frames + report.drops < CUT_SHORT * wanted
-
-
 def has_display() -> bool:
     """Whether a browser could show something to the person at this terminal."""
     if not sys.stdout.isatty() or "SSH_CONNECTION" in os.environ:
@@ -228,14 +196,7 @@ def has_display() -> bool:
 
 def demo_tree(scene: Scene, paced: SessionReport, capacity: SessionReport | None) -> dict[str, Any]:
     """The content of demo.json."""
-    tree = paced.to_tree()
-    if capacity is not None:
-        tree["capacity_fps"] = capacity.capacity_fps
-        tree["capacity"] = {
-            "frames": capacity.frames,
-            "cpu_cores": capacity.cpu_cores,
-            "stages_ms": dict(capacity.stages_ms),
-        }
+    tree = timing_tree(paced, capacity)
     tree["clip"] = {"name": scene.name, "licence": scene.licence, "credit": scene.credit}
     tree["cover"] = "headset"
     return tree

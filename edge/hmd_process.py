@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 from edge.child import Child
 from edge.settings import SessionSettings
@@ -29,6 +30,8 @@ class HmdProcess:
             # A simulated headset brings its own eye cameras.
             if camera.source and not settings.edge.simulation.enabled:
                 self._arguments += camera_arguments(side, camera)
+        if settings.edge.spans:
+            self._arguments.append(f"--spans={Path(settings.edge.spans) / 'hmd_capture.npz'}")
         self._is_elsewhere = bool(hmd.key or hmd.clock)
         self._child: Child | None = None
         self._started_s = self._due_s = 0.0
@@ -72,6 +75,11 @@ class HmdProcess:
             self.restarts += 1
             self.start()
         return "the eye cameras' program ended: starting it again"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id; None while it does not run here."""
+        return None if self._child is None else self._child.pid
 
     def cpu_seconds(self) -> float:
         """CPU time it has used so far, all its lives together."""

@@ -19,7 +19,9 @@ class SessionReport:
     frames: int  # processed by the pipeline
     fps: float  # as processed
     capacity_fps: float | None  # `fps` of an unpaced run, where nothing waits for the camera
-    age_ms: Mapping[str, float]  # p50, p99 from capture to a client on this machine; paced runs
+    age_ms: Mapping[
+        str, float
+    ]  # p50, p95, p99, max from capture to a client on this machine; paced runs
     drops: int  # camera frames that the pipeline never saw
     stages_ms: Mapping[str, Mapping[str, float]]  # p50, p95, p99, max per stage
     cpu_cores: float  # mean cores kept busy by all processes of the product
@@ -30,6 +32,7 @@ class SessionReport:
     filler: str
     size_px: int
     paced: bool
+    network: str = ""  # file of the filler's network; empty = it has none
     client: Mapping[str, Any] = field(default_factory=dict)  # what the measuring client saw
     results: Mapping[str, float] = field(default_factory=dict)  # of sinks: psnr_db, …
     statuses: Mapping[str, int] = field(default_factory=dict)  # frames per status

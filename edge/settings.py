@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from hmd_capture.eye_source import EyesBy
 from hmd_capture.sources.eye_view import EyeCameraSettings
+from models.shipped import Precision
 from streaming.errors import UserError
 from streaming.topics import EyesShow, VideoCodec
 
@@ -94,6 +95,7 @@ class EdgeSettings:
     max_eye_age_ms: float = 100.0  # older eye observations are not used
     max_gap_ms: float = 500.0  # a longer hole between frames resets the network's states
     report: str = ""  # timing JSON written when the run ends
+    spans: str = ""  # folder for every stage of every frame (`unvisor profile`); empty = not kept
     quality: bool = False  # compare with the truth of a simulated headset
     camera: CameraSettings = field(default_factory=CameraSettings)
     simulation: SimulationSettings = field(default_factory=SimulationSettings)
@@ -108,6 +110,7 @@ class ModelsSettings:
 
     filler: str = "auto"  # see `models.filling`; auto = the best one of this version
     weights: str = ""  # network of the filler `unvisor` (.onnx); empty = the shipped one
+    precision: Precision = "auto"  # of the shipped one; auto = INT8 where the processor has VNNI
     size_px: int = 128
     threads: int = 2  # of the network, which takes most of a frame's time
 

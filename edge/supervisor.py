@@ -23,9 +23,11 @@ from edge.child import Child, Event
 from edge.hmd_process import HmdProcess
 from edge.keys import read_keys
 from edge.own_client import own_host, own_keys
+from edge.profiler.probe import NoProbe, Probe
 from edge.report import SessionReport, report_from_json, write_report
 from edge.settings import SessionSettings, override, to_json
 from edge.simulation import prepare_oracle
+from edge.timing import PERCENTILES
 from streaming.ages import AgeStatistics
 from streaming.control import PAUSE, RESUME
 from streaming.control_client import ControlClient, NoAnswer
@@ -66,17 +68,19 @@ def run_session(
     watch_keys: bool = True,
     insecure_lan: bool = False,
     passphrase: str | None = None,
+    probe: Probe | None = None,
 ) -> SessionReport:
     """Run until the source ends, Ctrl-C, SIGTERM or the stop key; call from the main thread.
 
     `on_status` is called from this thread about twice a second, more often in phase "meshes".
     Space or p pauses sending at once and resumes it, q stops. `insecure_lan`: the user typed that
-    other machines may connect without keys. `passphrase` opens an encrypted profile.
+    other machines may connect without keys. `passphrase` opens an encrypted profile, `probe` looks
+    on and measures.
 
     Raises:
         UserError: a child could not start or failed, with its sentence.
     """
-    session = Session(settings, on_status, insecure_lan, passphrase)
+    session = Session(settings, on_status, insecure_lan, passphrase, probe)
     with _signals(session.stop), read_keys(session.press if watch_keys else None):
         return session.run()
 
@@ -90,9 +94,11 @@ class Session:
         on_status: OnStatus,
         insecure_lan: bool = False,
         passphrase: str | None = None,
+        probe: Probe | None = None,
     ) -> None:
         """Prepare; nothing is started yet."""
         self._passphrase = passphrase
+        self._probe = probe or NoProbe()
         self._insecure_lan = insecure_lan
         self._settings = settings
         self._on_status = on_status
@@ -151,8 +157,10 @@ class Session:
                 ready = self._await(worker, hmd)
                 if ready is None:
                     raise UserError("Stopped before the pipeline was ready.")
+                self._probe.begin(lambda: {"edge": worker.pid, "hmd_capture": hmd.pid})
                 return self._watch(worker, hmd, ready)
             finally:
+                self._probe.end()
                 worker.ask_to_stop()
                 try:
                     self._tell(phase="stopping")
@@ -196,9 +204,10 @@ class Session:
         if arrival is not None and isinstance(arrival.message, FrameMessage):
             message = arrival.message
             self._ages.add(message.index, message.capture_time_ns, arrival.arrival_time_ns)
+            self._probe.arrived(message, arrival.arrival_time_ns)
 
     def _complete(self, report: SessionReport, hmd_cpu_s: float) -> SessionReport:
-        ages = {name: self._ages.age_ms(p) for name, p in (("p50", 50.0), ("p99", 99.0))}
+        ages = {name: self._ages.age_ms(percentile) for name, percentile in PERCENTILES.items()}
         known = {name: age for name, age in ages.items() if age is not None and report.paced}
         seconds = report.frames / report.fps if report.fps else 0.0
         hmd_cores = hmd_cpu_s / seconds if seconds else 0.0

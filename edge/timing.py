@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import resource
@@ -10,9 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.engine.interface import Engine
+from streaming.spans import SpanRecorder
 
 CAPACITY = 1 << 14  # newest values kept per stage: nine minutes at 30 fps
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
@@ -46,20 +51,35 @@ class Samples:
 class StageTimes:
     """Milliseconds per named stage; stages may run on different threads."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        """Start without stages."""
+    def __init__(self, capacity: int = CAPACITY, spans: SpanRecorder | None = None) -> None:
+        """Start without stages; `spans` also keeps each run of each stage by itself."""
         self._capacity = capacity
         self._stages: dict[str, Samples] = {}
         self._lock = threading.Lock()
+        self._spans = spans
+        self._nvtx = _nvtx()
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Time the body of a `with`."""
-        start = time.perf_counter_ns()
+        """Time the body of a `with`; an NVTX range as well where `nvtx` is installed."""
+        if self._nvtx is not None:
+            self._nvtx.push_range(stage)
+        cpu_ns = 0 if self._spans is None else time.thread_time_ns()
+        start_ns = time.monotonic_ns()
         try:
             yield
         finally:
-            self.add(stage, (time.perf_counter_ns() - start) / 1e6)
+            end_ns = time.monotonic_ns()
+            if self._spans is not None:
+                self._spans.add(stage, start_ns, end_ns, time.thread_time_ns() - cpu_ns)
+            if self._nvtx is not None:
+                self._nvtx.pop_range()
+            self.add(stage, (end_ns - start_ns) / 1e6)
+
+    def begin_frame(self, frame_id: int) -> None:
+        """What this thread measures from here on belongs to that frame."""
+        if self._spans is not None:
+            self._spans.begin_frame(frame_id)
 
     def add(self, stage: str, milliseconds: float) -> None:
         """Count one run of a stage."""
@@ -72,6 +92,23 @@ class StageTimes:
         """`stages_ms` of the timing JSON."""
         with self._lock:
             return {name: samples.summary() for name, samples in self._stages.items()}
+
+
+class TimedEngine:
+    """An engine whose steps are the stage `network`, a part of the stage `fill`."""
+
+    def __init__(self, engine: Engine, times: StageTimes) -> None:
+        """Run `engine`."""
+        self._engine, self._times = engine, times
+
+    def step(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Engine.step`."""
+        with self._times.measure("network"):
+            return self._engine.step(inputs)
+
+    def reset(self) -> None:
+        """Zero the states."""
+        self._engine.reset()
 
 
 class ProcessUsage:
@@ -117,3 +154,10 @@ def device_name() -> str:
 def _cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def _nvtx() -> ModuleType | None:
+    try:
+        return importlib.import_module("nvtx")
+    except ImportError:
+        return None

@@ -32,15 +32,16 @@ from edge.report import SessionReport, write_report
 from edge.settings import SessionSettings, from_json, keys_path
 from edge.simulation import open_simulation
 from edge.sinks import close_sinks, open_sinks
-from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
+from edge.timing import ProcessUsage, StageTimes, TimedEngine, device_name, rss_mib
 from edge.tracker import make_tracker
 from edge.webcam import Webcam
-from models.filling import DEFAULT_FILLER, Filler, Reference, make_filler
-from models.shipped import WeightsError
+from models.filling import DEFAULT_FILLER, Filler, NetworkFiller, Reference, make_filler
+from models.shipped import WeightsError, shipped_network
 from streaming.clock_follower import ClockFollower
 from streaming.errors import UserError
 from streaming.security.door import open_guard
 from streaming.security.keys import load_client
+from streaming.spans import SpanRecorder
 from streaming.subscriber import Subscriber
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,9 @@ class Worker:
         self._settings = settings
         self._emit = emit
         self._stop = stop
-        self._times = StageTimes()
+        self._spans = SpanRecorder()
+        is_kept = bool(settings.edge.spans)
+        self._times = StageTimes(spans=self._spans if is_kept else None)
         self._usage = ProcessUsage()
         self._ticker = _Ticker()
         self._statuses: Counter[str] = Counter()
@@ -78,6 +81,7 @@ class Worker:
         self._frames = self._first_id = self._last_id = 0
         self._begin_s = self._end_s = 0.0
         self._settled_mib = self._final_mib = 0.0
+        self._network = ""  # file of the filler's network
 
     def run(self) -> SessionReport:
         """Run until the source ends or `stop` is set.
@@ -89,7 +93,8 @@ class Worker:
         results: dict[str, float] = {}
         with ExitStack() as stack:
             profile = load_profile(Path(edge.profile))
-            filler = self._open_filler(profile)
+            with self._spans.naming_new_threads("network pool"):
+                filler = self._open_filler(profile)
             host, keys = settings.streaming.host, keys_path(settings)
             guard = stack.enter_context(open_guard(host, keys, self._insecure_lan))
             publisher = stack.enter_context(open_publisher(settings.streaming, guard))
@@ -105,7 +110,8 @@ class Worker:
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6), offset)
             subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS, eye_keys))
             arrivals = stack.enter_context(EyeArrivals(subscriber, eyes.observe))
-            tracker = make_tracker(settings, profile)
+            with self._spans.naming_new_threads("tracker pool"):
+                tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
             sinks = open_sinks(settings)
             stack.callback(lambda: results.update(close_sinks(sinks)))
@@ -125,9 +131,12 @@ class Worker:
             self._emit({"event": "ready", "control": control.port, "publisher": publisher.port})
             with CameraThread(source, edge.camera, self._times, dress) as camera:
                 while (capture := self._next(camera, source)) is not None:
+                    self._times.begin_frame(capture.frame.frame_id)
                     self._count(capture, pipeline.process(capture))
                     self._tell(publisher.paused, pipeline.note or arrivals.note)
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
+                if edge.spans:
+                    self._spans.save(Path(edge.spans) / "edge.npz", "edge")
         return self._report(filler, results)
 
     def _next(self, camera: CameraThread, source: Source) -> Capture | None:
@@ -177,7 +186,7 @@ class Worker:
         models = self._settings.models
         name = DEFAULT_FILLER if models.filler == "auto" else models.filler
         try:
-            weights = Path(models.weights) if models.weights else None
+            weights = Path(models.weights or shipped_network(models.precision))
             filler = make_filler(
                 name,
                 profile.references,
@@ -188,6 +197,9 @@ class Worker:
         except (WeightsError, ValueError) as error:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
         _warm_up(filler, profile.reference(models.size_px))
+        if isinstance(filler, NetworkFiller):
+            self._network = weights.name
+            filler.engine = TimedEngine(filler.engine, self._times)
         return filler
 
     def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:
@@ -210,6 +222,7 @@ class Worker:
             filler=filler.name,
             size_px=settings.models.size_px,
             paced=is_paced,
+            network=self._network,
             results=results,
             statuses=dict(self._statuses),
         )

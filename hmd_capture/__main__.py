@@ -27,6 +27,7 @@ from streaming.errors import UserError
 from streaming.publisher import Publisher
 from streaming.records import Side
 from streaming.security.door import Guard, open_guard
+from streaming.spans import SpanRecorder
 from streaming.topics import EYES_PORT
 
 LOGGER = logging.getLogger("hmd_capture")
@@ -66,6 +67,9 @@ def capture(
     eyes: Annotated[
         str, typer.Option(help="network reads the images; oracle believes a simulated headset.")
     ] = "network",
+    spans: Annotated[
+        Path | None, typer.Option(help="Write here when each eye image was read (.npz).")
+    ] = None,
     right: Source = "",
     right_rotation: Rotation = 0.0,
     right_flip: Flipped = "none",
@@ -94,7 +98,10 @@ def capture(
         publisher = stack.enter_context(Publisher(port=int(port), host=host, guard=guard))
         origin = " and ".join(filter(None, (right, left))) or feed
         LOGGER.info("Eye images from %s, eye landmarks to %s", origin, publisher.endpoint)
-        counts = run(source, reader, publisher, stopping, parent)
+        recorder = SpanRecorder() if spans else None
+        counts = run(source, reader, publisher, stopping, parent, recorder)
+        if spans and recorder:
+            recorder.save(spans, "hmd_capture")
     LOGGER.info("Stopped after %s, %d malformed messages", counts, source.rejected)
     if isinstance(source, LiveEyes):
         LOGGER.info("Rejected and skipped, by source: %s", source.counts())

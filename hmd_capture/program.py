@@ -8,12 +8,14 @@ import re
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from hmd_capture.eye_source import EyeReader, EyeSource
 from streaming.messages import Notification
 from streaming.publisher import Publisher
 from streaming.records import EyeParameters
+from streaming.spans import SpanRecorder
 from streaming.topics import EYE_CAMERAS_NOTE, NOTIFY
 
 LOGGER = logging.getLogger(__name__)
@@ -74,8 +76,12 @@ def run(
     publisher: Publisher,
     stopping: threading.Event,
     parent: Parent | None = None,
+    spans: SpanRecorder | None = None,
 ) -> Counts:
-    """Publish what the eye cameras show until `stopping` is set or `parent` has ended."""
+    """Publish what the eye cameras show until `stopping` is set or `parent` has ended.
+
+    `spans` keeps when each image was read and published.
+    """
     counts = Counts()
     teller = NoteTeller(publisher)
     status_due_s = time.monotonic() + STATUS_INTERVAL_S
@@ -85,10 +91,12 @@ def run(
             break
         for image in source.take(POLL_S):
             counts.taken += 1
-            observation = image if isinstance(image, EyeParameters) else reader.read(image)
+            with nullcontext() if spans is None else spans.measure("read eye"):
+                observation = image if isinstance(image, EyeParameters) else reader.read(image)
             if observation is None:
                 counts.unread += 1
-            else:
+                continue
+            with nullcontext() if spans is None else spans.measure("publish eye"):
                 counts.published += publisher.publish(observation)
         teller.tell([*source.troubles(), *filter(None, [reader.note])])
         if time.monotonic() >= status_due_s:

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from models.engine.onnx import session_options
 from models.headset_contract import (
     CROP,
     FACE,
@@ -62,12 +63,8 @@ class HeadsetReader:
     def __init__(self, path: Path = SHIPPED_HEADSET_NET, threads: int = 1) -> None:
         """Load and verify the network; raises WeightsError if it cannot be used."""
         self.manifest = check_manifest(path, HEADSET_NET)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
+            str(path), session_options(threads), providers=["CPUExecutionProvider"]
         )
 
     def read(self, crop: ImageU8) -> HeadsetReading:

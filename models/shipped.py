@@ -10,12 +10,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from models.contract import TensorContract, evi_hrnet_contract
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED_NETWORK = WEIGHTS_FOLDER / "unvisor.onnx"
+SHIPPED_INT8 = WEIGHTS_FOLDER / "unvisor_int8.onnx"
+CPU_INFO = Path("/proc/cpuinfo")
+Precision = Literal["auto", "fp32", "int8"]
 MANIFEST_SCHEMA = 1
 INPAINTING = "inpainting"  # the kind of manifests that name none
 REMEDY = "restore it with `git checkout -- models/weights`, or export your own network again"
@@ -58,6 +61,33 @@ def load_network(path: Path) -> Network:
         return Network(path, int(settings["width"]), int(settings["size_px"]), manifest)
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{manifest_path(path)} cannot be read ({error}): {REMEDY}.") from error
+
+
+def shipped_network(precision: Precision, cpu_info: Path = CPU_INFO) -> Path:
+    """The shipped network's file: `auto` is INT8 where this processor multiplies bytes quickly.
+
+    An INT8 file that was made from another network than the shipped one is not taken by `auto`.
+    """
+    if precision == "auto":
+        precision = "int8" if has_vnni(cpu_info) and _is_of_shipped(SHIPPED_INT8) else "fp32"
+    return SHIPPED_INT8 if precision == "int8" else SHIPPED_NETWORK
+
+
+def has_vnni(cpu_info: Path = CPU_INFO) -> bool:
+    """Whether this is an x86 processor with vector instructions for sums of products of bytes."""
+    try:
+        words = set(cpu_info.read_text(encoding="utf-8").split())
+    except OSError:
+        return False
+    return bool(words & {"avx512_vnni", "avx_vnni"})
+
+
+def _is_of_shipped(path: Path) -> bool:
+    try:
+        made_from = json.loads(manifest_path(path).read_text())["made_from"]
+        return bool(made_from == json.loads(manifest_path(SHIPPED_NETWORK).read_text())["sha256"])
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def check_manifest(path: Path, kind: str) -> dict[str, Any]:

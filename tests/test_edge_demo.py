@@ -16,12 +16,13 @@ from edge.__main__ import main
 from edge.clips import DemoClip
 from edge.demo import (
     Scene,
-    capacity_settings,
     choose_scene,
     demo_settings,
     demo_tree,
     has_display,
 )
+from edge.profiler import measurement
+from edge.profiler.measurement import capacity_settings
 from edge.report import SessionReport
 from edge.settings import CameraSettings, SessionSettings, override
 
@@ -229,11 +230,11 @@ def test_the_capacity_run_follows_only_a_finished_run_of_a_clip(
 ) -> None:
     seen: list[SessionSettings] = []
 
-    def run(settings: SessionSettings, on_status: object) -> SessionReport:
+    def run(settings: SessionSettings, on_status: object, **options: object) -> SessionReport:
         seen.append(settings)
         return _report(frames=frames)
 
-    monkeypatch.setattr(module, "run_session", run)
+    monkeypatch.setattr(measurement, "run_session", run)
     scene = _scene(**({"source": str(clip)} | camera))
     module.run_both(demo_settings(scene, tmp_path), module.Console(stderr=True))
     assert len(seen) == runs

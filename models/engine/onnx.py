@@ -12,18 +12,23 @@ from models.shipped import Network
 Float32Array = NDArray[np.float32]
 
 
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How every network runs on the CPU: on `threads` cores at most, one layer at a time."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads would burn the cores that the camera and the publisher need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
 class OnnxEngine:
     """Runs an exported network on the CPU; nothing is allocated per frame."""
 
     def __init__(self, network: Network, threads: int = 2) -> None:
         """Load `network` and bind its tensors by name; `threads` cores at most."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads would burn the cores that the camera and the publisher need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            str(network.path), options, providers=["CPUExecutionProvider"]
+            str(network.path), session_options(threads), providers=["CPUExecutionProvider"]
         )
         contract = network.contract
         self._inputs = np.zeros(contract.inputs[0].shape, np.float32)
