@@ -37,7 +37,13 @@ class Network:
     @property
     def contract(self) -> TensorContract:
         """Its tensors."""
-        return evi_hrnet_contract(self.width, self.size_px)
+        state_dtype = str(self.manifest.get("state_dtype", "float32"))
+        return evi_hrnet_contract(self.width, self.size_px, state_dtype=state_dtype)
+
+    @property
+    def precision(self) -> str:
+        """`fp32`, `fp16` (casts in the graph) or `int8` (quantised nodes in the graph)."""
+        return str(self.manifest.get("precision", "fp32"))
 
 
 def manifest_path(network: Path) -> Path:

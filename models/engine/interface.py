@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 
 
+class EngineError(Exception):
+    """An engine cannot be built, opened or run here; the message is one sentence with the fix."""
+
+
 class Engine(Protocol):
     """Runs a recurrent network frame by frame; the states stay where they are."""
 
