@@ -142,9 +142,7 @@ def test_an_engine_that_draws_something_else_does_not_pass_its_trial(
     stranger = EviHrnet(NetworkSettings(width=8, size_px=32, head="rgb")).eval()
     export_network(stranger, tmp_path / "other.onnx", {})
     device = HostDevice()
-    engine = TensorRtEngine(
-        network.contract, OnnxPlan(tmp_path / "other.onnx", device), device
-    )
+    engine = TensorRtEngine(network.contract, OnnxPlan(tmp_path / "other.onnx", device), device)
     with pytest.raises(EngineError, match="differ from onnxruntime"):
         try_engine(engine, OnnxEngine(network, threads=1), network.contract, "fp16")
 

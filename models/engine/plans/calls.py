@@ -87,7 +87,7 @@ class OpenedPlan:
         self.tensors = tuple(
             TensorSpec(
                 name,
-                tuple(self._engine.get_tensor_shape(name)),
+                _sides(self._engine.get_tensor_shape(name)),
                 dtype=np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))).name,
             )
             for name in names
@@ -131,11 +131,17 @@ def _config(library: TensorRt, builder: Any, precision: Precision, targets: Sequ
         raise EngineError(
             f"{library.flavour} cannot build for {', '.join(sorted(unknown))}; it knows {known}."
         )
-    if targets:
-        config.num_compute_capabilities = len(targets)
-        for index, target in enumerate(targets):
+    chosen = library.chosen_targets(targets)
+    if chosen:
+        config.num_compute_capabilities = len(chosen)
+        for index, target in enumerate(chosen):
             config.set_compute_capability(getattr(trt.ComputeCapability, target), index)
     return config
+
+
+def _sides(shape: Any) -> tuple[int, ...]:
+    """TensorRT's Dims as a tuple; they can be indexed but are no iterable by their types."""
+    return tuple(int(shape[index]) for index in range(len(shape)))
 
 
 def _logger(library: TensorRt) -> Any:

@@ -69,6 +69,10 @@ class TensorRt:
         members = self.module.ComputeCapability.__members__
         return tuple(name for name in members if name.startswith("SM"))
 
+    def chosen_targets(self, targets: Sequence[str]) -> tuple[str, ...]:
+        """What to tell the builder: TensorRT-RTX builds for every generation unless told."""
+        return tuple(targets) or (("CURRENT",) if self.flavour == "tensorrt-rtx" else ())
+
 
 def find_tensorrt(
     flavours: Sequence[Flavour] = ("tensorrt", "tensorrt-rtx"),

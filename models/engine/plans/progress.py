@@ -40,18 +40,24 @@ class BuildProgress:
             # Phases come and go; what is shown never goes backwards.
             self._told = max(self._told, self._fraction(None))
             fraction = self._told
-        if self.failure is None:
-            try:
-                self._on_progress(fraction, name)
-            except BaseException as error:
-                # Raised through native code it would end the process; kept for the caller.
-                self.failure = error
+        self._tell(fraction, name)
         return self.failure is None
 
     def finish(self, name: str) -> None:
-        """A phase is over."""
+        """A phase is over; TensorRT does not report the last step of the outermost."""
         with self._lock:
-            self._phases.pop(name, None)
+            phase = self._phases.pop(name, None)
+        if phase is not None and phase.parent is None:
+            self._tell(1.0, name)
+
+    def _tell(self, fraction: float, name: str) -> None:
+        if self.failure is not None:
+            return
+        try:
+            self._on_progress(fraction, name)
+        except BaseException as error:
+            # Raised through native code it would end the process; kept for the caller.
+            self.failure = error
 
     def _fraction(self, parent: str | None) -> float:
         """Share done of the furthest phase within `parent`."""
