@@ -47,6 +47,10 @@ COMMANDS = {
         "calibration.reference:calibrate_reference",
         "Make the wearer's profile, before the headset goes on.",
     ),
+    "build-engine": (
+        "calibration.build_engine:build_engine",
+        "Build the network's TensorRT engine for this GPU.",
+    ),
     "train": ("training.train:train", "Train the network."),
     "fit-registration": (
         "training.registration:fit_registration",

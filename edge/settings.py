@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hmd_capture.sources.eye_view import EyeCameraSettings
+from models.engine.interface import EngineChoice
 from streaming.errors import UserError
 from streaming.topics import EyesShow, VideoCodec
 
@@ -107,6 +108,7 @@ class ModelsSettings:
     filler: str = "auto"  # see `models.filling`; auto = the best one of this version
     weights: str = ""  # network of the filler `unvisor` (.onnx); empty = the shipped one
     size_px: int = 128
+    engine: EngineChoice = "auto"  # auto = TensorRT where `build-engine` was run, else onnxruntime
     threads: int = 2  # of the network, which takes most of a frame's time
 
 

@@ -78,6 +78,7 @@ class Worker:
         self._frames = self._first_id = self._last_id = 0
         self._begin_s = self._end_s = 0.0
         self._settled_mib = self._final_mib = 0.0
+        self._lasting_note = ""
 
     def run(self) -> SessionReport:
         """Run until the source ends or `stop` is set.
@@ -126,7 +127,9 @@ class Worker:
             with CameraThread(source, edge.camera, self._times, dress) as camera:
                 while (capture := self._next(camera, source)) is not None:
                     self._count(capture, pipeline.process(capture))
-                    self._tell(publisher.paused, pipeline.note or arrivals.note)
+                    self._tell(
+                        publisher.paused, pipeline.note or arrivals.note or self._lasting_note
+                    )
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
         return self._report(filler, results)
 
@@ -179,11 +182,23 @@ class Worker:
         name = DEFAULT_FILLER if models.filler == "auto" else models.filler
         try:
             weights = Path(models.weights) if models.weights else None
-            filler = make_filler(name, reference, threads=models.threads, weights=weights)
+            filler = make_filler(
+                name,
+                reference,
+                threads=models.threads,
+                weights=weights,
+                engine=models.engine,
+                tell=self._note,
+            )
         except (WeightsError, ValueError) as error:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
         _warm_up(filler, reference)
         return filler
+
+    def _note(self, sentence: str) -> None:
+        """Show a sentence for as long as nothing more urgent is to be said."""
+        log.warning("%s", sentence)
+        self._lasting_note = sentence
 
     def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:
         settings = self._settings

@@ -7,6 +7,8 @@ Training, evaluation and the live pipeline all call these.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -14,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import preparation
-from models.engine.interface import Engine
-from models.engine.onnx import OnnxEngine
+from models.engine.choice import open_engine
+from models.engine.interface import Engine, EngineChoice
 from models.preparation import Reference
 from models.shipped import SHIPPED_NETWORK, load_network
 
 __all__ = ["DEFAULT_FILLER", "FILLERS", "Filler", "Reference", "make_filler"]
+
+log = logging.getLogger(__name__)
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -123,8 +127,12 @@ def make_filler(
     *,
     threads: int = 2,
     weights: Path | None = None,
+    engine: EngineChoice = "onnx",
+    tell: Callable[[str], None] = log.warning,
 ) -> Filler:
     """Build a filler by name; `weights` replaces the shipped network of `unvisor`.
+
+    `engine` is what runs it; `tell` gets a sentence when that cannot be had, see `open_engine`.
 
     Raises ValueError for an unknown name, WeightsError when the network cannot be used.
     """
@@ -141,4 +149,4 @@ def make_filler(
             f"{network.path.name} works at {network.size_px} px, "
             f"the reference has {len(reference.image)} px"
         )
-    return NetworkFiller(reference, OnnxEngine(network, threads))
+    return NetworkFiller(reference, open_engine(network, engine, threads, tell=tell))

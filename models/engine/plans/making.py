@@ -8,8 +8,6 @@ import logging
 import time
 from pathlib import Path
 
-import onnx
-
 from models.contract import TensorContract
 from models.engine.cuda.driver import Gpu
 from models.engine.interface import EngineError
@@ -18,7 +16,6 @@ from models.engine.plans.library import Precision, TensorRt
 from models.engine.plans.manifest import EngineManifest, identity_of
 from models.engine.plans.progress import OnProgress
 from models.engine.plans.store import EngineStore, StoredPlan, Unusable
-from models.half import half_precision
 from models.shipped import Network
 
 log = logging.getLogger(__name__)
@@ -57,6 +54,11 @@ def engine_contract(network: Network, precision: Precision) -> TensorContract:
 def engine_graph(path: Path, is_converted: bool) -> bytes:
     """The ONNX bytes that TensorRT is to read."""
     if is_converted:
+        # Imported where it is used: sessions open engines and never convert.
+        import onnx
+
+        from models.half import half_precision
+
         return bytes(half_precision(onnx.load(path)).SerializeToString())
     return path.read_bytes()
 

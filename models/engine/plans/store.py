@@ -88,6 +88,11 @@ class EngineStore:
         self._forget_oldest()
         return path
 
+    def forget(self, identity: EngineIdentity) -> None:
+        """Remove an engine that turned out to be no good."""
+        for suffix in (".plan", ".json", OPENING):
+            self.path(identity).with_suffix(suffix).unlink(missing_ok=True)
+
     def has_any(self, network: str, precision: str) -> bool:
         """Whether an engine of a network was ever built here, for whatever TensorRT or GPU."""
         return any(
