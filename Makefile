@@ -8,6 +8,8 @@ CANDIDATES := $(PYTHON) python3 python3.12 python3.11 python3.10
 IN_RANGE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 # Installed first and by exact version: a range would take the newest build, gigabytes of CUDA.
 TORCH := torch==2.13.0
+# Types of full TensorRT, which it requires and which no package index has: hence without.
+STUBS := tensorrt-stubs==10.13.0.35.1
 
 .PHONY: demo test test-slow lint types format install clean
 .DELETE_ON_ERROR:
@@ -60,4 +62,5 @@ $(VENV)/.runtime: $(VENV)/.created pyproject.toml
 $(VENV)/.dev: $(VENV)/.runtime pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) "$(TORCH)"
 	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[dev]"
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) --no-deps "$(STUBS)"
 	@touch $@

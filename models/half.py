@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-from models.shipped import manifest_path, sha256
+from models.shipped import check_manifest, manifest_path, sha256
 
 # Kept in single precision: a sampling position in half precision is off by up to 0.03 px at 128 px
 # near the border, and Softmax and Exp lose their tails.
@@ -47,8 +46,13 @@ def half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def write_half_precision(source: Path, target: Path) -> None:
-    """Write the FP16 copy of a network file as `target`, with a manifest that names its origin."""
-    manifest: dict[str, Any] = json.loads(manifest_path(source).read_text())
+    """Write the FP16 copy of a network file as `target`, with a manifest that names its origin.
+
+    Raises:
+        WeightsError: `source` is damaged or has no manifest.
+        QuantisedGraph: it is quantised.
+    """
+    manifest = check_manifest(source, kind=None)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(half_precision(onnx.load(source)).SerializeToString())
     manifest |= {

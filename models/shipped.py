@@ -66,8 +66,8 @@ def load_network(path: Path) -> Network:
         raise WeightsError(f"{manifest_path(path)} cannot be read ({error}): {REMEDY}.") from error
 
 
-def check_manifest(path: Path, kind: str) -> dict[str, Any]:
-    """The manifest of a network file of a kind, after its file was compared with it.
+def check_manifest(path: Path, kind: str | None) -> dict[str, Any]:
+    """The manifest of a network file of a kind (None = any), after the file was compared with it.
 
     Raises:
         WeightsError: missing, damaged, of another kind or another version.
@@ -83,7 +83,7 @@ def check_manifest(path: Path, kind: str) -> dict[str, Any]:
         raise WeightsError(
             f"{manifest_path(path)} has schema {schema}, expected {MANIFEST_SCHEMA}: {REMEDY}."
         )
-    if manifest.get("kind", INPAINTING) != kind:
+    if kind is not None and manifest.get("kind", INPAINTING) != kind:
         raise WeightsError(
             f"{path} is a network for {manifest.get('kind', INPAINTING)}, {kind} is wanted here."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,13 +19,12 @@ from models.engine.plans.making import choose_precision, engine_contract
 from models.engine.plans.manifest import identity_of
 from models.engine.plans.store import OPENING, EngineStore, StoredPlan, Unusable
 from models.engine.plans.trial import try_engine
-from models.engine.tensorrt import Plan, TensorRtEngine
+from models.engine.tensorrt import TensorRtEngine
 from models.shipped import Network
 
 log = logging.getLogger(__name__)
 
 BUILD_COMMAND = "unvisor build-engine"
-OpenPlan = Callable[[TensorRt, bytes], Plan]
 
 
 def open_tensorrt(network: Network, gpu: Gpu, store: EngineStore) -> TensorRtEngine:
@@ -53,7 +52,6 @@ def try_stored(
     store: EngineStore,
     reference: Engine,
     device: Device | None = None,
-    open_plan: OpenPlan = OpenedPlan,
 ) -> StoredPlan:
     """Run a stored engine against `reference` and keep in its manifest how it did.
 
@@ -63,7 +61,7 @@ def try_stored(
     precision = stored.manifest.identity.precision
     try:
         with _marked(stored.path):
-            engine = start_plan(network, precision, library, stored.plan, device, open_plan)
+            engine = start_plan(network, precision, library, stored.plan, device)
             try:
                 trial = try_engine(engine, reference, network.contract, precision)
             finally:
@@ -85,13 +83,12 @@ def start_plan(
     library: TensorRt,
     plan: bytes,
     device: Device | None = None,
-    open_plan: OpenPlan = OpenedPlan,
 ) -> TensorRtEngine:
     """Open a plan on the GPU; raises EngineError, whatever the libraries underneath raise."""
     device = PycudaDevice() if device is None else device
     try:
         contract = engine_contract(network, precision)
-        return TensorRtEngine(contract, open_plan(library, plan), device)
+        return TensorRtEngine(contract, OpenedPlan(library, plan), device)
     except Exception as error:  # pycuda's and TensorRT's errors have no common class
         device.close()
         if isinstance(error, EngineError):
