@@ -1,5 +1,7 @@
 # make demo · make test · make lint · make types · make install · make clean
+# make runtime: only what sessions need
 # Options: PYTHON=python3.12  ARGS="--clip me.mp4"  PIP_ARGS="..." (passed to every pip install)
+#          VENV_ARGS=--system-site-packages (a Jetson's own TensorRT becomes visible)
 
 SHELL := /bin/bash
 VENV := .venv
@@ -11,7 +13,7 @@ TORCH := torch==2.13.0
 # Types of full TensorRT, which it requires and which no package index has: hence without.
 STUBS := tensorrt-stubs==10.13.0.35.1
 
-.PHONY: demo test test-slow lint types format install clean
+.PHONY: demo test test-slow lint types format install runtime clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime
@@ -36,6 +38,9 @@ format: $(VENV)/.dev
 
 install: $(VENV)/.dev
 
+# Without torch and the tools: what a machine needs that only runs sessions.
+runtime: $(VENV)/.runtime
+
 clean:
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -49,7 +54,7 @@ $(VENV)/.created:
 	    "install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; \
 	fi; \
 	echo "Creating $(VENV) with $$($$chosen --version)"; \
-	$$chosen -m venv $(VENV) || { \
+	$$chosen -m venv $(VENV_ARGS) $(VENV) || { \
 	  echo "$$chosen cannot make virtual environments;" \
 	    "on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@

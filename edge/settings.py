@@ -36,7 +36,8 @@ Record = TypeVar("Record")
 class CameraSettings:
     """`[edge.camera]`: where the frames of the wearer come from."""
 
-    source: str = "webcam:0"  # a video file, or webcam:ID with an id that `unvisor devices` lists
+    # A video file, webcam:ID with an id that `unvisor devices` lists, or gst:PIPELINE.
+    source: str = "webcam:0"
     playback: Playback = "once"  # video files only
     paced: bool = True  # False: as fast as the pipeline takes frames, none dropped (capacity)
     seconds: float = 0.0  # stop after this much source time; 0 = no limit
