@@ -63,6 +63,10 @@ COMMANDS = {
         "calibration.profiles.command:profiles",
         "Profiles on this machine: list, show, delete, encrypt, export, import.",
     ),
+    "build-engine": (
+        "calibration.build_engine:build_engine",
+        "Build the network's TensorRT engine for this GPU.",
+    ),
     "train": ("training.train:train", "Train the network."),
     "fit-registration": (
         "training.registration:fit_registration",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from edge import gst_camera
 from edge.records import Capture
 from edge.settings import CameraSettings
 from edge.timing import StageTimes
@@ -61,8 +62,12 @@ def open_source(settings: CameraSettings) -> Source:
     Raises:
         UserError: it cannot be opened or read.
     """
+    name = settings.source.removeprefix(WEBCAM)
+    if name.startswith(gst_camera.PREFIX):
+        pipeline = name.removeprefix(gst_camera.PREFIX)
+        return gst_camera.gst_camera(pipeline, settings.fps, settings.max_width_px)
     if settings.source.startswith(WEBCAM):
-        return Webcam(settings.source[len(WEBCAM) :], settings.fps, settings.max_width_px)
+        return Webcam(name, settings.fps, settings.max_width_px)
     return VideoFile(Path(settings.source), settings.playback, settings.max_width_px)
 
 

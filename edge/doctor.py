@@ -81,6 +81,9 @@ def all_checks() -> Iterator[Check]:
     yield from check_ports()
     yield check_cameras()
     yield check_npm()
+    # Imported late: it needs `Check`, and with it the TensorRT that may be what is broken.
+    from edge.accelerator import check_accelerator
+
     yield from check_accelerator()
 
 
@@ -232,21 +235,3 @@ def check_npm(which: Callable[[str], str | None] = shutil.which) -> Check:
         return Check("npm", "ok", path)
     fix = "sudo apt-get install -y npm; without it the demo plays a smaller clip"
     return Check("npm", "optional", "not installed", fix)
-
-
-def check_accelerator(
-    root: Path = Path("/"), find: Callable[[str], object | None] = importlib.util.find_spec
-) -> Iterator[Check]:
-    """A GPU, a Jetson and TensorRT; the CPU is enough for the default network."""
-    jetson = (root / "etc/nv_tegra_release").is_file()
-    gpu = jetson or (root / "proc/driver/nvidia/version").is_file()
-    kind = "Jetson" if jetson else "NVIDIA driver"
-    yield Check("GPU", "ok" if gpu else "optional", kind if gpu else "none: running on the CPU")
-    if find("tensorrt") is not None:
-        yield Check("TensorRT", "ok", "importable")
-    elif jetson:
-        fix = "make the environment with `python3 -m venv --system-site-packages .venv`"
-        yield Check("TensorRT", "optional", "JetPack's is not visible from here", fix)
-    elif gpu:
-        fix = f'{sys.executable} -m pip install "tensorrt-cu12"'
-        yield Check("TensorRT", "optional", "not installed", fix)

@@ -30,7 +30,8 @@ def run(
         str | None, typer.Option(help="Name or folder of the wearer's profile.")
     ] = None,
     camera: Annotated[
-        str | None, typer.Option(help="webcam:ID (see `unvisor devices`) or a video file.")
+        str | None,
+        typer.Option(help="webcam:ID (see `unvisor devices`), gst:PIPELINE or a video file."),
     ] = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Render a headset over a bare face.")

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from hmd_capture.eye_source import EyesBy
 from hmd_capture.sources.eye_view import EyeCameraSettings
+from models.engine.interface import EngineChoice
 from models.shipped import Precision
 from streaming.errors import UserError
 from streaming.topics import EyesShow, VideoCodec
@@ -37,7 +38,8 @@ Record = TypeVar("Record")
 class CameraSettings:
     """`[edge.camera]`: where the frames of the wearer come from."""
 
-    source: str = "webcam:0"  # a video file, or webcam:ID with an id that `unvisor devices` lists
+    # A video file, webcam:ID with an id that `unvisor devices` lists, or gst:PIPELINE.
+    source: str = "webcam:0"
     playback: Playback = "once"  # video files only
     paced: bool = True  # False: as fast as the pipeline takes frames, none dropped (capacity)
     seconds: float = 0.0  # stop after this much source time; 0 = no limit
@@ -112,6 +114,7 @@ class ModelsSettings:
     weights: str = ""  # network of the filler `unvisor` (.onnx); empty = the shipped one
     precision: Precision = "auto"  # of the shipped one; auto = INT8 where the processor has VNNI
     size_px: int = 128
+    engine: EngineChoice = "auto"  # auto = TensorRT where `build-engine` was run, else onnxruntime
     threads: int = 2  # of the network, which takes most of a frame's time
 
 

@@ -105,7 +105,7 @@ def prepare_oracle(settings: SessionSettings, progress: Progress | None = None) 
         UserError: the clip cannot be read.
     """
     camera = settings.edge.camera
-    if settings.edge.simulation.enabled and not camera.source.startswith("webcam:"):
+    if settings.edge.simulation.enabled and not camera.source.startswith(("webcam:", "gst:")):
         _meshes(settings, Path(camera.source), progress)
 
 

@@ -9,6 +9,10 @@ from rich.text import Text
 
 from edge.supervisor import SessionStatus
 
+BEFOREHAND = {  # phases before the start, in words
+    "meshes": "finding the face meshes of the clip (once)",
+    "engine": "building the engine for this GPU (once)",
+}
 MISSING_EYES = {"STALE_EYES": "no eye cameras", "ONE_EYE": "one eye camera only"}
 
 
@@ -20,7 +24,7 @@ class StatusLine:
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=True)
         self._progress = Progress(
-            TextColumn("finding the face meshes of the clip (once)"),
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -39,8 +43,13 @@ class StatusLine:
 
     def __call__(self, status: SessionStatus) -> None:
         """Show this."""
-        if status.phase == "meshes":
-            self._progress.update(self._task, completed=status.done, total=status.total or None)
+        if status.phase in BEFOREHAND:
+            self._progress.update(
+                self._task,
+                description=BEFOREHAND[status.phase],
+                completed=status.done,
+                total=status.total or None,
+            )
             self._live.update(self._progress.get_renderable())
         else:
             self._live.update(Text(describe(status), overflow="ellipsis", no_wrap=True))

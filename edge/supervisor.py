@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 from edge.child import Child, Event
+from edge.engine_start import prepare_engine
 from edge.hmd_process import HmdProcess
 from edge.keys import read_keys
 from edge.own_client import own_host, own_keys
@@ -47,8 +48,8 @@ PAUSE_KEYS, STOP_KEYS = (" ", "p"), ("q", "\x03")
 class SessionStatus:
     """What a user may see of a running session."""
 
-    phase: str  # "meshes" (before the start), "starting", "running", "stopping"
-    done: int = 0  # frames: meshes found, or frames restored
+    phase: str  # "meshes", "engine" (before the start), "starting", "running", "stopping"
+    done: int = 0  # meshes found, per cent of an engine built, or frames restored
     total: int = 0  # frames in all, while known; 0 = unknown
     fps: float = 0.0
     drops: int = 0
@@ -111,6 +112,7 @@ class Session:
     def run(self) -> SessionReport:
         """See `run_session`."""
         prepare_oracle(self._settings, self._tell_meshes)
+        prepare_engine(self._settings, self._tell_engine, self._stop)
         self._tell(phase="starting")
         with tempfile.TemporaryDirectory(prefix="unvisor-") as folder:
             report_path = Path(folder) / "report.json"
@@ -222,6 +224,9 @@ class Session:
         self._tell(phase="meshes", done=done, total=total)
         if self._stop.is_set():
             raise UserError("Stopped while the face meshes were being found.")
+
+    def _tell_engine(self, done: int, total: int) -> None:
+        self._tell(phase="engine", done=done, total=total)
 
     def _tell_running(self, event: Event, hmd_detail: str) -> None:
         if event["event"] != "status":

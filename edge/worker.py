@@ -82,6 +82,7 @@ class Worker:
         self._begin_s = self._end_s = 0.0
         self._settled_mib = self._final_mib = 0.0
         self._network = ""  # file of the filler's network
+        self._lasting_note = ""
 
     def run(self) -> SessionReport:
         """Run until the source ends or `stop` is set.
@@ -133,7 +134,9 @@ class Worker:
                 while (capture := self._next(camera, source)) is not None:
                     self._times.begin_frame(capture.frame.frame_id)
                     self._count(capture, pipeline.process(capture))
-                    self._tell(publisher.paused, pipeline.note or arrivals.note)
+                    self._tell(
+                        publisher.paused, pipeline.note or arrivals.note or self._lasting_note
+                    )
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
                 if edge.spans:
                     self._spans.save(Path(edge.spans) / "edge.npz", "edge")
@@ -193,6 +196,8 @@ class Worker:
                 size_px=models.size_px,
                 threads=models.threads,
                 weights=weights,
+                engine=models.engine,
+                tell=self._note,
             )
         except (WeightsError, ValueError) as error:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
@@ -201,6 +206,11 @@ class Worker:
             self._network = weights.name
             filler.engine = TimedEngine(filler.engine, self._times)
         return filler
+
+    def _note(self, sentence: str) -> None:
+        """Show a sentence for as long as nothing more urgent is to be said."""
+        log.warning("%s", sentence)
+        self._lasting_note = sentence
 
     def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:
         settings = self._settings

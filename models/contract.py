@@ -74,8 +74,13 @@ def next_name(state_name: str) -> str:
     return f"next_{state_name}"
 
 
-def evi_hrnet_contract(width: int, size_px: int, batch: int = 1) -> TensorContract:
-    """Contract of EVI-HRnet at a channel width and crop size (a multiple of 4, else ValueError)."""
+def evi_hrnet_contract(
+    width: int, size_px: int, batch: int = 1, state_dtype: str = "float32"
+) -> TensorContract:
+    """Contract of EVI-HRnet at a channel width and crop size (a multiple of 4, else ValueError).
+
+    Input and fill are float32 at every precision; the states are kept in `state_dtype`.
+    """
     if size_px % 4 or width % 8:
         raise ValueError(f"size_px must divide by 4 and width by 8, got {size_px} and {width}")
     states = tuple(
@@ -87,6 +92,7 @@ def evi_hrnet_contract(width: int, size_px: int, batch: int = 1) -> TensorContra
                 size_px // layer.scale,
                 size_px // layer.scale,
             ),
+            dtype=state_dtype,
         )
         for layer in SHIFTED_LAYERS
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +21,19 @@ from models.contract import FILL, INPUT, TensorContract
 from models.evi_hrnet import EviHrnet, NetworkSettings
 from models.eye_contract import EYE_NET, eye_net_contract
 from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings
+from models.half import QuantisedGraph, write_half_precision
 from models.headset_contract import HEADSET_NET, headset_net_contract
 from models.headset_net import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
-from models.shipped import MANIFEST_SCHEMA, manifest_path, sha256
+from models.shipped import MANIFEST_SCHEMA, WeightsError, manifest_path, sha256
 
 OPSET = 17  # GridSample needs 16; TensorRT 8.6 and later read 17
+
+
+class Precision(str, Enum):
+    """Of the exported file."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
 
 
 class _Step(nn.Module):
@@ -101,13 +111,42 @@ def _export_stateless(
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="best.pt of a training run.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="best.pt of a training run, or an ONNX file written before.")
+    ],
     output: Annotated[Path, typer.Argument(help="ONNX file to write; NAME.json goes beside it.")],
+    precision: Annotated[
+        Precision, typer.Option(help="fp16: half-precision weights, activations and states.")
+    ] = Precision.FP32,
     notes: Annotated[
         Path | None, typer.Option(help="JSON with more for the manifest: data, scores, limits.")
     ] = None,
 ) -> None:
     """Export a trained network for the runtime engines."""
+    if precision is Precision.FP16:
+        _export_half(checkpoint, output, notes)
+    else:
+        _export_full(checkpoint, output, notes)
+    typer.echo(f"{output} and {manifest_path(output)} written.")
+
+
+def _export_half(source: Path, output: Path, notes: Path | None) -> None:
+    """Halve an ONNX file, or a checkpoint by way of one."""
+    if source.suffix == ".onnx":
+        if source.resolve() == output.resolve():
+            raise typer.BadParameter("give the FP16 file another name")
+        try:
+            write_half_precision(source, output)
+        except (WeightsError, QuantisedGraph) as error:
+            raise typer.BadParameter(str(error)) from error
+        return
+    with tempfile.TemporaryDirectory(prefix="unvisor-") as folder:
+        full = Path(folder) / "full.onnx"
+        _export_full(source, full, notes)
+        write_half_precision(full, output)
+
+
+def _export_full(checkpoint: Path, output: Path, notes: Path | None) -> None:
     with _plain_errors(checkpoint):
         kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
         network = _trained(kept)
@@ -124,7 +163,6 @@ def export(
         export_eye_net(network, output, testimony)
     else:
         export_network(network, output, testimony)
-    typer.echo(f"{output} and {manifest_path(output)} written.")
 
 
 def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet | EyeNet:

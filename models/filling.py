@@ -7,7 +7,8 @@ Training, evaluation and the live pipeline all call these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 from models import preparation
 from models.bank.references import ReferenceBank
 from models.detail import Detail
-from models.engine.interface import Engine
-from models.engine.onnx import OnnxEngine
+from models.engine.choice import open_engine
+from models.engine.interface import Engine, EngineChoice
 from models.preparation import Reference
 from models.shipped import SHIPPED_NETWORK, load_network
 
 __all__ = ["DEFAULT_FILLER", "FILLERS", "DetailedFiller", "Filler", "Reference", "make_filler"]
+
+log = logging.getLogger(__name__)
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -157,6 +160,8 @@ def make_filler(
     size_px: int | None = None,
     threads: int = 2,
     weights: Path | None = None,
+    engine: EngineChoice = "onnx",
+    tell: Callable[[str], None] = log.warning,
 ) -> Filler:
     """Build a filler by name; `weights` replaces the shipped network of `unvisor`.
 
@@ -166,6 +171,8 @@ def make_filler(
         size_px: side of the crops; None = as the first view's.
         threads: of the network.
         weights: an ONNX file.
+        engine: what runs it.
+        tell: gets a sentence when that cannot be had, see `open_engine`.
 
     Raises ValueError for an unknown name, WeightsError when the network cannot be used.
     """
@@ -185,4 +192,5 @@ def make_filler(
         raise ValueError(
             f"{network.path.name} works at {network.size_px} px, the reference has {size_px} px"
         )
-    return NetworkFiller(ReferenceBank(views, size_px), OnnxEngine(network, threads))
+    opened = open_engine(network, engine, threads, tell=tell)
+    return NetworkFiller(ReferenceBank(views, size_px), opened)

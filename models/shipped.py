@@ -40,7 +40,13 @@ class Network:
     @property
     def contract(self) -> TensorContract:
         """Its tensors."""
-        return evi_hrnet_contract(self.width, self.size_px)
+        state_dtype = str(self.manifest.get("state_dtype", "float32"))
+        return evi_hrnet_contract(self.width, self.size_px, state_dtype=state_dtype)
+
+    @property
+    def precision(self) -> str:
+        """`fp32`, `fp16` (casts in the graph) or `int8` (quantised nodes in the graph)."""
+        return str(self.manifest.get("precision", "fp32"))
 
 
 def manifest_path(network: Path) -> Path:
@@ -90,8 +96,8 @@ def _is_of_shipped(path: Path) -> bool:
         return False
 
 
-def check_manifest(path: Path, kind: str) -> dict[str, Any]:
-    """The manifest of a network file of a kind, after its file was compared with it.
+def check_manifest(path: Path, kind: str | None) -> dict[str, Any]:
+    """The manifest of a network file of a kind (None = any), after the file was compared with it.
 
     Raises:
         WeightsError: missing, damaged, of another kind or another version.
@@ -107,7 +113,7 @@ def check_manifest(path: Path, kind: str) -> dict[str, Any]:
         raise WeightsError(
             f"{manifest_path(path)} has schema {schema}, expected {MANIFEST_SCHEMA}: {REMEDY}."
         )
-    if manifest.get("kind", INPAINTING) != kind:
+    if kind is not None and manifest.get("kind", INPAINTING) != kind:
         raise WeightsError(
             f"{path} is a network for {manifest.get('kind', INPAINTING)}, {kind} is wanted here."
         )

@@ -14,7 +14,6 @@ from edge.__main__ import main
 from edge.doctor import (
     Check,
     all_checks,
-    check_accelerator,
     check_cameras,
     check_checkout,
     check_eye_network,
@@ -128,20 +127,6 @@ def test_a_camera_without_permission_names_the_group(
 def test_npm_is_a_note_when_absent() -> None:
     assert check_npm(lambda _: None).state == "optional"
     assert check_npm(lambda _: "/usr/bin/npm").state == "ok"
-
-
-@pytest.mark.parametrize(
-    ("marker", "expected"),
-    [("etc/nv_tegra_release", "--system-site-packages"), ("proc/driver/nvidia/version", "pip")],
-)
-def test_tensorrt_that_is_not_visible_names_the_fix(
-    tmp_path: Path, marker: str, expected: str
-) -> None:
-    (tmp_path / marker).parent.mkdir(parents=True)
-    (tmp_path / marker).touch()
-    gpu, tensorrt = check_accelerator(tmp_path, lambda _: None)
-    assert gpu.state == "ok"
-    assert expected in tensorrt.fix
 
 
 def test_a_package_that_stands_in_for_ours_is_found(tmp_path: Path) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float32Array = NDArray[np.float32]
+EngineChoice = Literal["auto", "onnx", "tensorrt"]
+
+
+class EngineError(Exception):
+    """An engine cannot be built, opened or run here; the message is one sentence with the fix."""
 
 
 class Engine(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -34,7 +36,7 @@ class OnnxEngine:
         self._inputs = np.zeros(contract.inputs[0].shape, np.float32)
         self._fill = np.zeros(contract.outputs[0].shape, np.float32)
         self._states = tuple(
-            [np.zeros(state.shape, np.float32) for state in contract.states] for _ in range(2)
+            [np.zeros(state.shape, state.dtype) for state in contract.states] for _ in range(2)
         )
         names = contract.state_names
         # Even frames read buffer 0 and write buffer 1, odd frames the reverse.
@@ -67,5 +69,5 @@ class OnnxEngine:
         return binding
 
 
-def _bind(bind: onnxruntime.IOBinding, name: str, array: Float32Array) -> None:
-    bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+def _bind(bind: onnxruntime.IOBinding, name: str, array: NDArray[Any]) -> None:
+    bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)

@@ -1,0 +1,136 @@
+"""Cameras behind a GStreamer pipeline, such as a Jetson's CSI cameras.
+
+The pipeline runs in `gst-launch-1.0`, because the OpenCV that pip installs has no GStreamer. Its
+images come through a pipe as YUV4MPEG2, which tells its own size.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import shutil
+import subprocess
+import time
+
+import cv2
+import numpy as np
+
+from edge.webcam import Webcam
+from streaming.errors import UserError
+from streaming.records import ImageU8
+
+PREFIX = "gst:"
+PROGRAM = "gst-launch-1.0"
+# A leaky queue of one image: what is not taken in time is dropped there, not delayed.
+TAIL = (
+    "! queue leaky=downstream max-size-buffers=1 ! videoconvert ! video/x-raw,format=I420 "
+    "! y4menc ! fdsink fd=1 sync=false"
+)
+START_S, STALL_S = 15.0, 3.0  # a sensor's first image takes seconds; later none that long
+LONGEST_LINE = 200  # of the stream's text
+PIPE_BYTES = 1 << 20  # Linux's largest; an image in few pieces
+NO_IMAGE = np.empty((0, 0, 3), np.uint8)
+
+
+def gst_camera(pipeline: str, fps: float, max_side_px: int) -> Webcam:
+    """A live camera; a pipeline that ends is started again.
+
+    Raises:
+        UserError: GStreamer is missing, or the pipeline gives no image.
+    """
+    if shutil.which(PROGRAM) is None:
+        raise UserError(
+            f"{PREFIX} needs {PROGRAM}, which is missing.",
+            "Run `sudo apt-get install -y gstreamer1.0-tools gstreamer1.0-plugins-good`.",
+        )
+    try:
+        shlex.split(pipeline)
+    except ValueError as error:
+        raise UserError(f"The pipeline {pipeline!r} is no command line: {error}.") from error
+    return Webcam(PREFIX + pipeline, fps, max_side_px, open_device=lambda *_: GstPipe(pipeline))
+
+
+class GstPipe:
+    """One running pipeline; see `edge.webcam.Device`."""
+
+    def __init__(self, pipeline: str) -> None:
+        """Start it and wait for its first words."""
+        words = shlex.split(f"{pipeline} {TAIL}")
+        self._process = subprocess.Popen(
+            [PROGRAM, "-q", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0
+        )
+        assert self._process.stdout is not None
+        self._pipe = self._process.stdout.fileno()
+        _enlarge(self._pipe)
+        self._pending = bytearray()
+        self._size = self._read_header()
+
+    def isOpened(self) -> bool:
+        """Whether the pipeline delivers."""
+        return self._size is not None
+
+    def read(self) -> tuple[bool, ImageU8]:
+        """Wait for an image, (H,W,3) BGR; False when the pipeline has ended or stands still."""
+        if self._size is None or self._line(STALL_S) is None:  # FRAME
+            return False, NO_IMAGE
+        width, height = self._size
+        content = self._exactly(width * height * 3 // 2, STALL_S)
+        if content is None:
+            return False, NO_IMAGE
+        planes = np.frombuffer(content, np.uint8).reshape(height * 3 // 2, width)
+        return True, np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8)
+
+    def release(self) -> None:
+        """End the pipeline."""
+        self._process.terminate()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _read_header(self) -> tuple[int, int] | None:
+        line = self._line(START_S)
+        if line is None or not line.startswith(b"YUV4MPEG2"):
+            return None
+        fields = {word[:1]: word[1:] for word in line.split()[1:]}
+        try:
+            width, height = int(fields[b"W"]), int(fields[b"H"])
+        except (KeyError, ValueError):
+            return None
+        return None if width % 2 or height % 2 else (width, height)
+
+    def _line(self, patience_s: float) -> bytes | None:
+        while (end := self._pending.find(b"\n")) < 0:
+            if len(self._pending) > LONGEST_LINE or not self._fill(patience_s):
+                return None
+        line = bytes(self._pending[:end])
+        del self._pending[: end + 1]
+        return line
+
+    def _exactly(self, count: int, patience_s: float) -> bytes | None:
+        deadline = time.monotonic() + patience_s
+        while len(self._pending) < count:
+            if not self._fill(deadline - time.monotonic()):
+                return None
+        content = bytes(self._pending[:count])
+        del self._pending[:count]
+        return content
+
+    def _fill(self, patience_s: float) -> bool:
+        ready, _, _ = select.select([self._pipe], [], [], max(0.0, patience_s))
+        piece = os.read(self._pipe, PIPE_BYTES) if ready else b""
+        self._pending += piece
+        return bool(piece)
+
+
+def _enlarge(pipe: int) -> None:
+    try:
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        return  # only slower

@@ -1,0 +1,80 @@
+"""Which engine runs a network: onnxruntime, or TensorRT where an engine for this GPU is ready.
+
+An engine never breaks a session. Whatever is wrong with TensorRT, its engine file or the GPU ends
+in one sentence and onnxruntime.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from models.engine.cuda.driver import Gpu, find_gpu
+from models.engine.fallback import FallbackEngine, Tell
+from models.engine.interface import Engine, EngineChoice, EngineError
+from models.engine.onnx import OnnxEngine
+from models.engine.opening import open_tensorrt
+from models.engine.plans.library import find_tensorrt
+from models.engine.plans.making import choose_precision
+from models.engine.plans.manifest import identity_of
+from models.engine.plans.store import EngineStore, Unusable
+from models.shipped import Network
+
+log = logging.getLogger(__name__)
+
+
+def open_engine(
+    network: Network,
+    choice: EngineChoice = "onnx",
+    threads: int = 2,
+    *,
+    store: EngineStore | None = None,
+    tell: Tell = log.warning,
+) -> Engine:
+    """The engine for a session; never builds one, and falls back to onnxruntime.
+
+    `auto` is silent on a machine without an NVIDIA GPU; `tell` gets one sentence if there is one
+    and it cannot be used, or if `tensorrt` was asked for and cannot be had.
+    """
+
+    def on_cpu() -> Engine:
+        return OnnxEngine(network, threads)
+
+    if choice == "onnx":
+        return on_cpu()
+    gpu = find_gpu()
+    if gpu is None:
+        if choice == "tensorrt":
+            tell("onnxruntime runs the network: there is no NVIDIA GPU, or no driver for it.")
+        return on_cpu()
+    try:
+        engine = open_tensorrt(network, gpu, EngineStore() if store is None else store)
+    except EngineError as error:
+        tell(f"onnxruntime runs the network, on the CPU: {error}")
+        return on_cpu()
+    except Exception as error:  # an import or a driver may raise anything: the session starts
+        log.exception("TensorRT could not be started")
+        tell(f"onnxruntime runs the network, on the CPU: TensorRT could not be started ({error}).")
+        return on_cpu()
+    return FallbackEngine(engine, on_cpu, tell)
+
+
+def wants_build(
+    network: Network, choice: EngineChoice, gpu: Gpu | None, store: EngineStore | None = None
+) -> str:
+    """Why an engine should be built before a session starts; empty = it should not.
+
+    With `auto` only what was built before is built again, after an update or with another GPU: who
+    never asked for TensorRT is not made to wait for it.
+    """
+    if choice == "onnx" or gpu is None:
+        return ""
+    store = EngineStore() if store is None else store
+    try:
+        library, precision = find_tensorrt(), choose_precision(network)
+        store.load(identity_of(network, precision, library, gpu))
+    except EngineError:
+        return ""  # nothing can be built here; the session says why
+    except Unusable as reason:
+        was_asked_for = choice == "tensorrt" or store.has_any(network.path.stem, precision)
+        return str(reason) if was_asked_for else ""
+    return ""
