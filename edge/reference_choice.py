@@ -22,6 +22,7 @@ from edge.eye_measures import (
     observed_offset,
 )
 from edge.fusion import openness_of
+from edge.identity.print_making import print_of_capture
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
 from hmd_capture.eye_camera import SimulatedEyeCamera
 from hmd_capture.head_pose import head_pose
@@ -80,7 +81,9 @@ def profile_from_frames(
     }
     # Until real eye cameras are calibrated on their own, the simulated ones stand in for them.
     eyes = calibrate_simulated_eyes(faces, meshes[usable])
-    return SessionProfile((view,), eyes, quality)
+    good = np.flatnonzero(scores >= np.median(scores))
+    own = print_of_capture([faces[i] for i in good], [meshes[usable[i]] for i in good])
+    return SessionProfile((view,), eyes, quality, identity=own)
 
 
 def calibrate_simulated_eyes(

@@ -17,6 +17,10 @@ from torch import Tensor, nn
 
 from models.contract import FILL, INPUT
 from models.evi_hrnet import EviHrnet, NetworkSettings
+from models.face_chip import BARE
+from models.face_print_contract import CHIP, FACE_PRINT, face_print_contract
+from models.face_print_net import FacePrintNet
+from models.filter_storage import store_filters_in_8_bit
 from models.headset_contract import HEADSET_NET, headset_net_contract
 from models.headset_net import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
 from models.shipped import MANIFEST_SCHEMA, manifest_path, sha256
@@ -52,12 +56,13 @@ def _write_onnx(
     path: Path,
     enters: list[str],
     leaves: list[str],
+    free_axes: dict[str, dict[int, str]] | None = None,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.onnx.export(
         network, example, str(partial), dynamo=False, opset_version=OPSET,
-        input_names=enters, output_names=leaves,
+        input_names=enters, output_names=leaves, dynamic_axes=free_axes,
     )  # fmt: skip
     os.replace(partial, path)
 
@@ -86,6 +91,20 @@ def export_headset_net(network: HeadsetNet, path: Path, testimony: dict[str, Any
     _write_manifest(path, {**settings, **testimony})
 
 
+def export_face_print(network: FacePrintNet, path: Path, testimony: dict[str, Any]) -> None:
+    """Write FacePrintNet as `path` (.onnx) with its manifest; one file serves both windows.
+
+    Filters are stored as 8-bit numbers with a scale per channel, as the port they come from has
+    them: a quarter of the size. The runtime turns them into floats when it loads them.
+    """
+    contract = face_print_contract(BARE)
+    names = [spec.name for spec in contract.outputs]
+    example = (torch.zeros(contract.inputs[0].shape),)
+    _write_onnx(network.eval(), example, path, [CHIP], names, {CHIP: {2: "rows"}})
+    store_filters_in_8_bit(path)
+    _write_manifest(path, {"kind": FACE_PRINT, "settings": {}, **testimony})
+
+
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="best.pt of a training run.")],
     output: Annotated[Path, typer.Argument(help="ONNX file to write; NAME.json goes beside it.")],
@@ -106,15 +125,19 @@ def export(
     }
     if isinstance(network, HeadsetNet):
         export_headset_net(network, output, testimony)
+    elif isinstance(network, FacePrintNet):
+        export_face_print(network, output, testimony)
     else:
         export_network(network, output, testimony)
     typer.echo(f"{output} and {manifest_path(output)} written.")
 
 
-def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet:
-    """The averaged network of a checkpoint of `unvisor train` or `unvisor train-headset`."""
-    network: EviHrnet | HeadsetNet
-    if "headset_net" in kept:
+def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet | FacePrintNet:
+    """The averaged network of a checkpoint of one of the `unvisor train…` commands."""
+    network: EviHrnet | HeadsetNet | FacePrintNet
+    if "face_print" in kept:
+        network = FacePrintNet()
+    elif "headset_net" in kept:
         network = HeadsetNet(HeadsetNetSettings(**kept["headset_net"]))
     else:
         network = EviHrnet(NetworkSettings(**kept["settings"]))

@@ -137,7 +137,7 @@ def _oval(mesh: Float32Array, matrix: NDArray[np.float64], window: Window) -> ND
 
 
 def _warped(image: ImageU8, matrix: NDArray[np.float64], window: Window) -> ImageU8:
-    """Into the window; strongly reduced images are halved first, else the warp leaves out pixels."""
+    """Into the window; large images are halved first, else the warp leaves out pixels."""
     matrix = matrix.copy()
     scale = float(np.hypot(*matrix[:, 0]))
     while scale < 0.5 and min(image.shape[:2]) > 2:

@@ -97,7 +97,8 @@ class FacePrintNet(nn.Module):
         weight = visible + 1e-4  # a chip that shows nothing has an embedding too
         height, width = features.shape[-2:]
         weight = functional.pad(weight, (0, width - weight.shape[-1], 0, height - weight.shape[-2]))
-        return (features * weight).sum((2, 3)) / weight.sum((2, 3))
+        means: Tensor = (features * weight).sum((2, 3)) / weight.sum((2, 3))
+        return means
 
     def embedding(self, chip: Tensor, window_name: str) -> Tensor:
         """The one embedding that counts for a window."""
@@ -150,9 +151,7 @@ class _Block(nn.Module):
             missing = self.spec.channels_out - self.spec.channels_in
             features = functional.pad(features, (0, 0, 0, 0, 0, missing))
             rows, columns = features.shape[-2:]
-            inner = functional.pad(
-                inner, (0, columns - inner.shape[-1], 0, rows - inner.shape[-2])
-            )
+            inner = functional.pad(inner, (0, columns - inner.shape[-1], 0, rows - inner.shape[-2]))
         return functional.relu(features + inner)
 
 
@@ -161,6 +160,4 @@ def _fold(convolution: nn.Conv2d, weights: dict[str, Tensor], name: str) -> None
     scale = weights[f"{name}.scale.weights"]
     convolution.weight.copy_(weights[f"{name}.conv.filters"] * scale.view(-1, 1, 1, 1))
     assert convolution.bias is not None
-    convolution.bias.copy_(
-        weights[f"{name}.conv.bias"] * scale + weights[f"{name}.scale.biases"]
-    )
+    convolution.bias.copy_(weights[f"{name}.conv.bias"] * scale + weights[f"{name}.scale.biases"])

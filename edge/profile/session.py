@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,6 +13,9 @@ from edge.profile.eyes import EyeCalibration
 from edge.profile.parts import Part
 from edge.profile.sealing import Lock
 from models.filling import Reference
+
+if TYPE_CHECKING:
+    from edge.identity.face_print import IdentityPrint
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
 MAX_STORED_PX = 512  # a face that is larger in the camera's picture is scaled down to it
@@ -33,7 +37,7 @@ class SessionProfile:
     quality: Mapping[str, float] = field(default_factory=dict)
     made: str = ""  # when it was first saved, ISO 8601 in UTC; empty = not yet saved
     # Parts that may be missing; see edge.profile.parts.
-    identity: Part | None = None
+    identity: IdentityPrint | None = None
     plate: Part | None = None
     light: Part | None = None
     camera: Part | None = None

@@ -123,9 +123,7 @@ def cut_faces(
         _, hidden = covered(image, headset.draw(shaken(mesh, random), image))
         cover = cv2.warpAffine(hidden, matrix, size, flags=cv2.INTER_NEAREST)
         columns["images"].append(np.asarray(plane, np.uint8))
-        columns["meshes"].append(
-            (mesh[:, :2] @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-        )
+        columns["meshes"].append((mesh[:, :2] @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32))
         columns["covers"].append(np.asarray(cover, np.uint8))
         columns["teacher"].append(_taught(teacher, np.asarray(plane, np.uint8)))
         columns["persons"].append(source.person)

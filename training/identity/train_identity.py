@@ -148,9 +148,7 @@ def _loop(
                 last = time.monotonic()  # validating is not training
 
 
-def _validate(
-    trainer: IdentityTrainer, validation: PersonFaces, run: Path, best: float
-) -> float:
+def _validate(trainer: IdentityTrainer, validation: PersonFaces, run: Path, best: float) -> float:
     found = score(trainer, validation, VALIDATION_SEED)
     log.info("step %d: %s", trainer.finished_steps, found)
     _record(run, {"step": trainer.finished_steps, "validation": asdict(found)})

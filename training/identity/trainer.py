@@ -147,7 +147,8 @@ class IdentityTrainer:
 
     def shippable(self) -> dict[str, Any]:
         """What inference needs."""
-        return {"average": self.average.state_dict(), "step": self.finished_steps}
+        average = self.average.state_dict()
+        return {"face_print": True, "average": average, "step": self.finished_steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`."""
@@ -185,12 +186,12 @@ class IdentityTrainer:
         }
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.settings.bfloat16
-        )
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16)
 
     def _follow(self) -> None:
-        decay = min(self.settings.average_decay, (1 + self.finished_steps) / (10 + self.finished_steps))
+        decay = min(
+            self.settings.average_decay, (1 + self.finished_steps) / (10 + self.finished_steps)
+        )
         own, averaged = self.network.state_dict(), self.average.state_dict()
         with torch.no_grad():
             for name, value in averaged.items():
