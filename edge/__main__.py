@@ -47,12 +47,20 @@ COMMANDS = {
         "calibration.reference:calibrate_reference",
         "Make the wearer's profile, before the headset goes on.",
     ),
+    "profiles": (
+        "calibration.profiles.command:profiles",
+        "Profiles on this machine: list, show, delete, encrypt, export, import.",
+    ),
     "train": ("training.train:train", "Train the network."),
     "fit-registration": (
         "training.registration:fit_registration",
         "Learn how shift and tint go together over the face.",
     ),
     "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
+    "train-identity": (
+        "training.identity.train_identity:train_identity",
+        "Train the network that compares persons.",
+    ),
     "evaluate": ("training.evaluate_command:evaluate", "Score fillers on a folder of face clips."),
     "evaluate-tracker": (
         "training.evaluate_tracker:evaluate_tracker",

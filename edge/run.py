@@ -15,6 +15,7 @@ from edge.identity.question import confirm_person
 from edge.marker.detector import read_marker
 from edge.person_choice import check_person
 from edge.profile import load_profile, profile_path
+from edge.profile.unlock import passphrase_for
 from edge.settings import (
     EdgeSettings,
     SessionSettings,
@@ -103,20 +104,7 @@ def run(
     settings = override(load_toml(config) if config else SessionSettings(), changes)
     _check_host(settings, insecure_lan)
     settings = _with_profile(settings, profile)
-    _meet(settings, yes, any_person)
-    _run(settings, as_json, insecure_lan, any_person)
-
-
-def _meet(settings: SessionSettings, yes: bool, any_person: bool) -> None:
-    """Say whose profile it is and ask, or say loudly that nobody checks."""
-    folder, errors = Path(settings.edge.profile), Console(stderr=True)
-    profile = load_profile(folder)
-    confirm_person(profile, folder.name, errors, settings.edge.preview.port, is_sure=yes)
-    if any_person:
-        errors.print(
-            "[bold red]--any-person: nobody checks who is in view. Whoever wears the headset is "
-            "shown with this profile's face. For tests only.[/bold red]"
-        )
+    _run(settings, as_json, insecure_lan, any_person, yes)
 
 
 def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
@@ -126,15 +114,32 @@ def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
     return {"edge.preview.enabled": port > 0, "edge.preview.port": port or None}
 
 
-def _run(settings: SessionSettings, as_json: bool, insecure_lan: bool, any_person: bool) -> None:
+def _run(
+    settings: SessionSettings, as_json: bool, insecure_lan: bool, any_person: bool, is_sure: bool
+) -> None:
     _check(settings.edge)
+    folder = Path(settings.edge.profile)
+    passphrase = passphrase_for(folder)  # asked for before anything starts
+    profile = load_profile(folder, passphrase)  # a wrong profile should be told before, too
     cv2.setNumThreads(1)
     log.info("settings: %s", to_json(settings))
     errors = Console(stderr=True)
+    confirm_person(profile, folder.name, errors, settings.edge.preview.port, is_sure=is_sure)
+    if any_person:
+        errors.print(
+            "[bold red]--any-person: nobody checks who is in view. Whoever wears the headset is "
+            "shown with this profile's face. For tests only.[/bold red]"
+        )
     if settings.edge.preview.enabled and settings.edge.preview.port:
         errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
     with StatusLine(errors) as line:
-        measured = run_session(settings, line, insecure_lan=insecure_lan, any_person=any_person)
+        measured = run_session(
+            settings,
+            line,
+            insecure_lan=insecure_lan,
+            any_person=any_person,
+            passphrase=passphrase,
+        )
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(measured.to_tree()))
         return
@@ -153,9 +158,7 @@ def _with_profile(settings: SessionSettings, name: str | None) -> SessionSetting
             "No profile was named.",
             "Make one with `calibrate-reference --profile NAME`, then add --profile NAME.",
         )
-    folder = profile_path(chosen)
-    load_profile(folder)  # a wrong profile should be told before anything starts
-    return override(settings, {"edge.profile": str(folder)})
+    return override(settings, {"edge.profile": str(profile_path(chosen))})
 
 
 def _check_host(settings: SessionSettings, insecure_lan: bool) -> None:

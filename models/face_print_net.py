@@ -97,13 +97,12 @@ class FacePrintNet(nn.Module):
         weight = visible + 1e-4  # a chip that shows nothing has an embedding too
         height, width = features.shape[-2:]
         weight = functional.pad(weight, (0, width - weight.shape[-1], 0, height - weight.shape[-2]))
-        means: Tensor = (features * weight).sum((2, 3)) / weight.sum((2, 3))
-        return means
+        return (features * weight).sum((2, 3)) / weight.sum((2, 3))
 
     def embedding(self, chip: Tensor, window_name: str) -> Tensor:
         """The one embedding that counts for a window."""
-        bare, lower = self(chip)
-        return bare if window_name == BARE.name else lower
+        said: tuple[Tensor, Tensor] = self(chip)
+        return said[0] if window_name == BARE.name else said[1]
 
 
 class _Head(nn.Module):

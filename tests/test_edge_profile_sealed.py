@@ -13,10 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from saved_profiles import OLD, small_profile
 
+from edge.child import Child
 from edge.profile import DOCUMENT, is_encrypted, load_profile, save_profile, sealing
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE, without_secret
 from edge.profile.sealing import Damaged, Lock, WrongPassphrase, unseal
 from edge.profile.unlock import lock_for
+from edge.settings import SessionSettings, override, to_json
 from streaming.errors import UserError
 
 PASSPHRASE = "correct horse battery"
@@ -177,3 +179,37 @@ def test_a_header_that_asks_for_unreasonable_work_is_refused(change: dict[str, o
     tree = {**json.loads(header), **change}
     with pytest.raises(Damaged):
         unseal(b"\n".join([magic, json.dumps(tree).encode(), body]), PASSPHRASE)
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "told"),
+    [(PASSPHRASE, "nowhere.mp4"), ("another secret", "is wrong")],
+    ids=["right", "other"],
+)
+def test_the_worker_gets_the_passphrase_by_a_pipe_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passphrase: str, told: str
+) -> None:
+    save_encrypted(tmp_path / "anna")
+    changes = {
+        "edge.profile": str(tmp_path / "anna"),
+        "edge.camera.source": str(tmp_path / "nowhere.mp4"),
+        "edge.landmarks": "mediapipe",
+        "models.filler": "paste",
+        "streaming.control_port": 0,
+        "streaming.publisher_port": 0,
+    }
+    path = tmp_path / "settings.json"
+    path.write_text(to_json(override(SessionSettings(), changes)))
+    monkeypatch.setenv(VARIABLE, passphrase)  # as the user's shell may have it
+    child = Child("edge", "edge.worker", [str(path)], passphrase)
+    try:
+        shown = Path(f"/proc/{child.pid}/cmdline").read_bytes()
+        shown += Path(f"/proc/{child.pid}/environ").read_bytes()
+        event = child.next_event(60)
+    finally:
+        child.stop()
+    assert event is not None
+    assert event["event"] == "error"
+    assert told in str(event["message"])
+    assert FD_VARIABLE.encode() in shown
+    assert passphrase.encode() not in shown

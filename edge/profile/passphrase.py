@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import typer
 
@@ -66,6 +67,21 @@ def new_passphrase(prompt: str = "New passphrase") -> str:
 def without_secret(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment for child processes that are not to know the passphrase."""
     return {k: v for k, v in environment.items() if k not in (VARIABLE, FD_VARIABLE)}
+
+
+@contextmanager
+def secret_pipe(passphrase: str | None) -> Iterator[tuple[tuple[int, ...], dict[str, str]]]:
+    """Descriptors and environment to start a child with, so that `given` finds it there."""
+    if passphrase is None:
+        yield (), {}
+        return
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, passphrase.encode()[:MAX_BYTES])  # fits into any pipe
+        os.close(writing)
+        yield (reading,), {FD_VARIABLE: str(reading)}
+    finally:
+        os.close(reading)
 
 
 @functools.lru_cache(maxsize=1)  # a pipe can be read once

@@ -45,8 +45,16 @@ def profiles_folder() -> Path:
 
 
 def profile_path(name: str) -> Path:
-    """Folder of a profile given by name, or by path when it contains a separator."""
-    return Path(name) if os.sep in name else profiles_folder() / name
+    """Folder of a profile given by name, or by path when it contains a separator.
+
+    Raises:
+        UserError: a name that is empty, or begins with a full stop.
+    """
+    if os.sep in name:
+        return Path(name)
+    if not name or name.startswith(".") or not name.isprintable() or len(name.encode()) > 200:
+        raise UserError(f"A profile cannot be named {name!r}.", "Use letters and digits.")
+    return profiles_folder() / name
 
 
 def is_encrypted(folder: Path) -> bool:
