@@ -23,25 +23,30 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class EvidenceSettings:
-    """How evidence is added up; see `training.identity.thresholds` for how these were chosen."""
+    """How evidence is added up; `training.identity.fit_identity` chooses the numbers."""
 
-    fade_s: float = 6.0  # time constant
-    most: float = 2.0  # that one look may count, either way
-    wrong: float = -6.0  # sum from which on it is somebody else
-    right: float = 3.0  # and from which on it is the owner
-    floor: float = -10.0
-    ceiling: float = 10.0
+    fade_s: float  # time constant
+    most: float  # that one look may count, either way
+    wrong: float  # sum (below 0) from which on it is somebody else
+    right: float  # and (above 0) from which on it is the owner
+    floor: float  # the sum is kept between these
+    ceiling: float
 
 
 class Evidence:
     """The sum, and what it says."""
 
-    def __init__(self, settings: EvidenceSettings | None = None) -> None:
+    def __init__(self, settings: EvidenceSettings) -> None:
         """Start undecided."""
-        self.settings = settings or EvidenceSettings()
+        self.settings = settings
         self.verdict = Verdict.UNDECIDED
         self.sum = 0.0
         self._time_ns: int | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all speaks for the owner: then looking now and then is enough."""
+        return self.verdict is Verdict.OWNER and self.sum >= self.settings.right
 
     def add(self, ratio: float, time_ns: int) -> Verdict:
         """Count one look (logarithm of a likelihood ratio) at a time; returns the verdict."""

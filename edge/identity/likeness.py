@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.identity.evidence import EvidenceSettings
 from edge.identity.face_print import IdentityPrint
 from edge.records import FaceTrack
 from models.face_chip import BARE, LOWER, FaceChip, Window, cut_chip, sharpness
@@ -85,14 +86,24 @@ def chip_of(image: ImageU8, track: FaceTrack, window: Window) -> FaceChip:
     return cut_chip(image[part], mesh, window, track.mask[part])
 
 
-def evidence_of(look: Look, weights: dict[str, Weights] | None = None) -> float:
+def evidence_of(look: Look, weights: dict[str, Weights]) -> float:
     """Logarithm of: how probable the look is for the owner, over for somebody else."""
-    fitted = (weights or fitted_weights())[look.window]
-    return fitted.product * look.product - fitted.distance * look.distance + fitted.constant
+    of_window = weights[look.window]
+    counted = of_window.product * look.product - of_window.distance * look.distance
+    return counted + of_window.constant
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted and chosen for one network; see `training.identity.fit_identity`."""
+
+    network: str  # `FacePrintReader.version`
+    windows: dict[str, Weights]
+    evidence: EvidenceSettings
 
 
 @lru_cache(maxsize=1)
-def fitted_weights() -> dict[str, Weights]:
+def fitted() -> Fitted:
     """Fitted on persons whom the network was not trained on.
 
     Raises:
@@ -100,6 +111,7 @@ def fitted_weights() -> dict[str, Weights]:
     """
     try:
         tree = json.loads(FITTED.read_text(encoding="utf-8"))
-        return {window: Weights(**tree["windows"][window]) for window in (BARE.name, LOWER.name)}
+        windows = {name: Weights(**tree["windows"][name]) for name in (BARE.name, LOWER.name)}
+        return Fitted(str(tree["network"]), windows, EvidenceSettings(**tree["evidence"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{FITTED} is damaged ({error}).", "Install unvisor again.") from error

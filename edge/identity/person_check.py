@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.identity.evidence import Evidence, Verdict
 from edge.identity.face_print import IdentityPrint
-from edge.identity.likeness import evidence_of, fitted_weights, look_at
+from edge.identity.likeness import Fitted, evidence_of, fitted, look_at
 from edge.identity.print_making import print_of_views
 from edge.profile import SessionProfile
 from edge.records import FaceTrack
@@ -65,18 +65,19 @@ class AnyPerson:
 class IdentityCheck:
     """Compares the person in view with a print and decides over time."""
 
-    def __init__(
-        self, of: IdentityPrint, reader: FacePrintReader, evidence: Evidence | None = None
-    ) -> None:
+    def __init__(self, of: IdentityPrint, reader: FacePrintReader, counted: Fitted) -> None:
         """Watch for the owner of a print made by the reader's network.
 
         Raises:
-            ValueError: the print is of another network.
+            ValueError: print, network and what was fitted do not belong together.
         """
-        if of.network != reader.version:
-            raise ValueError("the print was made by another network; make it anew")
-        self._print, self._reader = of, reader
-        self.evidence = evidence or Evidence()
+        if of.network != reader.version or counted.network != reader.version:
+            raise ValueError(
+                f"a print of network {of.network} and weights for {counted.network} "
+                f"cannot be used with {reader.version}"
+            )
+        self._print, self._reader, self._weights = of, reader, counted.windows
+        self.evidence = Evidence(counted.evidence)
         self._looked_ns: int | None = None
         self._seen_ns: int | None = None
         self._place: tuple[Float32Array, float] | None = None
@@ -102,7 +103,7 @@ class IdentityCheck:
         if look is None:
             return
         before = self.evidence.verdict
-        verdict = self.evidence.add(evidence_of(look), now_ns)
+        verdict = self.evidence.add(evidence_of(look, self._weights), now_ns)
         if verdict is not before:
             told = log.warning if verdict is Verdict.SOMEBODY_ELSE else log.info
             told("the person in view: %s", verdict.value)
@@ -110,8 +111,7 @@ class IdentityCheck:
     def _is_due(self, now_ns: int) -> bool:
         if self._looked_ns is None or now_ns < self._looked_ns:
             return True
-        is_settled = self.evidence.verdict is Verdict.OWNER
-        return now_ns - self._looked_ns >= (LATER_NS if is_settled else FIRST_NS)
+        return now_ns - self._looked_ns >= (LATER_NS if self.evidence.is_settled else FIRST_NS)
 
     def _restart_if_lost(self, now_ns: int, track: FaceTrack | None) -> None:
         """Forget the evidence when the face was away, or another one is followed now."""
@@ -136,12 +136,11 @@ def make_check(profile: SessionProfile, any_person: bool = False) -> PersonCheck
     if any_person:
         return AnyPerson()
     try:
-        fitted_weights()
         reader = FacePrintReader()
         own = profile.identity
         if own is None or own.network != reader.version:
             own = print_of_views(profile.references, reader)
-        return IdentityCheck(own, reader)
+        return IdentityCheck(own, reader, fitted())
     except (WeightsError, UserError, ValueError) as error:
         log.warning("not checked whether the profile is of the person in view: %s", error)
         return AnyPerson("who is in view is not checked: see the log")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge.identity.evidence import EvidenceSettings
 from edge.identity.likeness import Weights
-from training.identity.looks import Trial, decided_s
+from training.identity.looks import Trial, outcome
 
 FloatArray = NDArray[np.float64]
 STEPS, RIDGE = 40, 1e-3
@@ -76,5 +76,5 @@ def flagged_share(
 ) -> float:
     """Share of the trials of own (or other) persons that are flagged as somebody else."""
     wanted = [trial for trial in chosen if trial.is_own == own]
-    flagged = [decided_s(trial, weights, settings) is not None for trial in wanted]
+    flagged = [outcome(trial, weights, settings).flagged_s is not None for trial in wanted]
     return float(np.mean(flagged)) if flagged else float("nan")

@@ -85,30 +85,39 @@ def _trial(
     )
 
 
-def decided_s(
-    trial: Trial, weights: dict[str, Weights], settings: EvidenceSettings, seconds: float = SECONDS
-) -> float | None:
-    """When a session flags the person as somebody else: seconds, or None within `seconds`.
+@dataclass(frozen=True)
+class Outcome:
+    """What the product would make of one trial."""
 
-    Looks are taken as often as the product takes them. A clip is shorter than that: its frames are
-    played back and forth, so what one clip never shows cannot help.
+    flagged_s: float | None  # when the person is taken for somebody else; None: never
+    least_sum: float  # of the evidence meanwhile: other thresholds would decide by it
+
+
+def outcome(
+    trial: Trial, weights: dict[str, Weights], settings: EvidenceSettings, seconds: float = SECONDS
+) -> Outcome:
+    """Play one trial for so many seconds, looking as often as the product does.
+
+    A clip is shorter than that: its frames are played back and forth, so what one clip never shows
+    cannot help.
     """
     looks = trial.looks
     if not looks:
-        return None
+        return Outcome(None, 0.0)
     there_and_back = [*range(len(looks)), *range(len(looks) - 2, 0, -1)]
     evidence = Evidence(settings)
+    flagged_s, least = None, 0.0
     now_ns, end_ns = 0, round(seconds * 1e9)
     while now_ns <= end_ns:
         position = round(now_ns / 1e9 / trial.step_s)
         look = looks[there_and_back[position % len(there_and_back)]]
         if look is not None:
             verdict = evidence.add(evidence_of(look, weights), now_ns)
-            if verdict is Verdict.SOMEBODY_ELSE:
-                return now_ns / 1e9
-        is_settled = evidence.verdict is Verdict.OWNER
-        now_ns += LATER_NS if is_settled else FIRST_NS
-    return None
+            least = min(least, evidence.sum)
+            if verdict is Verdict.SOMEBODY_ELSE and flagged_s is None:
+                flagged_s = now_ns / 1e9
+        now_ns += LATER_NS if evidence.is_settled else FIRST_NS
+    return Outcome(flagged_s, least)
 
 
 def features(chosen: Sequence[Trial]) -> NDArray[np.float64]:
