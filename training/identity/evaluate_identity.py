@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 WINDOWS = ("bare", "lower")
 LIGHT_SEED = 5000  # another one than fitting uses
+OTHERS = 12  # persons tried with each profile in other light; in one video all are
 
 
 def evaluate_identity(
@@ -67,7 +68,7 @@ def evaluate_identity(
     people = _people(clips, rows, worn, prints, None, console)
     groups["one video"] = list(trials(people, people, prints))
     again = _people(clips, rows, worn, prints, LIGHT_SEED, console)
-    groups["other light"] = list(trials(people, again, prints))
+    groups["other light"] = list(trials(people, again, prints, others_per_profile=OTHERS))
     if two_recordings:
         doubles = _people(clips, _rows(clips, two_recordings), worn, prints, None, console)
         groups["two recordings"] = two_recording_trials(clips, doubles, people, prints)

@@ -34,7 +34,7 @@ from training.identity.sessions import person_clip
 
 log = logging.getLogger(__name__)
 
-MOST_REFUSED = 0.005  # of owners within ten seconds: half of what is allowed, few persons tell
+MOST_REFUSED = 0.01  # of owners within ten seconds, every person counting the same
 LIGHT_SEEDS = (None, 1000)
 OTHERS = 8  # persons tried with each profile
 
@@ -111,7 +111,7 @@ def candidates() -> list[EvidenceSettings]:
     return [
         EvidenceSettings(fade_s, most, wrong, -wrong / 2, -most_sum, most_sum)
         for fade_s, most, share in itertools.product(
-            (3.0, 6.0, 12.0), (1.0, 2.0, 4.0), (0.3, 0.45, 0.6, 0.75, 0.9)
+            (3.0, 6.0, 12.0), (1.0, 2.0, 4.0), (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
         )
         # As many looks as fade_s holds, all of them speaking fully against, reach this sum.
         for full in (most * fade_s / 0.3,)

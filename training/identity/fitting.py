@@ -12,7 +12,7 @@ from edge.identity.likeness import Weights
 from training.identity.looks import Trial, outcome
 
 FloatArray = NDArray[np.float64]
-STEPS, RIDGE = 40, 1e-3
+STEPS, RIDGE = 40, 1e-5
 
 
 def fit_weights(own: FloatArray, other: FloatArray) -> Weights:
@@ -74,7 +74,14 @@ def choose_settings(
 def flagged_share(
     chosen: Sequence[Trial], weights: dict[str, Weights], settings: EvidenceSettings, *, own: bool
 ) -> float:
-    """Share of the trials of own (or other) persons that are flagged as somebody else."""
-    wanted = [trial for trial in chosen if trial.is_own == own]
-    flagged = [outcome(trial, weights, settings).flagged_s is not None for trial in wanted]
-    return float(np.mean(flagged)) if flagged else float("nan")
+    """Share of the trials of own (or other) persons that are flagged as somebody else.
+
+    Every person in view counts the same, however many clips there are of them.
+    """
+    by_person: dict[str, list[bool]] = {}
+    for trial in chosen:
+        if trial.is_own == own:
+            is_flagged = outcome(trial, weights, settings).flagged_s is not None
+            by_person.setdefault(trial.person, []).append(is_flagged)
+    shares = [float(np.mean(flagged)) for flagged in by_person.values()]
+    return float(np.mean(shares)) if shares else float("nan")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.identity.likeness import Fitted, evidence_of
+from training.identity.fitting import flagged_share
 from training.identity.looks import Outcome, Trial, outcome
 
 FloatArray = NDArray[np.float64]
@@ -35,7 +36,7 @@ def scores(chosen: Sequence[Trial], counted: Fitted) -> dict[str, Any]:
             },
         },
         "decision": {
-            "own_refused": _share([o.flagged_s is not None for o in decided_own]),
+            "own_refused": flagged_share(own, counted.windows, counted.evidence, own=True),
             "own_refused_trials": sum(o.flagged_s is not None for o in decided_own),
             "others_flagged": _share([o.flagged_s is not None for o in decided_other]),
             "others_flagged_after_s": float(np.median(times)) if times else None,
