@@ -14,8 +14,9 @@ from edge.profile.parts import Part
 from edge.profile.sealing import Lock
 from models.filling import Reference
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # parts' classes import this package
     from edge.identity.face_print import IdentityPrint
+    from edge.lens.lens import CalibratedLens
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
 MAX_STORED_PX = 512  # a face that is larger in the camera's picture is scaled down to it
@@ -40,7 +41,7 @@ class SessionProfile:
     identity: IdentityPrint | None = None
     plate: Part | None = None
     light: Part | None = None
-    camera: Part | None = None
+    camera: CalibratedLens | None = None
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.
     others: Mapping[str, Part] = field(default_factory=dict)
