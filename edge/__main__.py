@@ -77,7 +77,19 @@ COMMANDS = {
         "training.eyes.train_command:train_eyes",
         "Train the network that reads eye cameras.",
     ),
+    "train-identity": (
+        "training.identity.train_identity:train_identity",
+        "Train the network that compares persons.",
+    ),
+    "fit-identity": (
+        "training.identity.fit_identity:fit_identity",
+        "Fit how comparisons of persons count, and when they decide.",
+    ),
     "evaluate": ("training.evaluate_command:evaluate", "Score fillers on face clips, or eyes."),
+    "evaluate-identity": (
+        "training.identity.evaluate_identity:evaluate_identity",
+        "Score the check of who is in view.",
+    ),
     "evaluate-tracker": (
         "training.evaluate_tracker:evaluate_tracker",
         "Score the headset tracker on photos, and its false alarms.",

@@ -17,6 +17,7 @@ import numpy as np
 
 from edge.composite import Hole, composite, hidden_in_frame, open_hole
 from edge.fusion import EyeFusion, EyePair, eye_statuses
+from edge.identity.person_check import AnyPerson, PersonCheck
 from edge.lids import LidMover
 from edge.records import Capture, FaceTrack, PipelineView
 from edge.sinks import ViewSink
@@ -65,12 +66,14 @@ class Pipeline:
         times: StageTimes,
         *,
         lids: LidMover | None = None,
+        person: PersonCheck | None = None,
         size_px: int = 128,
         max_gap_ns: int = 500_000_000,
     ) -> None:
         """Keep the parts, which the caller opens and closes; start as after a reset.
 
         `lids` is None when the tracker's mesh has the true lids already (the oracle).
+        `person` says whether the person in view is the profile's, None: whoever it is.
         """
         self._tracker = tracker
         self._eyes = eyes
@@ -79,6 +82,7 @@ class Pipeline:
         self._sinks = sinks
         self._times = times
         self._lids = lids
+        self._person = person or AnyPerson()
         self._size_px = size_px
         self._max_gap_ns = max_gap_ns
         self._last_time_ns: int | None = None
@@ -95,6 +99,8 @@ class Pipeline:
                 track = dataclasses.replace(track, mesh=self._lids.move(track.mesh, eyes))
         if track is None:
             view = self._pass_through(capture, eyes, Status.NO_FACE)
+        elif self._person.is_wrong:
+            view = self._pass_through(capture, eyes, Status.WRONG_PERSON)
         elif not track.mask.any():
             view = self._pass_through(capture, eyes, Status.NO_HEADSET)
         else:
@@ -105,12 +111,14 @@ class Pipeline:
         with self._times.measure("show"):
             for sink in self._sinks:
                 sink.show(view)
+        with self._times.measure("identity"):  # after sending: what it finds holds from the next on
+            self._person.watch(capture.frame, track)
         return view
 
     @property
     def note(self) -> str:
         """A detail worth telling the user now, such as a second face; empty = nothing."""
-        return self._tracker.note
+        return self._person.note or self._tracker.note
 
     def use_filler(self, filler: Filler) -> None:
         """Go on with another filler: another profile has another reference."""

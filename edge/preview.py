@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
+from edge.identity.question import PROFILE_PANE, profile_jpeg
 from edge.own_client import notify_session
 from edge.panes import jpegs_of
+from edge.profile import SessionProfile
 from edge.records import PipelineView
 from edge.settings import SessionSettings
+from edge.sinks import ViewSink
 from streaming.control import PAUSE, RESUME
 from streaming.errors import UserError
 from streaming.page.live import LivePage, Shot
@@ -17,6 +21,8 @@ log = logging.getLogger(__name__)
 
 class Preview(LivePage):
     """A `ViewSink` that serves the newest view as a web page."""
+
+    profile: bytes | None = None  # JPEG of whose face is restored; set before the first view
 
     def show(self, view: PipelineView) -> None:
         """Make `view` the newest; returns at once."""
@@ -28,9 +34,20 @@ class Preview(LivePage):
                 status=tuple(each.value for each in restored.status),
                 filler=restored.filler,
                 landmarks=restored.landmark_source,
-                panes=lambda: jpegs_of(view),
+                panes=lambda: self._jpegs(view),
             )
         )
+
+    def _jpegs(self, view: PipelineView) -> dict[str, bytes]:
+        panes = jpegs_of(view)
+        return panes if self.profile is None else {**panes, PROFILE_PANE: self.profile}
+
+
+def introduce(sinks: Sequence[ViewSink], profile: SessionProfile) -> None:
+    """Let the preview among the sinks show the picture of the profile, and ask whose it is."""
+    for sink in sinks:
+        if isinstance(sink, Preview):
+            sink.profile = profile_jpeg(profile)
 
 
 def open_preview(settings: SessionSettings) -> Preview:

@@ -22,6 +22,7 @@ from edge.eye_measures import (
     observed_offset,
 )
 from edge.fusion import openness_of
+from edge.identity.print_making import print_of_capture
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
 from edge.reference_bank import choose_bank, view_of
 from hmd_capture.eye_camera import SimulatedEyeCamera
@@ -85,7 +86,9 @@ def profile_from_frames(
     # Until real eye cameras are calibrated on their own, the simulated ones stand in for them.
     eyes = calibrate_simulated_eyes(faces, kept)
     references = tuple(view_of(faces[i], kept[i], stored_px) for i in views)
-    return SessionProfile(references, eyes, quality)
+    good = np.flatnonzero(scores >= np.median(scores))
+    own = print_of_capture([faces[i] for i in good], [kept[i] for i in good])
+    return SessionProfile(references, eyes, quality, identity=own)
 
 
 def calibrate_simulated_eyes(

@@ -11,6 +11,7 @@ import cv2
 import typer
 from rich.console import Console
 
+from edge.identity.question import confirm_person
 from edge.marker.detector import read_marker
 from edge.person_choice import check_person
 from edge.profile import load_profile, profile_path
@@ -59,6 +60,16 @@ def run(
         bool,
         typer.Option("--insecure-lan", help="Let --host do without keys: anyone there can watch."),
     ] = False,
+    any_person: Annotated[
+        bool,
+        typer.Option("--any-person", help="For tests: restore whoever is in view, unchecked."),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="The profile is mine: do not ask.")
+    ] = False,
+    badge: Annotated[
+        bool, typer.Option("--badge", help="Mark restored pictures visibly in a corner.")
+    ] = False,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Serve the browser preview.")] = False,
     preview_port: Annotated[
@@ -86,10 +97,12 @@ def run(
         "edge.report": str(report) if report else None,
         "models.filler": filler,
         "streaming.host": host,
+        "streaming.badge": True if badge else None,
     }
     settings = override(load_toml(config) if config else SessionSettings(), changes)
     _check_host(settings, insecure_lan)
-    _run(_with_profile(settings, profile), as_json, insecure_lan)
+    settings = _with_profile(settings, profile)
+    _run(settings, as_json, insecure_lan, any_person, yes)
 
 
 def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
@@ -99,18 +112,32 @@ def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
     return {"edge.preview.enabled": port > 0, "edge.preview.port": port or None}
 
 
-def _run(settings: SessionSettings, as_json: bool, insecure_lan: bool) -> None:
+def _run(
+    settings: SessionSettings, as_json: bool, insecure_lan: bool, any_person: bool, is_sure: bool
+) -> None:
     _check(settings)
     folder = Path(settings.edge.profile)
     passphrase = passphrase_for(folder)  # asked for before anything starts
-    load_profile(folder, passphrase)  # a wrong profile should be told before, too
+    profile = load_profile(folder, passphrase)  # a wrong profile should be told before, too
     cv2.setNumThreads(1)
     log.info("settings: %s", to_json(settings))
     errors = Console(stderr=True)
+    confirm_person(profile, folder.name, errors, settings.edge.preview.port, is_sure=is_sure)
+    if any_person:
+        errors.print(
+            "[bold red]--any-person: nobody checks who is in view. Whoever wears the headset is "
+            "shown with this profile's face. For tests only.[/bold red]"
+        )
     if settings.edge.preview.enabled and settings.edge.preview.port:
         errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
     with StatusLine(errors) as line:
-        measured = run_session(settings, line, insecure_lan=insecure_lan, passphrase=passphrase)
+        measured = run_session(
+            settings,
+            line,
+            insecure_lan=insecure_lan,
+            any_person=any_person,
+            passphrase=passphrase,
+        )
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(measured.to_tree()))
         return

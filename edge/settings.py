@@ -129,6 +129,7 @@ class StreamingSettings:
     pixel_format: PixelFormat = "jpeg"  # of frame.* until a client asks for another
     jpeg_quality: int = 90
     eyes: EyesShow = "cameras"  # face = on frame.eye.* too, for clients that know only eyes
+    badge: bool = False  # a visible mark on restored pictures
     video_codec: VideoCodec = "auto"  # of h264.*; auto = NVENC where there is one
 
 

@@ -68,6 +68,7 @@ def run_session(
     *,
     watch_keys: bool = True,
     insecure_lan: bool = False,
+    any_person: bool = False,
     passphrase: str | None = None,
     probe: Probe | None = None,
 ) -> SessionReport:
@@ -75,13 +76,13 @@ def run_session(
 
     `on_status` is called from this thread about twice a second, more often in phase "meshes".
     Space or p pauses sending at once and resumes it, q stops. `insecure_lan`: the user typed that
-    other machines may connect without keys. `passphrase` opens an encrypted profile, `probe` looks
-    on and measures.
+    other machines may connect without keys; `any_person`: that nobody checks who is in view.
+    `passphrase` opens an encrypted profile, `probe` looks on and measures.
 
     Raises:
         UserError: a child could not start or failed, with its sentence.
     """
-    session = Session(settings, on_status, insecure_lan, passphrase, probe)
+    session = Session(settings, on_status, insecure_lan, any_person, passphrase, probe)
     with _signals(session.stop), read_keys(session.press if watch_keys else None):
         return session.run()
 
@@ -94,13 +95,14 @@ class Session:
         settings: SessionSettings,
         on_status: OnStatus,
         insecure_lan: bool = False,
+        any_person: bool = False,
         passphrase: str | None = None,
         probe: Probe | None = None,
     ) -> None:
         """Prepare; nothing is started yet."""
+        self._insecure_lan, self._any_person = insecure_lan, any_person
         self._passphrase = passphrase
         self._probe = probe or NoProbe()
-        self._insecure_lan = insecure_lan
         self._settings = settings
         self._on_status = on_status
         self._stop = threading.Event()
@@ -154,6 +156,7 @@ class Session:
         try:
             hmd.start()
             options = ["--insecure-lan"] if self._insecure_lan else []
+            options += ["--any-person"] if self._any_person else []
             worker = Child("edge", "edge.worker", [str(settings_path), *options], self._passphrase)
             try:
                 ready = self._await(worker, hmd)

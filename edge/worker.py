@@ -1,4 +1,4 @@
-"""The edge process: `python -m edge.worker SETTINGS.json [--insecure-lan]`.
+"""The edge process: `python -m edge.worker SETTINGS.json [--insecure-lan] [--any-person]`.
 
 Tells its supervisor by JSON lines on standard output: `ready`, `status` (twice a second), `error`
 (one sentence and the next step) and `done`. Its log goes to standard error. SIGTERM and SIGINT end
@@ -23,8 +23,12 @@ import cv2
 from edge.camera import CameraThread, Source, open_source
 from edge.eye_arrivals import TOPICS, EyeArrivals
 from edge.fusion import EyeFusion
+from edge.identity.badge import Badging
+from edge.identity.news import WrongPersonNews
+from edge.identity.person_check import make_check
 from edge.lids import LidMover
 from edge.pipeline import Pipeline
+from edge.preview import introduce
 from edge.profile import SessionProfile, load_profile
 from edge.records import Capture, PipelineView
 from edge.remote import open_control, open_publisher, open_recorder
@@ -49,6 +53,7 @@ log = logging.getLogger(__name__)
 STATUS_S = 0.5
 LOG_S = 5.0
 INSECURE_LAN = "--insecure-lan"
+ANY_PERSON = "--any-person"
 SETTLED_S = 10.0  # memory is compared with what it was then
 Emit = Callable[[dict[str, object]], None]
 
@@ -62,11 +67,13 @@ class Worker:
         emit: Emit,
         stop: threading.Event,
         insecure_lan: bool = False,
+        any_person: bool = False,
     ) -> None:
         """`emit` sends an event to the supervisor; setting `stop` ends the run.
 
-        `insecure_lan` is what the user typed: no settings file may say so.
+        `insecure_lan` and `any_person` are what the user typed: no settings file may say so.
         """
+        self._any_person = any_person
         self._insecure_lan = insecure_lan
         self._settings = settings
         self._emit = emit
@@ -115,17 +122,20 @@ class Worker:
                 tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
             sinks = open_sinks(settings)
+            introduce(sinks, profile)
             stack.callback(lambda: results.update(close_sinks(sinks)))
             source = open_source(edge.camera)
             dress = stack.enter_context(open_simulation(settings, source, self._times))
+            person = make_check(profile, self._any_person)
             pipeline = Pipeline(
                 tracker,
                 eyes,
                 filler,
-                publisher,
+                Badging(publisher) if settings.streaming.badge else publisher,
                 sinks,
                 self._times,
                 lids=None if edge.landmarks == "oracle" else LidMover(profile.references[0].mesh),
+                person=WrongPersonNews(person, publisher),
                 size_px=settings.models.size_px,
                 max_gap_ns=round(edge.max_gap_ms * 1e6),
             )
@@ -284,7 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         settings = from_json(Path(settings_path).read_text(encoding="utf-8"))
-        report = Worker(settings, _emit, stop, INSECURE_LAN in options).run()
+        report = Worker(settings, _emit, stop, INSECURE_LAN in options, ANY_PERSON in options).run()
         if settings.edge.report:
             write_report(report, Path(settings.edge.report))
     except UserError as error:

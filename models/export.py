@@ -21,6 +21,10 @@ from models.contract import FILL, INPUT, TensorContract
 from models.evi_hrnet import EviHrnet, NetworkSettings
 from models.eye_contract import EYE_NET, eye_net_contract
 from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings
+from models.face_chip import BARE
+from models.face_print_contract import CHIP, FACE_PRINT, face_print_contract
+from models.face_print_net import FacePrintNet
+from models.filter_storage import store_filters_in_8_bit
 from models.half import QuantisedGraph, write_half_precision
 from models.headset_contract import HEADSET_NET, headset_net_contract
 from models.headset_net import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
@@ -64,12 +68,13 @@ def _write_onnx(
     path: Path,
     enters: list[str],
     leaves: list[str],
+    free_axes: dict[str, dict[int, str]] | None = None,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.onnx.export(
         network, example, str(partial), dynamo=False, opset_version=OPSET,
-        input_names=enters, output_names=leaves,
+        input_names=enters, output_names=leaves, dynamic_axes=free_axes,
     )  # fmt: skip
     os.replace(partial, path)
 
@@ -108,6 +113,20 @@ def _export_stateless(
         [spec.name for spec in contract.outputs],
     )
     _write_manifest(path, testimony)
+
+
+def export_face_print(network: FacePrintNet, path: Path, testimony: dict[str, Any]) -> None:
+    """Write FacePrintNet as `path` (.onnx) with its manifest; one file serves both windows.
+
+    Filters are stored as 8-bit numbers with a scale per channel, as the port they come from has
+    them: a quarter of the size. The runtime turns them into floats when it loads them.
+    """
+    contract = face_print_contract(BARE)
+    names = [spec.name for spec in contract.outputs]
+    example = (torch.zeros(contract.inputs[0].shape),)
+    _write_onnx(network.eval(), example, path, [CHIP], names, {CHIP: {2: "rows"}})
+    store_filters_in_8_bit(path)
+    _write_manifest(path, {"kind": FACE_PRINT, "settings": {}, **testimony})
 
 
 def export(
@@ -161,15 +180,19 @@ def _export_full(checkpoint: Path, output: Path, notes: Path | None) -> None:
         export_headset_net(network, output, testimony)
     elif isinstance(network, EyeNet):
         export_eye_net(network, output, testimony)
+    elif isinstance(network, FacePrintNet):
+        export_face_print(network, output, testimony)
     else:
         export_network(network, output, testimony)
 
 
-def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet | EyeNet:
-    """The averaged network of a checkpoint of `unvisor train`, `train-headset` or `train-eyes`."""
-    network: EviHrnet | HeadsetNet | EyeNet
+def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet | EyeNet | FacePrintNet:
+    """The averaged network of a checkpoint of one of the `unvisor train…` commands."""
+    network: EviHrnet | HeadsetNet | EyeNet | FacePrintNet
     if "eye_net" in kept:
         network = EyeNet(EyeNetSettings(**kept["eye_net"]))
+    elif "face_print" in kept:
+        network = FacePrintNet()
     elif "headset_net" in kept:
         network = HeadsetNet(HeadsetNetSettings(**kept["headset_net"]))
     else:

@@ -45,6 +45,7 @@ class FaceClip:
     quality: str = ""
     licence_class: str = ""
     flags: tuple[str, ...] = ()
+    recording: str = ""  # clips of one recording share room, light and camera
 
 
 class FaceClips:
@@ -177,6 +178,7 @@ def _clip(line: dict[str, str]) -> FaceClip:
         frames=int(frames),
         quality=line.get("quality") or "",
         licence_class=line.get("licence_class") or "",
+        recording=line.get("clip") or "",
         flags=tuple(flag for flag in (line.get("flags") or "").split("|") if flag),
     )
 

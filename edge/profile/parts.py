@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 # Name of the part = field of SessionProfile -> "module:class", imported when a profile has it.
 PARTS = {
-    "identity": "edge.profile.parts:Part",
+    "identity": "edge.identity.face_print:IdentityPrint",
     "plate": "edge.profile.parts:Part",
     "light": "edge.profile.parts:Part",
     "camera": "edge.lens.lens:CalibratedLens",

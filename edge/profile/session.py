@@ -12,6 +12,7 @@ from edge.profile.sealing import Lock
 from models.filling import Reference
 
 if TYPE_CHECKING:  # parts' classes import this package
+    from edge.identity.face_print import IdentityPrint
     from edge.lens.lens import CalibratedLens
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
@@ -34,7 +35,7 @@ class SessionProfile:
     quality: Mapping[str, float] = field(default_factory=dict)
     made: str = ""  # when it was first saved, ISO 8601 in UTC; empty = not yet saved
     # Parts that may be missing; see edge.profile.parts.
-    identity: Part | None = None
+    identity: IdentityPrint | None = None
     plate: Part | None = None
     light: Part | None = None
     camera: CalibratedLens | None = None
