@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from edge.composite import Hole, composite, hidden_in_frame, open_hole
-from edge.fusion import EyeFusion, EyePair, eye_statuses
-from edge.lids import LidMover
+from edge.eyes.fusion import EyeFusion, EyePair, eye_statuses
+from edge.eyes.lids import LidMover
 from edge.records import Capture, FaceTrack, PipelineView
 from edge.sinks import ViewSink
 from edge.timing import StageTimes

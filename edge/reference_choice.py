@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.eye_measures import (
+from edge.eyes.fusion import openness_of
+from edge.eyes.measures import (
     aperture,
     iris_offset,
     mesh_apertures,
@@ -21,7 +22,6 @@ from edge.eye_measures import (
     mesh_lids,
     observed_offset,
 )
-from edge.fusion import openness_of
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
 from hmd_capture.eye_camera import SimulatedEyeCamera
 from hmd_capture.head_pose import head_pose

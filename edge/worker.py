@@ -21,9 +21,9 @@ from pathlib import Path
 import cv2
 
 from edge.camera import CameraThread, Source, open_source
-from edge.eye_arrivals import TOPICS, EyeArrivals
-from edge.fusion import EyeFusion
-from edge.lids import LidMover
+from edge.eyes.arrivals import TOPICS, EyeArrivals
+from edge.eyes.fusion import EyeFusion
+from edge.eyes.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile, load_profile
 from edge.records import Capture, PipelineView

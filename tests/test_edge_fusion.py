@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.eye_measures import aperture, gaze_from_offset, iris_offset, mesh_apertures
-from edge.fusion import EyeFusion, eye_statuses, openness_of
-from edge.lids import LidMover
+from edge.eyes.fusion import EyeFusion, eye_statuses, openness_of
+from edge.eyes.lids import LidMover
+from edge.eyes.measures import aperture, gaze_from_offset, iris_offset, mesh_apertures
 from edge.profile import EyeCalibration
 from edge.records import EyeState
 from models.face_mesh import EYES

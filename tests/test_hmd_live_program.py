@@ -16,8 +16,8 @@ import pytest
 from eye_servers import Board, repeating
 from pythonosc.udp_client import SimpleUDPClient
 
-from edge.eye_arrivals import TOPICS, EyeArrivals
-from edge.fusion import EyeFusion, eye_statuses
+from edge.eyes.arrivals import TOPICS, EyeArrivals
+from edge.eyes.fusion import EyeFusion, eye_statuses
 from edge.hmd_process import camera_arguments
 from edge.profile import EyeCalibration
 from hmd_capture.sources.eye_view import EyeCameraSettings

@@ -16,9 +16,9 @@ import numpy as np
 from torch import nn
 
 from edge.bare_face_trackers import OracleTracker
-from edge.fusion import EyeFusion
+from edge.eyes.fusion import EyeFusion
+from edge.eyes.lids import LidMover
 from edge.headset_tracker import HeadsetTracker
-from edge.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack, Truth

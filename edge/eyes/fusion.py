@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge.eye_measures import aperture, gaze_from_offset, observed_offset
+from edge.eyes.measures import aperture, gaze_from_offset, observed_offset
 from edge.profile import EyeCalibration
 from edge.records import EyeState
 from streaming.clock import ClockOffset

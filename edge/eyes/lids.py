@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.eye_measures import EYE_WIDTH_PER_RADIUS, aperture, mesh_iris, mesh_lids
-from edge.fusion import EyePair
+from edge.eyes.fusion import EyePair
+from edge.eyes.measures import EYE_WIDTH_PER_RADIUS, aperture, mesh_iris, mesh_lids
 from models.face_mesh import EYES, EyePoints
 from streaming.records import Float32Array
 
