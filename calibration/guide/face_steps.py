@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.guide.steps import Step
-from edge.eye_measures import mesh_apertures
+from edge.eyes.measures import mesh_apertures
 from hmd_capture.head_pose import head_pose
 from streaming.records import Float32Array
 
