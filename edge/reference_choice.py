@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.eyes.fusion import openness_of
 from edge.eyes.measures import (
     aperture,
     iris_offset,
@@ -22,6 +21,7 @@ from edge.eyes.measures import (
     mesh_lids,
     observed_offset,
 )
+from edge.eyes.reading import openness_of
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
 from hmd_capture.eye_camera import SimulatedEyeCamera
 from hmd_capture.head_pose import head_pose

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edge.profile.eyes import EyeCalibration
 from models.face_mesh import EYES, EyePoints
 from streaming.records import EyeObservation, Float32Array
 
 MIDDLE = slice(2, 7)  # lid points away from the corners
-# The visible eye is about 30 mm wide on an eyeball of 12 mm radius.
-EYE_WIDTH_PER_RADIUS = 30.0 / 12.0
 
 
 def aperture(lids: Float32Array) -> float:
@@ -33,11 +32,28 @@ def iris_offset(lids: Float32Array, centre: Float32Array) -> Float32Array:
     return np.array([offset @ along, offset @ across], np.float32) / np.float32(width)
 
 
-def gaze_from_offset(offset: Float32Array, rest: Sequence[float]) -> Float32Array:
-    """(2,) rad yaw, pitch: positive towards the image's right and upwards."""
-    moved = (offset - np.asarray(rest, np.float32)) * EYE_WIDTH_PER_RADIUS
-    yaw, down = np.arcsin(np.clip(moved, -0.95, 0.95))
-    return np.array([yaw, -down], np.float32)
+def eye_coordinates(points: Float32Array, lids: Float32Array) -> Float32Array:
+    """Points (…,2) px in the axes of an eye whose lids (2,9,2) px are given.
+
+    Along and across (down) from the corners' middle, in eye widths.
+    """
+    origin, along, across, width = _axes(lids)
+    offset = points - origin
+    return np.asarray(np.stack([offset @ along, offset @ across], -1) / width, np.float32)
+
+
+def gaze_from_offset(
+    offset: Float32Array,
+    rest: Sequence[float],
+    sines_from_way: Sequence[float] = EyeCalibration.sines_from_way,
+) -> Float32Array:
+    """(2,) rad yaw, pitch: positive towards the image's right and upwards.
+
+    `rest` and `sines_from_way` as in `EyeCalibration`; by default those of an unturned camera.
+    """
+    way = offset - np.asarray(rest, np.float32)
+    sines = np.asarray(sines_from_way, np.float32).reshape(2, 2) @ way
+    return np.asarray(np.arcsin(np.clip(sines, -0.95, 0.95)), np.float32)
 
 
 def mesh_lids(mesh: Float32Array, eye: EyePoints) -> Float32Array:
