@@ -40,6 +40,10 @@ COMMANDS = {
         "streaming.bench.command:bench_stream",
         "Measure the delay that streaming adds on this machine.",
     ),
+    "bench-eyes": (
+        "hmd_capture.bench:bench_eyes",
+        "Measure what reading the eye cameras costs on this machine.",
+    ),
     "marker": ("edge.marker.sheet:marker", "Print a sticker that makes the headset's pose exact."),
     "devices": ("edge.devices:devices", "List cameras with stable ids and thumbnails."),
     "doctor": ("edge.doctor:doctor", "Check this machine and say what is missing."),
@@ -53,7 +57,11 @@ COMMANDS = {
         "Learn how shift and tint go together over the face.",
     ),
     "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
-    "evaluate": ("training.evaluate_command:evaluate", "Score fillers on a folder of face clips."),
+    "train-eyes": (
+        "training.eyes.train_command:train_eyes",
+        "Train the network that reads eye cameras.",
+    ),
+    "evaluate": ("training.evaluate_command:evaluate", "Score fillers on face clips, or eyes."),
     "evaluate-tracker": (
         "training.evaluate_tracker:evaluate_tracker",
         "Score the headset tracker on photos, and its false alarms.",

@@ -65,6 +65,9 @@ def demo(
     landmarks: Annotated[
         str, typer.Option(help="tracker (finds headset and face), or oracle (is told).")
     ] = "tracker",
+    eyes: Annotated[
+        str, typer.Option(help="network (reads the eye cameras), or oracle (is told).")
+    ] = "network",
     preview: Annotated[bool, typer.Option(help="Serve the live page.")] = True,
     preview_port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free.")] = 8750,
     cutouts: Annotated[
@@ -89,6 +92,7 @@ def demo(
         changes = {
             "edge.profile": str(profile),
             "edge.landmarks": landmarks,
+            "hmd_capture.eyes": eyes,
             "edge.simulation.headset": str(cutouts) if cutouts else None,
             "edge.preview.enabled": preview,
             "edge.preview.port": preview_port or _free_port(),

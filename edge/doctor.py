@@ -77,6 +77,7 @@ def all_checks() -> Iterator[Check]:
     yield check_single_opencv()
     yield check_opencv_loads()
     yield check_weights()
+    yield check_eye_network()
     yield from check_ports()
     yield check_cameras()
     yield check_npm()
@@ -177,6 +178,20 @@ def check_weights(network: Path | None = None) -> Check:
     except WeightsError as error:
         return Check("weights", "missing", str(error), "git checkout -- models/weights")
     return Check("weights", "ok", f"{loaded.path.name}, width {loaded.width}, {loaded.size_px} px")
+
+
+def check_eye_network(network: Path | None = None) -> Check:
+    """The network that reads the eye cameras is there and is what its manifest describes."""
+    from models.eye_contract import EYE_NET
+    from models.eye_reader import SHIPPED_EYE_NET
+    from models.shipped import WeightsError, check_manifest
+
+    path = SHIPPED_EYE_NET if network is None else network
+    try:
+        check_manifest(path, EYE_NET)
+    except WeightsError as error:
+        return Check("eye network", "missing", str(error), "git checkout -- models/weights")
+    return Check("eye network", "ok", path.name)
 
 
 def check_ports(ports: dict[int, str] = PORTS) -> Iterator[Check]:

@@ -24,7 +24,7 @@ class HmdProcess:
     def __init__(self, settings: SessionSettings) -> None:
         """Prepare; `start` starts it."""
         hmd = settings.hmd_capture
-        self._arguments = ["--publisher", hmd.publisher, "--feed", hmd.feed]
+        self._arguments = ["--publisher", hmd.publisher, "--feed", hmd.feed, "--eyes", hmd.eyes]
         for side, camera in (("right", hmd.right), ("left", hmd.left)):
             # A simulated headset brings its own eye cameras.
             if camera.source and not settings.edge.simulation.enabled:

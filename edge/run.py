@@ -14,14 +14,7 @@ from rich.console import Console
 from edge.marker.detector import read_marker
 from edge.person_choice import check_person
 from edge.profile import load_profile, profile_path
-from edge.settings import (
-    EdgeSettings,
-    SessionSettings,
-    keys_path,
-    load_toml,
-    override,
-    to_json,
-)
+from edge.settings import SessionSettings, keys_path, load_toml, override, to_json
 from edge.status_line import StatusLine
 from edge.supervisor import run_session
 from streaming.errors import UserError
@@ -43,6 +36,9 @@ def run(
     ] = False,
     landmarks: Annotated[
         str | None, typer.Option(help="tracker, mediapipe, or oracle (simulated only).")
+    ] = None,
+    eyes: Annotated[
+        str | None, typer.Option(help="network reads the eye cameras; oracle (simulated only).")
     ] = None,
     person: Annotated[
         str | None, typer.Option(help="Whom to follow: nearest, left, right, or a number.")
@@ -80,6 +76,7 @@ def run(
         "edge.camera.source": camera,
         "edge.camera.seconds": seconds,
         "edge.landmarks": landmarks,
+        "hmd_capture.eyes": eyes,
         "edge.person": check_person(person) if person else None,
         "edge.marker": marker if read_marker(marker or "") else None,
         "edge.simulation.enabled": True if simulate else None,
@@ -101,7 +98,7 @@ def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
 
 
 def _run(settings: SessionSettings, as_json: bool, insecure_lan: bool) -> None:
-    _check(settings.edge)
+    _check(settings)
     cv2.setNumThreads(1)
     log.info("settings: %s", to_json(settings))
     errors = Console(stderr=True)
@@ -138,7 +135,8 @@ def _check_host(settings: SessionSettings, insecure_lan: bool) -> None:
         pass
 
 
-def _check(edge: EdgeSettings) -> None:
+def _check(settings: SessionSettings) -> None:
+    edge = settings.edge
     if read_marker(edge.marker) and edge.landmarks != "tracker":
         raise UserError(
             f"A marker does nothing with the landmarks of {edge.landmarks}.",
@@ -148,4 +146,9 @@ def _check(edge: EdgeSettings) -> None:
         raise UserError(
             "The oracle knows only simulated headsets.",
             "Leave out --landmarks with a real camera, or add --simulate.",
+        )
+    if settings.hmd_capture.eyes == "oracle" and not edge.simulation.enabled:
+        raise UserError(
+            "The oracle knows only the eyes of simulated headsets.",
+            "Leave out --eyes with real cameras, or add --simulate.",
         )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from hmd_capture.eye_source import EyesBy
 from hmd_capture.sources.eye_view import EyeCameraSettings
 from streaming.errors import UserError
 from streaming.topics import EyesShow, VideoCodec
@@ -132,6 +133,7 @@ class HmdCaptureSettings:
     feed: str = "tcp://127.0.0.1:50023"  # simulated eye crops, bound by hmd_capture
     key: str = ""  # client key file, when hmd_capture runs elsewhere and is not started here
     clock: str = ""  # where its clock may be asked, likewise
+    eyes: EyesBy = "network"  # oracle: believe the simulated headset instead of reading images
     right: EyeCameraSettings = field(default_factory=EyeCameraSettings)
     left: EyeCameraSettings = field(default_factory=EyeCameraSettings)
 

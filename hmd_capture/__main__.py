@@ -9,20 +9,16 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from hmd_capture.eye_source import (
-    EyeReader,
-    OracleEyeReader,
-    SimulatedEyeSource,
-    UnreadEyeReader,
-)
+from hmd_capture.eye_source import EyeReader, EyesBy, OracleEyeReader, SimulatedEyeSource
 from hmd_capture.feed import FEED_PORT
 from hmd_capture.live_eyes import LiveEyes
+from hmd_capture.network_eyes import NetworkEyeReader
 from hmd_capture.program import Parent, run
 from hmd_capture.sources.eye_view import EyeCameraSettings, Flip
 from streaming.clock_echo import ClockEcho
@@ -67,6 +63,9 @@ def capture(
     clock: Annotated[
         str, typer.Option(help="Where other machines may ask this one's time (bound here).")
     ] = "",
+    eyes: Annotated[
+        str, typer.Option(help="network reads the images; oracle believes a simulated headset.")
+    ] = "network",
     right: Source = "",
     right_rotation: Rotation = 0.0,
     right_flip: Flipped = "none",
@@ -86,7 +85,7 @@ def capture(
         Side.LEFT: EyeCameraSettings(left, left_rotation, cast(Flip, left_flip), left_region),
     }
     with ExitStack() as stack:
-        source, reader = _open(wanted, feed, frozenset(dropout or ()))
+        source, reader = _open(wanted, feed, check_eyes(eyes), frozenset(dropout or ()))
         stack.callback(source.close)
         host, _, port = normalise_endpoint(publish).removeprefix("tcp://").rpartition(":")
         guard = stack.enter_context(open_guard(host, keys, insecure_lan))
@@ -99,16 +98,29 @@ def capture(
     LOGGER.info("Stopped after %s, %d malformed messages", counts, source.rejected)
     if isinstance(source, LiveEyes):
         LOGGER.info("Rejected and skipped, by source: %s", source.counts())
+    if isinstance(reader, NetworkEyeReader) and reader.rejected:
+        LOGGER.info("Images not read, by reason: %s", dict(reader.rejected))
+
+
+def check_eyes(name: str) -> EyesBy:
+    """Read `--eyes`; raises `UserError` for anything else."""
+    if name not in get_args(EyesBy):
+        raise UserError(f"{name!r} cannot read eyes.", f"Use {' or '.join(get_args(EyesBy))}.")
+    return cast(EyesBy, name)
 
 
 def _open(
-    wanted: Mapping[Side, EyeCameraSettings], feed: str, lost: frozenset[Side]
+    wanted: Mapping[Side, EyeCameraSettings], feed: str, eyes: EyesBy, lost: frozenset[Side]
 ) -> tuple[LiveEyes | SimulatedEyeSource, EyeReader]:
     """Real cameras where one is named, else the simulated headset's."""
     kept = {side: camera for side, camera in wanted.items() if camera.source and side not in lost}
-    if any(camera.source for camera in wanted.values()):
-        return LiveEyes(kept), UnreadEyeReader()
-    return SimulatedEyeSource(feed), OracleEyeReader(lost)
+    is_real = any(camera.source for camera in wanted.values())
+    if is_real and eyes == "oracle":
+        raise UserError(
+            "The oracle knows only simulated headsets.", "Leave out --eyes with real cameras."
+        )
+    reader = OracleEyeReader(lost) if eyes == "oracle" else NetworkEyeReader(lost)
+    return (LiveEyes(kept) if is_real else SimulatedEyeSource(feed)), reader
 
 
 def _open_clock(endpoint: str, guard: Guard) -> ClockEcho:

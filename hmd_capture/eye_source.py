@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
-import numpy as np
 import zmq
 
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
@@ -16,6 +15,7 @@ from streaming.security.door import Door, Guard
 
 LOGGER = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 4 << 20  # an eye image is some 10 kB; this keeps a stranger from filling memory
+EyesBy = Literal["network", "oracle"]  # who reads eye images
 MAX_BATCH = 64  # images drained at once before the newest are handed over
 
 
@@ -121,34 +121,3 @@ class OracleEyeReader:
     def read(self, image: EyeImage) -> EyeObservation | None:
         """Return the labels that came with the image; None without labels or for a lost eye."""
         return None if image.side in self._lost else image.truth
-
-
-class UnreadEyeReader:
-    """Stands in until there is a network that reads real eyes: says that it knows nothing."""
-
-    def __init__(self) -> None:
-        """Nothing has been asked yet."""
-        self._was_asked = False
-
-    @property
-    def note(self) -> str:
-        """Say so to the user as soon as there are images."""
-        if not self._was_asked:
-            return ""
-        return (
-            "the eye cameras' images arrive but are not read: "
-            "this version has no network for real eyes, so the face keeps open, still eyes"
-        )
-
-    def read(self, image: EyeImage) -> EyeObservation:
-        """Return an observation of confidence 0, which the fusion leaves out."""
-        self._was_asked = True
-        return EyeObservation(
-            side=image.side,
-            capture_time_ns=image.capture_time_ns,
-            lids=np.zeros((2, 9, 2), np.float32),
-            pupil=np.zeros(5, np.float32),
-            iris=np.zeros(5, np.float32),
-            blink=0.0,
-            confidence=0.0,
-        )

@@ -15,8 +15,10 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from models.contract import FILL, INPUT
+from models.contract import FILL, INPUT, TensorContract
 from models.evi_hrnet import EviHrnet, NetworkSettings
+from models.eye_contract import EYE_NET, eye_net_contract
+from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings
 from models.headset_contract import HEADSET_NET, headset_net_contract
 from models.headset_net import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
 from models.shipped import MANIFEST_SCHEMA, manifest_path, sha256
@@ -74,16 +76,28 @@ def _write_manifest(path: Path, testimony: dict[str, Any]) -> None:
 
 def export_headset_net(network: HeadsetNet, path: Path, testimony: dict[str, Any]) -> None:
     """Write HeadsetNet as `path` (.onnx) with its manifest."""
-    contract = headset_net_contract()
+    settings = {"kind": HEADSET_NET, "settings": asdict(network.settings)}
+    exported = ExportedHeadsetNet(network)
+    _export_stateless(exported, headset_net_contract(), path, {**settings, **testimony})
+
+
+def export_eye_net(network: EyeNet, path: Path, testimony: dict[str, Any]) -> None:
+    """Write EyeNet as `path` (.onnx) with its manifest."""
+    settings = {"kind": EYE_NET, "settings": asdict(network.settings)}
+    _export_stateless(ExportedEyeNet(network), eye_net_contract(), path, {**settings, **testimony})
+
+
+def _export_stateless(
+    network: nn.Module, contract: TensorContract, path: Path, testimony: dict[str, Any]
+) -> None:
     _write_onnx(
-        ExportedHeadsetNet(network).eval(),
+        network.eval(),
         (torch.zeros(contract.inputs[0].shape),),
         path,
         [spec.name for spec in contract.inputs],
         [spec.name for spec in contract.outputs],
     )
-    settings = {"kind": HEADSET_NET, "settings": asdict(network.settings)}
-    _write_manifest(path, {**settings, **testimony})
+    _write_manifest(path, testimony)
 
 
 def export(
@@ -106,15 +120,19 @@ def export(
     }
     if isinstance(network, HeadsetNet):
         export_headset_net(network, output, testimony)
+    elif isinstance(network, EyeNet):
+        export_eye_net(network, output, testimony)
     else:
         export_network(network, output, testimony)
     typer.echo(f"{output} and {manifest_path(output)} written.")
 
 
-def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet:
-    """The averaged network of a checkpoint of `unvisor train` or `unvisor train-headset`."""
-    network: EviHrnet | HeadsetNet
-    if "headset_net" in kept:
+def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet | EyeNet:
+    """The averaged network of a checkpoint of `unvisor train`, `train-headset` or `train-eyes`."""
+    network: EviHrnet | HeadsetNet | EyeNet
+    if "eye_net" in kept:
+        network = EyeNet(EyeNetSettings(**kept["eye_net"]))
+    elif "headset_net" in kept:
         network = HeadsetNet(HeadsetNetSettings(**kept["headset_net"]))
     else:
         network = EviHrnet(NetworkSettings(**kept["settings"]))

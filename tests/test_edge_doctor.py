@@ -17,6 +17,7 @@ from edge.doctor import (
     check_accelerator,
     check_cameras,
     check_checkout,
+    check_eye_network,
     check_npm,
     check_opencv_loads,
     check_packages,
@@ -91,6 +92,9 @@ def test_weights_are_checked_against_their_manifest(tmp_path: Path) -> None:
     assert (damaged.state, damaged.fix) == ("missing", "git checkout -- models/weights")
     assert "wrong sha256" in damaged.detail
     assert check_weights(tmp_path / "absent.onnx").state == "missing"
+    assert check_eye_network().state == "ok"
+    absent = check_eye_network(tmp_path / "eye_net.onnx")
+    assert (absent.state, absent.fix) == ("missing", "git checkout -- models/weights")
 
 
 def test_a_port_in_use_names_the_port_and_how_to_find_its_owner() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -89,7 +90,7 @@ def send_until_seen(feed, subscriber, images, topic):
 
 
 def test_observations_arrive_as_the_simulator_made_them(started, worn):
-    program = started()
+    program = started("--eyes", "oracle")
     with EyeFeed(program.feed) as feed, Subscriber(program.eyes, EYES) as subscriber:
         for index, topic in enumerate(EYES):
             seen = send_until_seen(feed, subscriber, worn.eye_images(0), topic)
@@ -101,6 +102,18 @@ def test_observations_arrive_as_the_simulator_made_them(started, worn):
             np.testing.assert_allclose(seen.iris, expected.iris, rtol=1e-6)
             np.testing.assert_allclose(seen.pupil, expected.pupil, rtol=1e-6)
             assert seen.blink == pytest.approx(expected.blink)
+    code, errors = program.stop()
+    assert code == 0, errors
+
+
+def test_by_default_the_images_are_read_and_the_truth_is_not_looked_at(started, worn):
+    program = started()
+    lie = dataclasses.replace(worn.observations[0], lids=np.zeros((2, 9, 2), np.float32))
+    told = dataclasses.replace(worn.eye_images(0)[0], truth=lie)
+    with EyeFeed(program.feed) as feed, Subscriber(program.eyes, EYES) as subscriber:
+        seen = send_until_seen(feed, subscriber, [told], EYES[0])
+        assert seen.capture_time_ns == 777
+        assert np.abs(seen.lids).max() > 5
     code, errors = program.stop()
     assert code == 0, errors
 
@@ -142,8 +155,8 @@ def test_a_lost_eye_is_silent_and_the_other_goes_on(started, worn):
     assert program.stop()[0] == 0
 
 
-def test_images_without_labels_publish_nothing_but_are_counted(started, worn):
-    program = started()
+def test_the_oracle_says_nothing_of_images_without_labels_but_counts_them(started, worn):
+    program = started("--eyes", "oracle")
     right, left = worn.eye_images(0)
     bare = EyeImage(right.side, 0, 5, right.image, None)
     with EyeFeed(program.feed) as feed, Subscriber(program.eyes, EYES) as subscriber:
@@ -248,3 +261,17 @@ def test_it_needs_neither_torch_nor_mediapipe():
         check=True,
     )
     assert run.stdout.strip() == "[]"
+
+
+def test_the_oracle_is_refused_where_the_eyes_are_real(started):
+    program = started("--eyes", "oracle", "--left", "mjpeg:http://127.0.0.1:9")
+    code, errors = program.process.wait(WAIT_S), program.process.stderr.read()
+    assert code == 1
+    assert "The oracle knows only simulated headsets." in errors
+
+
+def test_a_reader_of_another_name_is_refused_with_those_there_are(started):
+    program = started("--eyes", "guess")
+    code, errors = program.process.wait(WAIT_S), program.process.stderr.read()
+    assert code == 1
+    assert "Use network or oracle." in errors

@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.filling import DEFAULT_FILLER
 from training import score_report
 from training.evaluate import METHODS, evaluate_fillers, makers_of, report
+from training.eyes.evaluation import EYES, eyes_document
+from training.eyes.report import tell_eyes
 from training.faces import FaceClips, ImageU8
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
 from training.live_report import LIVE, Advance, live_document
@@ -21,8 +23,10 @@ from training.protocol import ScoredClip
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
-    protocol: Annotated[str, typer.Option(help="hmd, hmd-far or live.")] = "hmd",
+    data: Annotated[
+        Path, typer.Option(help="Folder of face clips; of near-eye images for eyes (docs/DATA.md).")
+    ],
+    protocol: Annotated[str, typer.Option(help="hmd, hmd-far, live or eyes.")] = "hmd",
     split: Annotated[str, typer.Option(help="train, val, test or demo.")] = "test",
     method: Annotated[
         list[str] | None,
@@ -31,7 +35,7 @@ def evaluate(
     filler_size: Annotated[int, typer.Option(min=32, max=512, help="Crop side, px.")] = 128,
     weights: Annotated[
         Path | None,
-        typer.Option(help="ONNX file that `unvisor` runs instead of the shipped one."),
+        typer.Option(help="ONNX file that `unvisor`, or `eyes`, runs instead of the shipped one."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the network.")] = 1,
     helper_weights: Annotated[
@@ -40,6 +44,9 @@ def evaluate(
     lpips: Annotated[bool, typer.Option(help="Score LPIPS too (needs --helper-weights).")] = True,
     headsets: Annotated[
         Path | None, typer.Option(help="live: folder of headset pictures with a manifest.")
+    ] = None,
+    faces: Annotated[
+        Path | None, typer.Option(help="eyes: folder of face clips, to score simulated eyes too.")
     ] = None,
     limit_clips: Annotated[
         int | None,
@@ -55,13 +62,19 @@ def evaluate(
     ] = None,
     strips: Annotated[
         Path | None,
-        typer.Option(help="Folder for one picture per clip: reference, hole, methods, truth."),
+        typer.Option(help="Folder for pictures: per clip all methods, per source the eyes read."),
     ] = None,
 ) -> None:
     """Score fillers on face clips under a simulated headset.
 
     hmd and hmd-far give the true outline and landmarks; live gives nothing: the product finds both.
+    eyes scores the network that reads eye cameras, on near-eye images.
     """
+    if protocol == EYES:
+        with _progress(f"{protocol}, {split}") as advance:
+            document = eyes_document(data, split, weights, faces, strips, advance)
+        tell_eyes(document, json_file, markdown)
+        return
     clips = FaceClips(data)
     if method is None and protocol == LIVE:
         method = [DEFAULT_FILLER]

@@ -27,6 +27,8 @@ from edge.settings import Landmarks
 from edge.timing import StageTimes
 from edge.tracker import Tracker
 from edge.wearer import wearer_fit
+from hmd_capture.eye_source import OracleEyeReader
+from hmd_capture.network_eyes import NetworkEyeReader
 from hmd_capture.simulated import SimulatedHeadset, Worn
 from models.alignment import head_box
 from models.filling import Filler, Reference
@@ -133,16 +135,23 @@ def worn_clip(clips: FaceClips, row: FaceClip, model: str) -> WornClip:
 
 
 def restored(tracker: Tracker, filler: Filler, clip: WornClip, size_px: int) -> ImageU8:
-    """Run the product's pipeline over a clip: its frames at the protocols' size, (N,S,S,3)."""
+    """Run the product's pipeline over a clip: its frames at the protocols' size, (N,S,S,3).
+
+    The eyes are read by the network, or told by the oracle together with the landmarks.
+    """
     eyes = EyeFusion(clip.profile.eyes, EYE_AGE_NS)
-    lids = None if tracker.name == "oracle" else LidMover(clip.profile.references[0].mesh)
+    is_told = tracker.name == "oracle"
+    lids = None if is_told else LidMover(clip.profile.references[0].mesh)
+    reader = OracleEyeReader() if is_told else NetworkEyeReader()
     pipeline = Pipeline(
         tracker, eyes, filler, _Nobody(), (), StageTimes(), lids=lids, size_px=size_px
     )
     frames = []
     for capture, look in zip(clip.captures, clip.worn, strict=True):
-        for seen in look.observations:
-            eyes.observe(seen)
+        for image in look.eye_images(capture.frame.frame_id):
+            seen = reader.read(image)
+            if seen is not None:
+                eyes.observe(seen)
         frames.append(_small(pipeline.process(capture).restored.image))
     return np.stack(frames)
 

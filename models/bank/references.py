@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from models.bank.layers import Layer, Mixture, around_eye
 from models.bank.look import Look, look_of
 from models.bank.mixing import Mix, ViewMixer
+from models.eye_posing import with_eyes_of
 from models.face_mesh import EYES
 from models.reference import Reference
 
@@ -49,15 +51,24 @@ class ReferenceBank:
 
     def _layers(self, mix: Mix, mesh: Float32Array) -> tuple[Layer, ...]:
         (lowest, _), *others = mix.weights
-        layers = [self._layer(lowest), *(self._layer(view, weight) for view, weight in others)]
+        in_use = {view for view, _ in mix.weights} | {e.view for e in mix.eyes if e.share > 0}
+        posed = {view: self._posed(view, mesh) for view in in_use}
+        layers = [posed[lowest], *(replace(posed[view], share=weight) for view, weight in others)]
         for eye, points in zip(mix.eyes, EYES, strict=True):
             if eye.share > 0:
                 where = around_eye(mesh, points)
-                layers.append(Layer(self._views[eye.view], self._full[eye.view], eye.share, where))
+                layers.append(replace(posed[eye.view], share=eye.share, where=where))
         return tuple(layers)
 
-    def _layer(self, view: int, share: float = 1.0) -> Layer:
-        return Layer(self._views[view], self._full[view], share)
+    def _posed(self, view: int, mesh: Float32Array) -> Layer:
+        """A view with its eyes as the frame's: a warp alone cannot close them."""
+        reference, full = self._views[view], self._full[view]
+        scale = np.float32(len(full) / len(reference.image))
+        if scale == 1:
+            posed = with_eyes_of(reference, mesh)
+            return Layer(posed, posed.image)
+        finer = with_eyes_of(Reference(full, reference.mesh * scale), mesh)
+        return Layer(with_eyes_of(reference, mesh), finer.image)
 
     def _pose_change(self, mix: Mix, look: Look) -> Float32Array:
         mixed = sum(weight * self._looks[view].whole for view, weight in mix.weights)

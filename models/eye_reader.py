@@ -1,0 +1,39 @@
+"""Runs EyeNet on eye images and says what it sees in px of the image. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from models.eye_contract import EYE, EYE_NET, eye_net_contract
+from models.eye_fit import EyeReading, ImageU8, fitted, reading_of
+from models.shipped import WEIGHTS_FOLDER, check_manifest
+
+SHIPPED_EYE_NET = WEIGHTS_FOLDER / "eye_net.onnx"
+OUTPUTS = tuple(output.name for output in eye_net_contract().outputs)
+
+
+class EyeReader:
+    """A loaded EyeNet."""
+
+    def __init__(self, path: Path = SHIPPED_EYE_NET, threads: int = 1) -> None:
+        """Load and verify the network; raises WeightsError if it cannot be used."""
+        self.manifest = check_manifest(path, EYE_NET)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+
+    def read(self, image: ImageU8) -> EyeReading:
+        """Look at one (H,W) uint8 grey image of any size; raises ValueError for anything else."""
+        if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
+            raise ValueError(f"expected a (H,W) uint8 image, got {image.shape} {image.dtype}")
+        eye = fitted(image)[None, None] * np.float32(1 / 255)
+        lids, pupil, iris, verdicts = self._session.run(OUTPUTS, {EYE: eye})
+        height, width = image.shape
+        return reading_of((lids[0], pupil[0], iris[0], verdicts[0]), width, height)

@@ -1,0 +1,1 @@
+"""Training and scoring EyeNet: labelled eye images, their variety, losses and scores."""
