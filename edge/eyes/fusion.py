@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from edge.eyes.axes import SteadyCorners
 from edge.eyes.easing import Easing
 from edge.eyes.one_euro import OneEuro
 from edge.eyes.reading import (
@@ -112,7 +113,8 @@ class EyeFusion:
             if self._calibration[index].is_swapped:
                 index = 1 - index
             timeline = self._timelines[index]
-            values = values_seen(observation, self._calibration[index], timeline.newest)
+            axes = timeline.corners.follow(observation.lids, time_ns)
+            values = values_seen(observation, axes, self._calibration[index], timeline.newest)
             timeline.add(time_ns, values)
 
     def reset(self) -> None:
@@ -160,6 +162,7 @@ class _Timeline:
 
     def __init__(self) -> None:
         self.readings: deque[_Reading] = deque(maxlen=KEPT)
+        self.corners = SteadyCorners()
         self._filter = OneEuro(TUNING)
         self._asked_ns: int | None = None  # the frame before
 
@@ -169,6 +172,7 @@ class _Timeline:
 
     def clear(self) -> None:
         self.readings.clear()
+        self.corners = SteadyCorners()
         self._filter.reset()
         self._asked_ns = None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.eyes.measures import eye_coordinates
+from edge.eyes.axes import EyeAxes
 from streaming.records import Float32Array
 
 POINTS = 9  # per lid, corner to corner
@@ -25,14 +25,15 @@ MAX_SLOPE = 0.5
 EASE_VARIANCE = 0.0004  # keeps the slope of a lid that hardly moves from being all noise
 
 
-def lid_heights(lids: Float32Array) -> Float32Array:
+def lid_heights(lids: Float32Array, axes: EyeAxes | None = None) -> Float32Array:
     """(2,9) heights of upper and lower lid over the line of the corners, down is positive.
 
     Args:
         lids: (2,9,2) px, from the image's left to its right. Heights are in eye widths and stand
             at fixed places along the eye, wherever the points lie.
+        axes: of the eye; None = as the lids' own ends say.
     """
-    placed = eye_coordinates(lids, lids)
+    placed = (axes or EyeAxes.of_lids(lids)).coordinates(lids)
     heights = np.empty((2, POINTS), np.float32)
     for index, lid in enumerate(placed):
         order = np.argsort(lid[:, 0], kind="stable")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from edge.eyes.axes import EyeAxes
 from edge.profile.eyes import EyeCalibration
 from models.face_mesh import EYES, EyePoints
 from streaming.records import EyeObservation, Float32Array
@@ -14,32 +14,23 @@ from streaming.records import EyeObservation, Float32Array
 MIDDLE = slice(2, 7)  # lid points away from the corners
 
 
-def aperture(lids: Float32Array) -> float:
+def aperture(lids: Float32Array, axes: EyeAxes | None = None) -> float:
     """Lid gap across the middle of the eye, as a share of the distance between its corners.
 
     Args:
         lids: (2,9,2) px, upper and lower, corner to corner.
+        axes: of the eye; None = as the lids' own ends say.
     """
-    _, _, across, width = _axes(lids)
-    gaps = (lids[1, MIDDLE] - lids[0, MIDDLE]) @ across
-    return float(np.clip(gaps, 0.0, None).mean() / width)
+    axes = axes or EyeAxes.of_lids(lids)
+    gaps = (lids[1, MIDDLE] - lids[0, MIDDLE]) @ axes.across
+    return float(np.clip(gaps, 0.0, None).mean() / axes.width)
 
 
-def iris_offset(lids: Float32Array, centre: Float32Array) -> Float32Array:
+def iris_offset(
+    lids: Float32Array, centre: Float32Array, axes: EyeAxes | None = None
+) -> Float32Array:
     """(2,) where the iris is: from the corners' middle, along and across, per eye width."""
-    origin, along, across, width = _axes(lids)
-    offset = centre - origin
-    return np.array([offset @ along, offset @ across], np.float32) / np.float32(width)
-
-
-def eye_coordinates(points: Float32Array, lids: Float32Array) -> Float32Array:
-    """Points (…,2) px in the axes of an eye whose lids (2,9,2) px are given.
-
-    Along and across (down) from the corners' middle, in eye widths.
-    """
-    origin, along, across, width = _axes(lids)
-    offset = points - origin
-    return np.asarray(np.stack([offset @ along, offset @ across], -1) / width, np.float32)
+    return (axes or EyeAxes.of_lids(lids)).coordinates(centre)
 
 
 def gaze_from_offset(
@@ -72,16 +63,7 @@ def mesh_apertures(mesh: Float32Array) -> tuple[float, float]:
     return right, left
 
 
-def observed_offset(observation: EyeObservation) -> Float32Array:
+def observed_offset(observation: EyeObservation, axes: EyeAxes | None = None) -> Float32Array:
     """(2,) offset of what the eye camera sees: the pupil, or the iris when there is no pupil."""
     ellipse = observation.pupil if observation.pupil[2] > 0 else observation.iris
-    return iris_offset(observation.lids, ellipse[:2])
-
-
-def _axes(lids: Float32Array) -> tuple[Float32Array, Float32Array, Float32Array, float]:
-    first, last = lids[:, 0].mean(axis=0), lids[:, -1].mean(axis=0)
-    chord = last - first
-    width = max(float(math.hypot(chord[0], chord[1])), 1e-3)
-    along = chord / width
-    across = np.array([-along[1], along[0]], np.float32)
-    return (first + last) / 2, along, across, width
+    return iris_offset(observation.lids, ellipse[:2], axes)

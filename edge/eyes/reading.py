@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge.eyes.axes import EyeAxes
 from edge.eyes.lid_shape import closed_heights, closing_along, closing_of, lid_heights
 from edge.eyes.measures import aperture, gaze_from_offset, observed_offset
 from edge.eyes.one_euro import OneEuroTuning
@@ -33,18 +34,21 @@ def openness_of(value: float, calibration: EyeCalibration) -> float:
 
 
 def values_seen(
-    observation: EyeObservation, calibration: EyeCalibration, before: Float32Array
+    observation: EyeObservation, axes: EyeAxes, calibration: EyeCalibration, before: Float32Array
 ) -> Float32Array:
-    """(7,) openness, yaw, pitch, closing of both lids; `before` (7,) are the eye's last values."""
-    openness = openness_of(aperture(observation.lids), calibration)
+    """(7,) openness, yaw, pitch, closing of both lids.
+
+    `axes` are the eye's in its camera's image, `before` (7,) its last values.
+    """
+    openness = openness_of(aperture(observation.lids, axes), calibration)
     # Lids that were not found well still leave the camera's own blink score.
     openness = min(openness, 1.0 - _blink(observation.blink, calibration))
     gaze = before[GAZE]
     if openness >= SEEN_IRIS:
-        offset = observed_offset(observation)
+        offset = observed_offset(observation, axes)
         gaze = gaze_from_offset(offset, calibration.rest, calibration.sines_from_way)
         gaze = gaze - np.asarray(calibration.centre, np.float32)
-    closing = _closing(observation, calibration, openness)
+    closing = _closing(observation, axes, calibration, openness)
     return np.concatenate([[openness], gaze, closing.reshape(-1)]).astype(np.float32)
 
 
@@ -72,7 +76,7 @@ def closing_points(values: Float32Array) -> Float32Array:
 
 
 def _closing(
-    observation: EyeObservation, calibration: EyeCalibration, openness: float
+    observation: EyeObservation, axes: EyeAxes, calibration: EyeCalibration, openness: float
 ) -> Float32Array:
     if not calibration.open_lids:
         return _uniform(openness)
@@ -82,9 +86,11 @@ def _closing(
         if calibration.closed_lids
         else closed_heights(opened)
     )
-    lines = closing_of(lid_heights(observation.lids), opened, closed)
+    lines = closing_of(lid_heights(observation.lids, axes), opened, closed)
     # The blink score may know that the eye is closed where the lids were not found well.
     lines[0, 0] += max(0.0, (1 - openness) - float(lines[0, 0]) - 0.3)
+    if calibration.sines_from_way[0] < 0:  # the camera's image is mirrored
+        lines[:, 1] *= -1
     return lines
 
 
