@@ -51,6 +51,10 @@ COMMANDS = {
         "calibration.reference:calibrate_reference",
         "Make the wearer's profile, before the headset goes on.",
     ),
+    "calibrate-eyes": (
+        "calibration.eyes:calibrate_eyes",
+        "Learn how the wearer's eyes look to the eye cameras.",
+    ),
     "train": ("training.train:train", "Train the network."),
     "fit-registration": (
         "training.registration:fit_registration",

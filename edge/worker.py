@@ -24,6 +24,7 @@ from edge.camera import CameraThread, Source, open_source
 from edge.eyes.arrivals import TOPICS, EyeArrivals
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
+from edge.eyes.renewal import open_renewal
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile, load_profile
 from edge.records import Capture, PipelineView
@@ -104,7 +105,8 @@ class Worker:
                 offset = stack.enter_context(ClockFollower(hmd.clock, eye_keys)).offset
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6), offset)
             subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS, eye_keys))
-            arrivals = stack.enter_context(EyeArrivals(subscriber, eyes.observe))
+            renewal = stack.enter_context(open_renewal(eyes, settings))
+            arrivals = stack.enter_context(EyeArrivals(subscriber, renewal.observe))
             tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
             sinks = open_sinks(settings)
@@ -126,7 +128,7 @@ class Worker:
             with CameraThread(source, edge.camera, self._times, dress) as camera:
                 while (capture := self._next(camera, source)) is not None:
                     self._count(capture, pipeline.process(capture))
-                    self._tell(publisher.paused, pipeline.note or arrivals.note)
+                    self._tell(publisher.paused, renewal.note or pipeline.note or arrivals.note)
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
         return self._report(filler, results)
 

@@ -84,9 +84,9 @@ class EyeFusion:
         with self._lock:
             changed = list(self._calibration)
             for index, timeline in enumerate(self._timelines):
-                if not timeline.readings:
+                if not timeline.is_fresh(self._max_age_ns):
                     return None
-                gaze = timeline.readings[-1].values[GAZE]
+                gaze = timeline.newest[GAZE]
                 if float(np.abs(gaze).max()) > STRAIGHT_RAD:
                     return None
                 yaw, pitch = (float(v) for v in gaze + self._calibration[index].centre)
@@ -169,6 +169,12 @@ class _Timeline:
     @property
     def newest(self) -> Float32Array:
         return self.readings[-1].values if self.readings else NEUTRAL
+
+    def is_fresh(self, max_age_ns: int) -> bool:
+        """Whether the eye was seen when it was last asked for."""
+        if not self.readings:
+            return False
+        return (self._asked_ns or 0) - self.readings[-1].time_ns <= max_age_ns
 
     def clear(self) -> None:
         self.readings.clear()
