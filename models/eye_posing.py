@@ -63,6 +63,10 @@ class _Axes:
         across = np.array([-along[1], along[0]], np.float32)
         return cls((first + last) / 2, along, across, width)
 
+    def scaled(self, scale: float) -> _Axes:
+        """The same in the picture at another size."""
+        return _Axes(self.origin * np.float32(scale), self.along, self.across, self.width * scale)
+
     def coordinates(self, points: Float32Array) -> Float32Array:
         offset = points - self.origin
         placed = np.stack([offset @ self.along, offset @ self.across], -1)
@@ -88,7 +92,16 @@ def with_eyes_of(reference: Reference, mesh: Float32Array) -> Reference:
     The mesh may be of any other picture size. Eyes further open than the reference's keep the
     reference's lids: what these hide is not known.
     """
+    return posed_views(reference, reference.image, mesh)[0]
+
+
+def posed_views(
+    reference: Reference, full: ImageU8, mesh: Float32Array
+) -> tuple[Reference, ImageU8]:
+    """`with_eyes_of`, and the same of `full` (R,R,3): the reference's picture at another size."""
     image, posed = reference.image.copy(), reference.mesh.copy()
+    is_same = full is reference.image
+    finer, scale = image if is_same else full.copy(), len(full) / len(image)
     for eye in EYES:
         axes = _Axes.of(reference.mesh, eye)
         if axes.width < MIN_WIDTH_PX:
@@ -96,11 +109,13 @@ def with_eyes_of(reference: Reference, mesh: Float32Array) -> Reference:
         own = _lids(reference.mesh, eye, axes)
         wanted = _no_wider(_lids_seen_from(reference.mesh, mesh, eye), own)
         _draw(image, reference.image, axes, own, wanted)
+        if not is_same:
+            _draw(finer, full, axes.scaled(scale), own, wanted)
         for line, lid in ((eye.upper_lid, wanted.upper), (eye.lower_lid, wanted.lower)):
             posed[list(line), :2] = axes.pixels(lid[:, 0], lid[:, 1])
         turn = axes.pixels(*wanted.iris) - axes.pixels(*own.iris)
         posed[[eye.iris_centre, *eye.iris_ring], :2] += turn
-    return Reference(image, posed)
+    return Reference(image, posed), finer
 
 
 def _lids(mesh: Float32Array, eye: EyePoints, axes: _Axes) -> _Lids:

@@ -246,3 +246,20 @@ def test_a_closed_eye_keeps_the_gaze_it_had() -> None:
     eyes.observe(seen(Side.RIGHT, 1016 * MS, 0.1, pupil_x=20))
     opened, closed = eyes.at(1000 * MS)[0], eyes.at(1016 * MS)[0]
     assert closed.gaze == pytest.approx(opened.gaze, abs=1e-4)
+
+
+def test_one_camera_unplugged_for_five_seconds_is_told_and_back_at_its_first_image() -> None:
+    eyes = fusion()
+    told = []
+    for index in range(500):
+        time_ns = index * 16 * MS
+        eyes.observe(seen(Side.LEFT, time_ns, 0.2))
+        if not 100 <= index < 412:
+            eyes.observe(seen(Side.RIGHT, time_ns, 0.2))
+        shown = eyes.at(time_ns)
+        told.append(eye_statuses(shown))
+        assert all(eye.age_ns is None or eye.age_ns <= 100 * MS for eye in shown)
+        assert all(eye.openness == pytest.approx(0.5, abs=0.02) for eye in shown)
+    assert set(told[:100]) == {()}
+    assert set(told[107:412]) == {(Status.ONE_EYE,)}
+    assert set(told[412:]) == {()}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.bank.layers import Layer, Mixture, around_eye
 from models.bank.look import Look, look_of
 from models.bank.mixing import Mix, ViewMixer
-from models.eye_posing import with_eyes_of
+from models.eye_posing import posed_views
 from models.face_mesh import EYES
 from models.reference import Reference
 
@@ -62,13 +62,7 @@ class ReferenceBank:
 
     def _posed(self, view: int, mesh: Float32Array) -> Layer:
         """A view with its eyes as the frame's: a warp alone cannot close them."""
-        reference, full = self._views[view], self._full[view]
-        scale = np.float32(len(full) / len(reference.image))
-        if scale == 1:
-            posed = with_eyes_of(reference, mesh)
-            return Layer(posed, posed.image)
-        finer = with_eyes_of(Reference(full, reference.mesh * scale), mesh)
-        return Layer(with_eyes_of(reference, mesh), finer.image)
+        return Layer(*posed_views(self._views[view], self._full[view], mesh))
 
     def _pose_change(self, mix: Mix, look: Look) -> Float32Array:
         mixed = sum(weight * self._looks[view].whole for view, weight in mix.weights)
