@@ -27,6 +27,7 @@ from edge.eyes.routine import CLOSED, EyeRoutine, Phase
 from edge.eyes.verdict import EyesVerdict, judged
 from edge.hmd_process import HmdProcess
 from edge.profile import load_profile, profile_path, save_profile
+from edge.profile.unlock import passphrase_for
 from edge.settings import HmdCaptureSettings, SessionSettings, load_toml
 from streaming.errors import UserError
 from streaming.recordings.reader import Recording
@@ -67,7 +68,7 @@ def calibrate_eyes(
     """
     logging.basicConfig(level=logging.WARNING)
     folder = profile_path(profile)
-    known = load_profile(folder)  # before the wearer takes the trouble
+    known = load_profile(folder, passphrase_for(folder))  # before the wearer takes the trouble
     if recording is not None:
         routine = routine_from_recording(recording)
     else:

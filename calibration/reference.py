@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import logging
@@ -21,6 +22,7 @@ from edge.bare_face_trackers import choose_face
 from edge.camera import Source, open_source
 from edge.eyes.measures import mesh_apertures
 from edge.profile import SessionProfile, profile_path, save_profile
+from edge.profile.unlock import lock_for
 from edge.reference_choice import eye_sharpness, profile_from_frames
 from edge.settings import CameraSettings
 from edge.video_file import VideoFile
@@ -64,6 +66,9 @@ def calibrate_reference(
     video: Annotated[Path | None, typer.Option(help="Use this video of the bare face.")] = None,
     camera: Annotated[str | None, typer.Option(help="Camera id from `unvisor devices`.")] = None,
     seconds: Annotated[float, typer.Option(min=0.5, help="How much of it to look at.")] = 10.0,
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt", help="Keep the profile under a passphrase.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the quality report.")] = False,
 ) -> None:
     """Make the wearer's profile: look at the camera for a few seconds, without the headset."""
@@ -72,9 +77,10 @@ def calibrate_reference(
     if (video is None) == (camera is None):
         raise UserError("Name either --video FILE or --camera ID.", "For a webcam try --camera 0.")
     source = open_source(CameraSettings(source=str(video) if video else f"webcam:{camera}"))
-    made, take = make_profile(source, seconds)
     folder = profile_path(profile)
-    save_profile(made, folder)
+    lock = lock_for(folder, encrypt)  # asks before anybody sits still for the camera
+    made, take = make_profile(source, seconds)
+    save_profile(dataclasses.replace(made, lock=lock), folder)
     counted = Counter(problem for problem in take.problems if problem)
     if as_json:
         tree = {"profile": str(folder), "quality": dict(made.quality), "problems": counted}

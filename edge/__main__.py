@@ -55,6 +55,14 @@ COMMANDS = {
         "calibration.eyes:calibrate_eyes",
         "Learn how the wearer's eyes look to the eye cameras.",
     ),
+    "calibrate-camera": (
+        "calibration.camera.command:calibrate_camera",
+        "Measure a camera's lens with a printed board.",
+    ),
+    "profiles": (
+        "calibration.profiles.command:profiles",
+        "Profiles on this machine: list, show, delete, encrypt, export, import.",
+    ),
     "train": ("training.train:train", "Train the network."),
     "fit-registration": (
         "training.registration:fit_registration",
