@@ -209,6 +209,7 @@ class Worker:
             paced=is_paced,
             results=results,
             statuses=dict(self._statuses),
+            eyes=settings.hmd_capture.eyes,
         )
 
 
