@@ -24,9 +24,9 @@ from edge.eyes.measures import (
 from edge.eyes.reading import openness_of
 from edge.eyes.simulated_calibration import calibrate_simulated_eyes
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
+from edge.reference_bank import choose_bank, view_of
 from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from models.face_mesh import CHIN, EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
-from models.filling import Reference
 from streaming.errors import UserError
 from streaming.records import Float32Array, ImageU8
 
@@ -37,14 +37,15 @@ OPEN_ENOUGH = 0.75  # openness from which an eye is simply open
 
 
 def profile_from_frames(
-    frames: Sequence[ImageU8], meshes: Float32Array, stored_px: int = STORED_PX
+    frames: Sequence[ImageU8], meshes: Float32Array, stored_px: int | None = None
 ) -> SessionProfile:
-    """Choose the best frame as reference and calibrate the eyes.
+    """Choose the best frame and other views as references, and calibrate the eyes.
 
     Args:
         frames: (H,W,3) uint8 BGR images of the bare face.
         meshes: (T,478,3) px of the frames; NaN rows where no face was found.
-        stored_px: side of the stored crop, up to edge.profile.MAX_STORED_PX.
+        stored_px: side of the stored crops; None = as the camera resolved the face, see
+            `edge.reference_bank.view_of`.
 
     Raises:
         UserError: no face in any frame.
@@ -56,25 +57,29 @@ def profile_from_frames(
             "Face the camera in even light, without the headset, and try again.",
         )
     faces = [frames[i] for i in usable]
-    scores, sharpness = _scores(faces, meshes[usable], _mesh_calibration(meshes[usable]))
+    kept = meshes[usable]
+    in_mesh = _mesh_calibration(kept)
+    scores, sharpness = _scores(faces, kept, in_mesh)
     best = int(scores.argmax())
     index = int(usable[best])
-    frame_from_crop = crop_from_mesh(meshes[index], stored_px)
-    view = Reference(
-        cut_crop(frames[index], frame_from_crop, stored_px),
-        mesh_to_crop(meshes[index], frame_from_crop),
+    openness = np.array([_mean_openness(mesh, in_mesh) for mesh in kept])
+    views = choose_bank(faces, kept, best, sharpness, openness)
+    log.info(
+        "reference: frame %d of %d, sharpness %.0f; %d views",
+        *(index, len(frames), sharpness[best], len(views)),
     )
-    log.info("reference: frame %d of %d, sharpness %.0f", index, len(frames), sharpness[best])
+    frame_from_crop = crop_from_mesh(meshes[index], STORED_PX)
     quality = {
         "frame_index": float(index),
         "sharpness": float(sharpness[best]),
         "score": float(scores[best]),
-        "face_px": float(frame_from_crop[0, 0] * stored_px),
+        "face_px": float(frame_from_crop[0, 0] * STORED_PX),
         "frames_with_face": usable.size / len(frames),
     }
     # Until real eye cameras are calibrated on their own, the simulated ones stand in for them.
-    eyes = calibrate_simulated_eyes(faces, meshes[usable])
-    return SessionProfile((view,), eyes, quality)
+    eyes = calibrate_simulated_eyes(faces, kept)
+    references = tuple(view_of(faces[i], kept[i], stored_px) for i in views)
+    return SessionProfile(references, eyes, quality)
 
 
 def head_angles(mesh: Float32Array) -> tuple[float, float]:
@@ -112,8 +117,19 @@ def _scores(
 
 
 def _least_openness(mesh: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]) -> float:
+    return min(_opennesses(mesh, eyes))
+
+
+def _mean_openness(mesh: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]) -> float:
+    return sum(_opennesses(mesh, eyes)) / 2
+
+
+def _opennesses(
+    mesh: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]
+) -> tuple[float, float]:
     values = zip(mesh_apertures(mesh), eyes, strict=True)
-    return min(openness_of(value, eye) for value, eye in values)
+    right, left = (openness_of(value, eye) for value, eye in values)
+    return right, left
 
 
 def _mesh_calibration(meshes: Float32Array) -> tuple[EyeCalibration, EyeCalibration]:

@@ -27,6 +27,7 @@ from edge.eyes.lids import LidMover
 from edge.eyes.renewal import open_renewal
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile, load_profile
+from edge.profile.passphrase import given
 from edge.records import Capture, PipelineView
 from edge.remote import open_control, open_publisher, open_recorder
 from edge.report import SessionReport, write_report
@@ -89,7 +90,8 @@ class Worker:
         settings, edge = self._settings, self._settings.edge
         results: dict[str, float] = {}
         with ExitStack() as stack:
-            profile = load_profile(Path(edge.profile))
+            passphrase = given()  # can be read once
+            profile = load_profile(Path(edge.profile), passphrase)
             filler = self._open_filler(profile)
             host, keys = settings.streaming.host, keys_path(settings)
             guard = stack.enter_context(open_guard(host, keys, self._insecure_lan))
@@ -105,7 +107,7 @@ class Worker:
                 offset = stack.enter_context(ClockFollower(hmd.clock, eye_keys)).offset
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6), offset)
             subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS, eye_keys))
-            renewal = stack.enter_context(open_renewal(eyes, settings))
+            renewal = stack.enter_context(open_renewal(eyes, settings, passphrase))
             arrivals = stack.enter_context(EyeArrivals(subscriber, renewal.observe))
             tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
@@ -177,14 +179,19 @@ class Worker:
 
     def _open_filler(self, profile: SessionProfile) -> Filler:
         models = self._settings.models
-        reference = profile.reference(models.size_px)
         name = DEFAULT_FILLER if models.filler == "auto" else models.filler
         try:
             weights = Path(models.weights) if models.weights else None
-            filler = make_filler(name, reference, threads=models.threads, weights=weights)
+            filler = make_filler(
+                name,
+                profile.references,
+                size_px=models.size_px,
+                threads=models.threads,
+                weights=weights,
+            )
         except (WeightsError, ValueError) as error:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
-        _warm_up(filler, reference)
+        _warm_up(filler, profile.reference(models.size_px))
         return filler
 
     def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:

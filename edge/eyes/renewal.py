@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -31,13 +32,18 @@ Save = Callable[[SessionProfile, Path], None]
 
 
 @contextmanager
-def open_renewal(fusion: EyeFusion, settings: SessionSettings) -> Iterator[EyeRenewal]:
+def open_renewal(
+    fusion: EyeFusion, settings: SessionSettings, passphrase: str | None = None
+) -> Iterator[EyeRenewal]:
     """Keep the fusion's calibration up to date, asked over OSC too where the settings say so.
+
+    `passphrase` opens an encrypted profile.
 
     Raises:
         UserError: the port for OSC is taken.
     """
-    with EyeRenewal(fusion, Path(settings.edge.profile)) as renewal:
+    load = partial(load_profile, passphrase=passphrase)
+    with EyeRenewal(fusion, Path(settings.edge.profile), load=load) as renewal:
         port = settings.edge.osc.request_port
         if not port:
             yield renewal

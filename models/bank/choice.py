@@ -11,7 +11,7 @@ from models.bank.look import Look
 
 VIEWS = 8  # 25 of 75 frames gain no more on the val clips
 # Squared distance from the nearest view below which a frame shows nothing new.
-ALIKE = 0.5
+ALIKE = 5.0  # views nearest to a frame are usually 7 to 90 away
 
 
 def choose_views(

@@ -22,6 +22,7 @@ Float32Array = NDArray[np.float32]
 SHARPNESS = 2.0  # weights go with the squared distance to this power
 LARGEST_STEP = 0.2  # of a view's weight per frame
 LARGEST_EYE_STEP = 0.4  # a blink closes in three frames
+LID_WEIGHT = 500.0  # of lids unlike the frame's, against pose: a view with the eyes as they are
 KEPT_SHARE = 0.75  # of its squared distance counts for a view in use
 NEGLIGIBLE = 0.05  # a share below this is not worth a warp
 # An eye is taken from another view when that brings its lids nearer by these shares.
@@ -64,9 +65,10 @@ class ViewMixer:
 
     def step(self, look: Look) -> Mix:
         """The mix for the next frame."""
-        distances = pose_distances(look, self._poses)
+        lids = lid_distances(look, self._lids)
+        distances = pose_distances(look, self._poses) + np.float32(LID_WEIGHT) * lids.mean(0)
         self._weights = self._followed(distances)
-        wanted = self._wanted_eyes(lid_distances(look, self._lids), distances)
+        wanted = self._wanted_eyes(lids, distances)
         if self._eyes is not None:
             right, left = (_followed_eye(*eyes) for eyes in zip(self._eyes, wanted, strict=True))
             wanted = right, left
