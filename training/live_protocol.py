@@ -32,6 +32,7 @@ from hmd_capture.eye_source import EyeReader, OracleEyeReader
 from hmd_capture.network_eyes import NetworkEyeReader
 from hmd_capture.simulated import SimulatedHeadset, Worn
 from models.alignment import head_box
+from models.face_fit import WearerFit
 from models.filling import Filler, Reference
 from models.headset_reader import HeadsetReader
 from streaming.records import Float32Array, Frame, ImageU8, RestoredFace
@@ -109,25 +110,32 @@ def evaluate_live(
         clip = worn_clip(clips, row, headsets[index % len(headsets)], eye_reader)
         fit = wearer_fit(clip.profile.references[0], reader)
         shown: dict[str, ImageU8] = {}
-        tracked = _Witness(HeadsetTracker(size_px, reader, fit))
+        tracks: Sequence[FaceTrack | None] = ()
         for name, filler in fillers.items():
-            tracked = _Witness(HeadsetTracker(size_px, reader, fit))
-            ways: tuple[tuple[str, _Witness, EyeReader | None], ...] = (
-                (name, tracked, eye_reader),
-                (name + ORACLE, _Witness(OracleTracker(size_px)), OracleEyeReader()),
-                (name + OPEN_EYES, _Witness(HeadsetTracker(size_px, reader, fit)), None),
-            )
-            for method, witness, eyes in ways:
+            ways = _ways(name, size_px, reader, fit, eye_reader)
+            for method, (witness, eyes) in ways.items():
                 ready = filler(clip.profile.reference(size_px))
                 shown[method] = restored(witness, ready, clip, size_px, eyes)
                 _note(result.methods[method], clip, shown[method], witness, distance)
-        _score_tracks(result.tracker, tracked.tracks, clip)
+            tracks = ways[name][0].tracks
+        _score_tracks(result.tracker, tracks, clip)
         _score_eyes(result.eyes, clip, shown, next(iter(fillers)))
         still = HeadsetTracker(size_px, reader, fit)
         result.tracker.jitter_px.append(_trembling(still, clip, seed=index))
         if on_clip is not None:
             on_clip(index, len(rows), clip, shown)
     return result
+
+
+def _ways(
+    name: str, size_px: int, reader: HeadsetReader, fit: WearerFit, eye_reader: EyeReader
+) -> dict[str, tuple[_Witness, EyeReader | None]]:
+    """Method: its tracker, and who reads the eyes."""
+    return {
+        name: (_Witness(HeadsetTracker(size_px, reader, fit)), eye_reader),
+        name + ORACLE: (_Witness(OracleTracker(size_px)), OracleEyeReader()),
+        name + OPEN_EYES: (_Witness(HeadsetTracker(size_px, reader, fit)), None),
+    }
 
 
 def worn_clip(clips: FaceClips, row: FaceClip, model: str, reader: EyeReader) -> WornClip:
