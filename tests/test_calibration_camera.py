@@ -32,8 +32,8 @@ from edge.settings import CameraSettings
 from streaming.errors import UserError
 from streaming.records import ImageU8
 
-WEBCAM = KnownLens((460, 460), (245, 177), size=(480, 360))
-WIDE = KnownLens((400, 402), (236, 184), -0.28, 0.09, 0.001, -0.0008, (480, 360))
+WEBCAM = KnownLens((380, 380), (204, 147), size=(400, 300))
+WIDE = KnownLens((330, 332), (197, 154), -0.28, 0.09, 0.001, -0.0008, (400, 300))
 EYE = KnownLens((170, 170), (118, 121), -0.3, 0.1, size=(240, 240))
 
 
@@ -127,7 +127,7 @@ def flat(picture_count: int) -> list[ImageU8]:
     ("pictures", "told"),
     [
         (lambda: [], "0 usable pictures"),
-        (lambda: [np.full((360, 480), 128, np.uint8)] * 12, "0 usable pictures"),
+        (lambda: [np.full((300, 400), 128, np.uint8)] * 12, "0 usable pictures"),
         (lambda: good_pictures(WEBCAM)[:6], "6 usable pictures"),
         (lambda: good_pictures(WEBCAM)[:4] * 4, "much alike.*of the camera's picture"),
         (lambda: flat(12), "much alike.*Tilt the board"),
@@ -148,7 +148,7 @@ def test_a_view_that_does_not_fit_the_others_is_left_out() -> None:
     coverage.views[3].points[::2] += 3.0
     lens = measured_lens(coverage, "webcam:0")
     assert lens.views == len(coverage.views) - 1
-    assert lens.focal_px == pytest.approx(460, rel=0.01)
+    assert lens.focal_px == pytest.approx(380, rel=0.01)
 
 
 def test_the_advice_follows_what_was_shown() -> None:
@@ -230,14 +230,14 @@ def test_an_eye_cameras_lens_is_kept_beside(
 def test_a_film_of_the_board_is_enough(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "board.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"crf": "8"})
-        stream.width, stream.height, stream.pix_fmt = 480, 360, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 400, 300, "yuv420p"
         for picture in good_pictures(WEBCAM):
-            for _ in range(6):  # the board is moved between, which is not filmed here
+            for _ in range(3):  # the board is moved between, which is not filmed here
                 frame = av.VideoFrame.from_ndarray(picture, "gray")
                 container.mux(stream.encode(frame))
         container.mux(stream.encode())
     assert run_main("--video", "board.mp4", "--out", "lens.json") == 0
-    assert load_lens(tmp_path / "lens.json").focal_px == pytest.approx(460, rel=0.01)
+    assert load_lens(tmp_path / "lens.json").focal_px == pytest.approx(380, rel=0.01)
     settings = CameraSettings(lens=str(tmp_path / "lens.json"))
     assert lens_for(settings, small_profile(OLD)) is not None
 
@@ -284,14 +284,14 @@ def as_measured(known: KnownLens) -> CalibratedLens:
 
 def test_a_lens_follows_the_size_of_the_picture() -> None:
     lens = as_measured(WIDE)
-    places = np.array([(10.0, 10.0), (400.0, 300.0), (240.0, 20.0)])
+    places = np.array([(10.0, 10.0), (380.0, 250.0), (200.0, 20.0)])
     rays = lens.rays(places)
     assert rays == pytest.approx(WIDE.rays(places), abs=1e-6)
     assert lens.pixels(rays) == pytest.approx(places, abs=1e-4)
-    twice = lens.at_shape((720, 960, 3))
+    twice = lens.at_shape((600, 800, 3))
     assert twice is not None
     assert twice.pixels(rays) == pytest.approx((places + 0.5) * 2 - 0.5, abs=1e-3)
-    assert lens.at_shape((480, 480, 3)) is None  # cut, not scaled: what was measured does not hold
+    assert lens.at_shape((400, 400, 3)) is None  # cut, not scaled: what was measured does not hold
 
 
 def test_a_markers_pose_is_true_with_the_measured_lens_only() -> None:
@@ -301,7 +301,7 @@ def test_a_markers_pose_is_true_with_the_measured_lens_only() -> None:
     seen = corners @ turn.T + place
     pixels = WIDE.pixels(seen[:, :2] / seen[:, 2:])
     measured = square_poses(as_measured(WIDE).rays(pixels))[0]
-    assumed = square_poses(nominal_lens((360, 480, 3)).rays(pixels))[0]
+    assumed = square_poses(nominal_lens((300, 400, 3)).rays(pixels))[0]
     assert measured.place == pytest.approx(place, rel=1e-3)
     assert np.linalg.norm(assumed.place - place) > 1.0
 

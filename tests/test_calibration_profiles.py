@@ -183,6 +183,7 @@ def test_a_profile_travels_encrypted_by_default(
     assert profiles("import", str(file), "--name", "bert") == 1
     assert "passphrase of the file is wrong" in capsys.readouterr().err
     assert profiles("import", str(file), "--name", "bert") == 0
+    assert "--encrypt" in capsys.readouterr().out
     loaded = load_profile(own_folder / "bert")
     assert loaded.quality == {"sharpness": OLD}
     assert loaded.others["dreams"].document == {"x": 1}

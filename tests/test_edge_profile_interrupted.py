@@ -114,8 +114,17 @@ def interrupted(folder: Path, start: Path | None, kind: str) -> list[int]:
     return codes
 
 
-@pytest.mark.parametrize("start", ["none", "schema 1", "schema 2"])
-@pytest.mark.parametrize("kind", ["kill", "full", "ctrl-c"])
+@pytest.mark.parametrize(
+    ("kind", "start"),
+    [
+        ("kill", "none"),
+        ("kill", "schema 1"),
+        ("kill", "schema 2"),
+        ("full", "none"),
+        ("full", "schema 2"),
+        ("ctrl-c", "schema 2"),
+    ],
+)
 def test_whatever_interrupts_a_save_a_whole_profile_is_there(
     tmp_path: Path, kind: str, start: str
 ) -> None:

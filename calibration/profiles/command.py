@@ -36,7 +36,7 @@ from edge.profile import (
 )
 from edge.profile.folder import remove, size_bytes
 from edge.profile.passphrase import asked, given, new_passphrase
-from edge.profile.sealing import Lock
+from edge.profile.sealing import Lock, is_sealed
 from edge.profile.unlock import lock_for, passphrase_for
 from streaming.errors import UserError
 
@@ -192,6 +192,8 @@ def import_profile(
     lock = lock_for(folder, encrypt)
     save_profile(dataclasses.replace(profile, lock=lock), folder)
     _say(f"The profile {called} is at {folder}; use it with --profile {called}.")
+    if lock is None and is_sealed(content):
+        _say("The file is encrypted, the profile here is not: --encrypt would have kept it so.")
 
 
 def _load(name: str) -> SessionProfile:
