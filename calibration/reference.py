@@ -20,7 +20,7 @@ from rich.progress import track
 
 from edge.bare_face_trackers import choose_face
 from edge.camera import Source, open_source
-from edge.eye_measures import mesh_apertures
+from edge.eyes.measures import mesh_apertures
 from edge.profile import SessionProfile, profile_path, save_profile
 from edge.profile.unlock import lock_for
 from edge.reference_choice import eye_sharpness, profile_from_frames

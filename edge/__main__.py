@@ -55,6 +55,10 @@ COMMANDS = {
         "calibration.reference:calibrate_reference",
         "Make the wearer's profile, before the headset goes on.",
     ),
+    "calibrate-eyes": (
+        "calibration.eyes:calibrate_eyes",
+        "Learn how the wearer's eyes look to the eye cameras.",
+    ),
     "calibrate-camera": (
         "calibration.camera.command:calibrate_camera",
         "Measure a camera's lens with a printed board.",

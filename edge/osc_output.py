@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import socket
 
@@ -59,8 +58,6 @@ class OscOutput:
     def _words(self, face: RestoredFace) -> list[tuple[str, list[float]]]:
         if any(status in UNSEEN + NO_WEARER for status in face.status):
             return []
-        if Status.ONE_EYE in face.status:
-            face = _mirrored(face)
         words: list[tuple[str, list[float]]] = []
         if self._settings.vrchat:
             words += vrchat_words(face)
@@ -95,15 +92,6 @@ def vrcft_words(face: RestoredFace) -> list[tuple[str, list[float]]]:
         words.append((f"{PARAMETERS}Eye{name}Y", [_share(float(pitch))]))
         words.append((f"{PARAMETERS}EyeLid{name}", [OPEN_LID * float(openness)]))
     return words
-
-
-def _mirrored(face: RestoredFace) -> RestoredFace:
-    """Let the unseen eye, which the record shows open and straight, do what the seen one does."""
-    is_right_unseen = face.openness[0] == 1.0 and not face.gaze[0].any()
-    seen = 1 if is_right_unseen else 0
-    return dataclasses.replace(
-        face, gaze=face.gaze[[seen, seen]], openness=face.openness[[seen, seen]]
-    )
 
 
 def _share(angle_rad: float) -> float:

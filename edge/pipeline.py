@@ -16,9 +16,9 @@ from typing import Protocol
 import numpy as np
 
 from edge.composite import Hole, composite, hidden_in_frame, open_hole
-from edge.fusion import EyeFusion, EyePair, eye_statuses
+from edge.eyes.fusion import EyeFusion, EyePair, eye_statuses
+from edge.eyes.lids import LidMover
 from edge.identity.person_check import AnyPerson, PersonCheck
-from edge.lids import LidMover
 from edge.records import Capture, FaceTrack, PipelineView
 from edge.sinks import ViewSink
 from edge.timing import StageTimes
@@ -106,8 +106,8 @@ class Pipeline:
         else:
             view = self._restore(capture, track, eyes)
         with self._times.measure("publish"):
-            ages = tuple(None if eye is None else eye.age_ns for eye in eyes)
-            self._publisher.publish_restored(view.restored, view.eyes, (ages[0], ages[1]))
+            right, left = eyes
+            self._publisher.publish_restored(view.restored, view.eyes, (right.age_ns, left.age_ns))
         with self._times.measure("show"):
             for sink in self._sinks:
                 sink.show(view)
@@ -205,10 +205,8 @@ class Pipeline:
 
 
 def _gaze(eyes: EyePair) -> Float32Array:
-    straight = np.zeros(2, np.float32)
-    return np.stack([straight if eye is None else eye.gaze for eye in eyes])
+    return np.stack([eye.gaze for eye in eyes])
 
 
 def _openness(eyes: EyePair) -> Float32Array:
-    """An eye that is not seen counts as open and still."""
-    return np.array([1.0 if eye is None else eye.openness for eye in eyes], np.float32)
+    return np.array([eye.openness for eye in eyes], np.float32)

@@ -28,7 +28,11 @@ class EyeState:
     side: Side
     openness: float  # 0 = closed, 1 = wide open as calibrated
     gaze: Float32Array  # (2,) rad: yaw, pitch
-    age_ns: int  # capture time of the camera frame minus that of the observation
+    # Between the camera frame and the observation; None = not seen: it does as the other eye does,
+    # or is open and looks ahead.
+    age_ns: int | None
+    # (2,9) how far each point of upper and lower lid has closed, 0 = open; None = by openness.
+    closing: Float32Array | None = None
 
 
 @dataclass(frozen=True)

@@ -13,34 +13,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.eye_measures import (
+from edge.eyes.learning import BLINK_SHARE, CLOSED_QUANTILE, CLOSED_SHARE, OPEN_QUANTILE
+from edge.eyes.measures import (
     aperture,
     iris_offset,
     mesh_apertures,
     mesh_iris,
     mesh_lids,
-    observed_offset,
 )
-from edge.fusion import openness_of
+from edge.eyes.reading import openness_of
+from edge.eyes.simulated_calibration import calibrate_simulated_eyes
 from edge.identity.print_making import print_of_capture
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
 from edge.reference_bank import choose_bank, view_of
-from hmd_capture.eye_camera import SimulatedEyeCamera
-from hmd_capture.head_pose import head_pose
 from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from models.face_mesh import CHIN, EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
 from streaming.errors import UserError
-from streaming.records import Float32Array, ImageU8, Side
+from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)
 
 FRONTAL_RAD = 0.17  # 10°: a head turned by that much counts 60 %
 OPEN_ENOUGH = 0.75  # openness from which an eye is simply open
-CLOSED_QUANTILE, OPEN_QUANTILE = 0.02, 0.90  # as EyeTrackVR calibrates lids
-# Somebody who did not blink meanwhile leaves no closed eye: a closed lid then counts as this share
-# of the open one, about what the mesh shows on blinks in the training clips.
-CLOSED_SHARE = 0.35
-BLINK_SHARE = 0.6  # the smallest aperture is a blink when below this share of the open one
 
 
 def profile_from_frames(
@@ -89,26 +83,6 @@ def profile_from_frames(
     good = np.flatnonzero(scores >= np.median(scores))
     own = print_of_capture([faces[i] for i in good], [kept[i] for i in good])
     return SessionProfile(references, eyes, quality, identity=own)
-
-
-def calibrate_simulated_eyes(
-    frames: Sequence[ImageU8], meshes: Float32Array
-) -> tuple[EyeCalibration, EyeCalibration]:
-    """Calibrate the (right, left) eye by looking with the simulated eye cameras.
-
-    Eye cameras look from below, so that their measures differ from those of the face mesh.
-    """
-    cameras = [SimulatedEyeCamera(side, seed=0) for side in (Side.RIGHT, Side.LEFT)]
-    gaps: list[list[float]] = [[], []]
-    offsets: list[list[Float32Array]] = [[], []]
-    for image, mesh in zip(frames, meshes, strict=True):
-        pose = head_pose(mesh)
-        for index, camera in enumerate(cameras):
-            _, seen = camera.look(image, mesh, pose, 0)
-            gaps[index].append(aperture(seen.lids))
-            offsets[index].append(observed_offset(seen))
-    right, left = (_calibration(np.array(gaps[i]), np.array(offsets[i])) for i in (0, 1))
-    return right, left
 
 
 def head_angles(mesh: Float32Array) -> tuple[float, float]:

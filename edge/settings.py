@@ -84,6 +84,7 @@ class OscSettings:
     port: int = 9000  # VRChat's
     vrchat: bool = True  # /tracking/eye/*
     vrcft: bool = False  # /avatar/parameters/v2/*, for avatars made for VRCFaceTracking
+    request_port: int = 0  # UDP, where the eyes' calibration is asked for anew; 0 = nowhere
 
 
 @dataclass(frozen=True)

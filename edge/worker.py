@@ -21,15 +21,17 @@ from pathlib import Path
 import cv2
 
 from edge.camera import CameraThread, Source, open_source
-from edge.eye_arrivals import TOPICS, EyeArrivals
-from edge.fusion import EyeFusion
+from edge.eyes.arrivals import TOPICS, EyeArrivals
+from edge.eyes.fusion import EyeFusion
+from edge.eyes.lids import LidMover
+from edge.eyes.renewal import open_renewal
 from edge.identity.badge import Badging
 from edge.identity.news import WrongPersonNews
 from edge.identity.person_check import make_check
-from edge.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.preview import introduce
 from edge.profile import SessionProfile, load_profile
+from edge.profile.passphrase import given
 from edge.records import Capture, PipelineView
 from edge.remote import open_control, open_publisher, open_recorder
 from edge.report import SessionReport, write_report
@@ -100,7 +102,8 @@ class Worker:
         settings, edge = self._settings, self._settings.edge
         results: dict[str, float] = {}
         with ExitStack() as stack:
-            profile = load_profile(Path(edge.profile))
+            passphrase = given()  # can be read once
+            profile = load_profile(Path(edge.profile), passphrase)
             with self._spans.naming_new_threads("network pool"):
                 filler = self._open_filler(profile)
             host, keys = settings.streaming.host, keys_path(settings)
@@ -117,7 +120,8 @@ class Worker:
                 offset = stack.enter_context(ClockFollower(hmd.clock, eye_keys)).offset
             eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6), offset)
             subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS, eye_keys))
-            arrivals = stack.enter_context(EyeArrivals(subscriber, eyes.observe))
+            renewal = stack.enter_context(open_renewal(eyes, settings, passphrase))
+            arrivals = stack.enter_context(EyeArrivals(subscriber, renewal.observe))
             with self._spans.naming_new_threads("tracker pool"):
                 tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
@@ -144,9 +148,8 @@ class Worker:
                 while (capture := self._next(camera, source)) is not None:
                     self._times.begin_frame(capture.frame.frame_id)
                     self._count(capture, pipeline.process(capture))
-                    self._tell(
-                        publisher.paused, pipeline.note or arrivals.note or self._lasting_note
-                    )
+                    notes = (renewal.note, pipeline.note, arrivals.note, self._lasting_note)
+                    self._tell(publisher.paused, next(filter(None, notes), ""))
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
                 if edge.spans:
                     self._spans.save(Path(edge.spans) / "edge.npz", "edge")
@@ -245,6 +248,7 @@ class Worker:
             network=self._network,
             results=results,
             statuses=dict(self._statuses),
+            eyes=settings.hmd_capture.eyes,
         )
 
 

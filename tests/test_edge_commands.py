@@ -43,6 +43,7 @@ def test_an_unknown_option_is_refused() -> None:
         (["run", "--profile", "/nowhere/at all"], "no profile"),
         (["run", "--config", "/nowhere/x.toml"], "x.toml"),
         (["run", "--landmarks", "guess"], "guess"),
+        (["run", "--eyes", "guess"], "network, oracle"),
         (["run", "--marker", "aruco:999"], "0 to 49"),
         (["calibrate-reference", "--profile", "/tmp/x"], "--video"),
         (["calibrate-reference", "--profile", "/tmp/x", "--video", "/no.mp4"], "does not exist"),

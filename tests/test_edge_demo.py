@@ -27,7 +27,7 @@ from edge.report import SessionReport
 from edge.settings import CameraSettings, SessionSettings, override
 
 TIMING_KEYS = {"frames", "fps", "capacity_fps", "age_ms", "drops", "stages_ms", "cpu_cores"}
-DEMO_KEYS = {"rss_mib", "rss_mib_10s", "device", "landmarks", "filler", "clip"}
+DEMO_KEYS = {"rss_mib", "rss_mib_10s", "device", "landmarks", "eyes", "filler", "clip"}
 SCORES = {"psnr_db", "psnr_masked_db", "ssim"}
 
 

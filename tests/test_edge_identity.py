@@ -16,7 +16,7 @@ from saved_profiles import small_profile, write_schema1
 
 from edge import run as run_module
 from edge.__main__ import main
-from edge.fusion import EyeFusion
+from edge.eyes.fusion import EyeFusion
 from edge.identity import person_check
 from edge.identity.badge import Badging, marked
 from edge.identity.evidence import EvidenceSettings, Verdict

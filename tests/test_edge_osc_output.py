@@ -88,15 +88,6 @@ def test_eyes_that_are_not_seen_are_not_made_up(receiver: socket.socket, status:
     assert sent(receiver, view((Status.LIVE, status)), vrcft=True) == {}
 
 
-@pytest.mark.parametrize("unseen", ["left", "right"])
-def test_an_eye_that_is_not_seen_does_as_the_other(receiver: socket.socket, unseen: str) -> None:
-    shown = view((Status.LIVE, Status.ONE_EYE), **{unseen: (0.0, 0.0, 1.0)})
-    words = sent(receiver, shown, vrchat=False, vrcft=True)
-    for name in ("Eye{}X", "Eye{}Y", "EyeLid{}"):
-        assert words[V2 + name.format("Left")] == words[V2 + name.format("Right")]
-    assert words[f"{V2}EyeLidLeft"][0] < 0.7
-
-
 def test_it_is_off_unless_asked_for(receiver: socket.socket) -> None:
     assert open_sinks(SessionSettings()) == []
     port = receiver.getsockname()[1]

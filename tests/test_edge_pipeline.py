@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.bare_face_trackers import OracleTracker
-from edge.fusion import EyeFusion
+from edge.eyes.fusion import EyeFusion
 from edge.pipeline import Pipeline
 from edge.profile import EyeCalibration
 from edge.records import Capture, PipelineView, Truth

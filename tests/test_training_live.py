@@ -109,13 +109,15 @@ def test_the_live_protocol_scores_the_product_tracked_and_told(
     drawn_clips: Path, tmp_path: Path
 ) -> None:
     document = evaluate(drawn_clips, tmp_path, "--strips", str(tmp_path / "strips"))
-    assert set(document["methods"]) == {"warp-blend", "warp-blend-oracle"}
+    methods = {"warp-blend", "warp-blend-oracle", "warp-blend-open-eyes"}
+    assert set(document["methods"]) == methods
     # A still face that is told where it is comes back almost as it was.
     assert document["methods"]["warp-blend-oracle"]["psnr_db"] > 30
     assert document["landmarks"] == "tracker"
     assert 0 <= document["tracker"]["tracked_ratio"] <= 1
     strip = cv2.imread(str(tmp_path / "strips" / "drawn.png"))
-    assert strip.shape[1] == 4 * 128  # camera, two methods, truth
+    assert strip.shape[1] == 5 * 128  # camera, three methods, truth
+    assert document["eyes"]["clips_with_blinks"] == 0  # a drawn face does not blink
 
 
 def test_bare_drawn_faces_raise_no_alarm_and_times_are_told(

@@ -124,6 +124,7 @@ def _tell(document: dict[str, Any], json_file: Path | None, markdown: Path | Non
     Console().print(score_report.rich_table(document))
     if "tracker" in document:
         Console().print(score_report.tracker_table(document))
+        Console().print(score_report.eyes_table(document))
     if json_file is not None:
         score_report.write_json(json_file, document)
     if markdown is not None:

@@ -2,7 +2,8 @@
 
 The clip's first frame makes the profile, as the bare face before a session would. The next frames
 get a headset and go through the product's pipeline, eyes seen by the simulated eye cameras. The
-same is run once more with the true outline and landmarks: the difference is what tracking costs.
+same is run once more with the true outline and landmarks: the difference is what tracking costs;
+and once more without eye cameras, the eyes fixed and open: the difference is what they bring.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 from torch import nn
 
 from edge.bare_face_trackers import OracleTracker
-from edge.fusion import EyeFusion
+from edge.eyes.fusion import EyeFusion
+from edge.eyes.lids import LidMover
 from edge.headset_tracker import HeadsetTracker
-from edge.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack, Truth
@@ -27,23 +28,25 @@ from edge.settings import Landmarks
 from edge.timing import StageTimes
 from edge.tracker import Tracker
 from edge.wearer import wearer_fit
-from hmd_capture.eye_source import OracleEyeReader
+from hmd_capture.eye_source import EyeReader, OracleEyeReader
 from hmd_capture.network_eyes import NetworkEyeReader
 from hmd_capture.simulated import SimulatedHeadset, Worn
 from models.alignment import head_box
+from models.face_fit import WearerFit
 from models.filling import Filler, Reference
 from models.headset_reader import HeadsetReader
 from streaming.records import Float32Array, Frame, ImageU8, RestoredFace
+from training.eyes.live_motion import EYE_AGE_NS, EyeMotion, EyeScores, motion_found, motion_true
 from training.faces import FaceClip, FaceClips
 from training.metrics import FrameScores, score_frames
 from training.protocol import PUBLISHED_PX, SCORED_FRAMES
 from training.tracker_scores import TrackerScores, jitter_px
 
 FRAME_NS = 40_000_000
-EYE_AGE_NS = 100_000_000
 NOISE_STEPS = 2.0  # standard deviation of sensor noise, 8-bit steps
 STILL_FRAMES = 100
 ORACLE = "-oracle"  # suffix of the method that was told outline and landmarks
+OPEN_EYES = "-open-eyes"  # and of the one without eye cameras
 
 
 @dataclass
@@ -62,6 +65,7 @@ class LiveEvaluation:
 
     methods: dict[str, LiveScores]
     tracker: TrackerScores
+    eyes: EyeScores  # of the first filler, where pictures are compared
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class WornClip:
     profile: SessionProfile
     captures: tuple[Capture, ...]
     worn: tuple[Worn, ...]
+    found_eyes: EyeMotion  # of all frames but the first, with or without a headset
+    true_eyes: EyeMotion
 
 
 FillerOf = Callable[[Reference], Filler]
@@ -97,22 +103,23 @@ def evaluate_live(
     Raises:
         UserError: a clip cannot be used, or a headset or network is missing.
     """
-    names = [name + suffix for name in fillers for suffix in ("", ORACLE)]
-    result = LiveEvaluation({name: LiveScores() for name in names}, TrackerScores())
-    reader = HeadsetReader()
+    names = [name + suffix for name in fillers for suffix in ("", ORACLE, OPEN_EYES)]
+    result = LiveEvaluation({name: LiveScores() for name in names}, TrackerScores(), EyeScores())
+    reader, eye_reader = HeadsetReader(), NetworkEyeReader()
     for index, row in enumerate(rows):
-        clip = worn_clip(clips, row, headsets[index % len(headsets)])
+        clip = worn_clip(clips, row, headsets[index % len(headsets)], eye_reader)
         fit = wearer_fit(clip.profile.references[0], reader)
         shown: dict[str, ImageU8] = {}
-        tracked = _Witness(HeadsetTracker(size_px, reader, fit))
+        tracks: Sequence[FaceTrack | None] = ()
         for name, filler in fillers.items():
-            tracked = _Witness(HeadsetTracker(size_px, reader, fit))
-            told = _Witness(OracleTracker(size_px))
-            for method, witness in ((name, tracked), (name + ORACLE, told)):
+            ways = _ways(name, size_px, reader, fit, eye_reader)
+            for method, (witness, eyes) in ways.items():
                 ready = filler(clip.profile.reference(size_px))
-                shown[method] = restored(witness, ready, clip, size_px)
+                shown[method] = restored(witness, ready, clip, size_px, eyes)
                 _note(result.methods[method], clip, shown[method], witness, distance)
-        _score_tracks(result.tracker, tracked.tracks, clip)
+            tracks = ways[name][0].tracks
+        _score_tracks(result.tracker, tracks, clip)
+        _score_eyes(result.eyes, clip, shown, next(iter(fillers)))
         still = HeadsetTracker(size_px, reader, fit)
         result.tracker.jitter_px.append(_trembling(still, clip, seed=index))
         if on_clip is not None:
@@ -120,8 +127,22 @@ def evaluate_live(
     return result
 
 
-def worn_clip(clips: FaceClips, row: FaceClip, model: str) -> WornClip:
-    """The profile from a clip's first frame, and the next frames with a headset on."""
+def _ways(
+    name: str, size_px: int, reader: HeadsetReader, fit: WearerFit, eye_reader: EyeReader
+) -> dict[str, tuple[_Witness, EyeReader | None]]:
+    """Method: its tracker, and who reads the eyes."""
+    return {
+        name: (_Witness(HeadsetTracker(size_px, reader, fit)), eye_reader),
+        name + ORACLE: (_Witness(OracleTracker(size_px)), OracleEyeReader()),
+        name + OPEN_EYES: (_Witness(HeadsetTracker(size_px, reader, fit)), None),
+    }
+
+
+def worn_clip(clips: FaceClips, row: FaceClip, model: str, reader: EyeReader) -> WornClip:
+    """The profile from a clip's first frame, and the next frames with a headset on.
+
+    `reader` reads the eye images, for the profile and after it.
+    """
     images, meshes = clips.frames(row), clips.meshes(row)
     headset = SimulatedHeadset(model, seed=0)
     captures, worn = [], []
@@ -131,25 +152,29 @@ def worn_clip(clips: FaceClips, row: FaceClip, model: str) -> WornClip:
         captures.append(Capture(Frame(index, look.capture_time_ns, look.camera), truth))
         worn.append(look)
     profile = profile_from_frames([images[0]], meshes[:1])
-    return WornClip(row.segment, row.identity, profile, tuple(captures), tuple(worn))
+    count = min(len(images), len(meshes))
+    found = motion_found(images[1:count], meshes[1:count], profile.eyes, reader, FRAME_NS)
+    true = motion_true(meshes[1:count], meshes[0])
+    return WornClip(row.segment, row.identity, profile, tuple(captures), tuple(worn), found, true)
 
 
-def restored(tracker: Tracker, filler: Filler, clip: WornClip, size_px: int) -> ImageU8:
+def restored(
+    tracker: Tracker, filler: Filler, clip: WornClip, size_px: int, reader: EyeReader | None
+) -> ImageU8:
     """Run the product's pipeline over a clip: its frames at the protocols' size, (N,S,S,3).
 
-    The eyes are read by the network, or told by the oracle together with the landmarks.
+    The eye images are read by `reader`; None = there are no eye cameras.
     """
     eyes = EyeFusion(clip.profile.eyes, EYE_AGE_NS)
     is_told = tracker.name == "oracle"
     lids = None if is_told else LidMover(clip.profile.references[0].mesh)
-    reader = OracleEyeReader() if is_told else NetworkEyeReader()
     pipeline = Pipeline(
         tracker, eyes, filler, _Nobody(), (), StageTimes(), lids=lids, size_px=size_px
     )
     frames = []
     for capture, look in zip(clip.captures, clip.worn, strict=True):
         for image in look.eye_images(capture.frame.frame_id):
-            seen = reader.read(image)
+            seen = reader.read(image) if reader is not None else None
             if seen is not None:
                 eyes.observe(seen)
         frames.append(_small(pipeline.process(capture).restored.image))
@@ -217,6 +242,20 @@ def _score_tracks(
         truth = capture.truth
         if truth is not None and truth.mesh is not None:
             scores.add(track, truth, head_box(truth.mesh).side_px)
+
+
+def _score_eyes(scores: EyeScores, clip: WornClip, shown: dict[str, ImageU8], name: str) -> None:
+    scores.add(clip.found_eyes, clip.true_eyes)
+    truth = np.stack([_small(look.truth) for look in clip.worn])
+    scale = np.float32(PUBLISHED_PX / clip.worn[0].truth.shape[0])
+    meshes = [c.truth.mesh for c in clip.captures if c.truth and c.truth.mesh is not None]
+    scores.add_pictures(
+        shown[name],
+        shown[name + OPEN_EYES],
+        truth,
+        np.stack(meshes) * scale,
+        clip.true_eyes.openness[: len(truth)],
+    )
 
 
 def _trembling(tracker: HeadsetTracker, clip: WornClip, seed: int) -> float:

@@ -69,6 +69,7 @@ def live_document(
             **result.tracker.summary(),
             "track_ms": _percentiles(next(iter(result.methods.values())).track_ms),
         },
+        "eyes": result.eyes.summary(),
     }
 
 

@@ -123,6 +123,16 @@ def tracker_table(document: Mapping[str, Any]) -> Table:
     return table
 
 
+def eyes_table(document: Mapping[str, Any]) -> Table:
+    """How well the eyes follow, for the terminal."""
+    table = Table(title="eyes from the eye cameras alone; gains over fixed open eyes")
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    for name, value in document["eyes"].items():
+        table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
+    return table
+
+
 def _title(document: Mapping[str, Any]) -> str:
     return (
         f"{document['protocol']}, {document['split']}: {document['clips']} clips of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from models.bank.extrapolation import ViewExtrapolator
 from models.bank.layers import Ellipse, Layer, Mixture, around_eye
 from models.bank.look import Look, look_of
 from models.bank.mixing import Mix, ViewMixer
+from models.eye_posing import posed_views
 from models.face_mesh import EYES
 from models.face_raster import FaceRaster
 from models.reference import Reference
@@ -58,16 +60,16 @@ class ReferenceBank:
         for eye, points in zip(mix.eyes, EYES, strict=True):
             if eye.share > 0:
                 shown.append((eye.view, eye.share, around_eye(mesh, points)))
-        pictures = {view: self._picture(view, look) for view, _, _ in shown}
-        return tuple(
-            Layer(self._views[view], self._full[view], pictures[view], share, where)
-            for view, share, where in shown
-        )
+        posed = {view: self._posed(view, mesh, look) for view in {view for view, _, _ in shown}}
+        return tuple(replace(posed[view], share=share, where=where) for view, share, where in shown)
 
-    def _picture(self, view: int, look: Look) -> ImageU8:
-        if not self._extrapolators:
-            return self._views[view].image
-        return self._extrapolators[view].picture(look)
+    def _posed(self, view: int, mesh: Float32Array, look: Look) -> Layer:
+        """A view with its eyes as the frame's, which a warp cannot close, and with its colours."""
+        posed, full = posed_views(self._views[view], self._full[view], mesh)
+        picture = posed.image
+        if self._extrapolators:
+            picture = self._extrapolators[view].continued(picture, look)
+        return Layer(posed, full, picture)
 
     def _pose_change(self, mix: Mix, look: Look) -> Float32Array:
         mixed = sum(weight * self._looks[view].whole for view, weight in mix.weights)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.eye_measures import aperture, iris_offset
+from edge.eyes.measures import aperture, iris_offset
 from models.eye_fit import EyeReading
 from models.eye_reader import SHIPPED_EYE_NET, EyeReader
 from models.shipped import WeightsError

@@ -1,0 +1,1 @@
+"""Guiding a person through what has to be seen: steps, the machine that follows them, prompts."""

@@ -1,0 +1,194 @@
+"""A new eye calibration while a session runs: redone from inside VR, or made by another program."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from edge.eyes.fusion import Calibrations, EyeFusion
+from edge.eyes.osc_requests import OscRequests
+from edge.eyes.routine import EyeRoutine
+from edge.eyes.verdict import judged
+from edge.profile import DOCUMENT, SessionProfile, load_profile, save_profile
+from edge.settings import SessionSettings
+from streaming.errors import UserError
+from streaming.records import EyeObservation, EyeParameters
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0  # how often the profile's file is looked at
+POLL_S = 0.1
+TOLD_S = 8.0  # how long an outcome stays in the status line
+
+Load = Callable[[Path], SessionProfile]
+Save = Callable[[SessionProfile, Path], None]
+
+
+@contextmanager
+def open_renewal(
+    fusion: EyeFusion, settings: SessionSettings, passphrase: str | None = None
+) -> Iterator[EyeRenewal]:
+    """Keep the fusion's calibration up to date, asked over OSC too where the settings say so.
+
+    `passphrase` opens an encrypted profile.
+
+    Raises:
+        UserError: the port for OSC is taken.
+    """
+    load = partial(load_profile, passphrase=passphrase)
+    with EyeRenewal(fusion, Path(settings.edge.profile), load=load) as renewal:
+        port = settings.edge.osc.request_port
+        if not port:
+            yield renewal
+            return
+        requests = OscRequests(port, renewal.recalibrate, renewal.recentre)
+        try:
+            yield renewal
+        finally:
+            requests.close()
+
+
+class EyeRenewal:
+    """Keeps a running session's eye calibration up to date, on a thread of its own.
+
+    What is learned here is saved in the profile; what another program saves there is taken over.
+    """
+
+    def __init__(
+        self,
+        fusion: EyeFusion,
+        folder: Path,
+        *,
+        load: Load = load_profile,
+        save: Save = save_profile,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`folder` is the profile's."""
+        self._fusion, self._folder = fusion, folder
+        self._load, self._save, self._clock = load, save, clock
+        self._lock = threading.Lock()
+        self._routine: EyeRoutine | None = None
+        self._wants_recentring = False
+        self._told, self._told_s = "", -TOLD_S
+        self._stamp = self._file_stamp()
+        self._looked_s = clock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="eye renewal", daemon=True)
+        self._thread.start()
+
+    @property
+    def note(self) -> str:
+        """What the wearer is to do now, or what came of it; empty = nothing."""
+        with self._lock:
+            now_s = self._clock()
+            phase = self._routine.phase_at(now_s) if self._routine else None
+            if phase is not None:
+                return f"calibrating the eyes: {phase.instruction}"
+            return self._told if now_s - self._told_s < TOLD_S else ""
+
+    def recalibrate(self) -> None:
+        """Begin the routine, from the start if it is running already."""
+        with self._lock:
+            self._routine = EyeRoutine(self._clock())
+        log.info("the eyes are calibrated anew")
+
+    def recentre(self) -> None:
+        """Take where the wearer looks now as straight ahead; ranges stay."""
+        self._wants_recentring = True
+
+    def observe(self, observation: EyeObservation | EyeParameters) -> None:
+        """Hand on to the fusion what the eye cameras see, and learn from it while asked to."""
+        self._fusion.observe(observation)
+        if isinstance(observation, EyeObservation):
+            with self._lock:
+                if self._routine is not None:
+                    self._routine.observe(observation, self._clock())
+
+    def close(self) -> None:
+        """Stop."""
+        self._stopping.set()
+        self._thread.join()
+
+    def __enter__(self) -> EyeRenewal:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(POLL_S):
+            try:
+                self._finish_routine()
+                self._recentre()
+                self._look_at_profile()
+            except UserError as error:
+                self._tell(str(error))
+
+    def _finish_routine(self) -> None:
+        with self._lock:
+            routine = self._routine
+            if routine is None or routine.phase_at(self._clock()) is not None:
+                return
+            self._routine = None
+        verdict = judged(routine.evidence)
+        self._take(verdict.calibration)
+        self._tell(" ".join(["The eyes are calibrated.", *verdict.advice]))
+
+    def _recentre(self) -> None:
+        wanted, self._wants_recentring = self._wants_recentring, False
+        if not wanted:
+            return
+        changed = self._fusion.recentre()
+        if changed is None:
+            self._tell("The gaze was not centred: look straight ahead with both eyes open.")
+            return
+        self._keep(changed)
+        self._tell("The gaze is centred.")
+
+    def _take(self, calibration: Calibrations) -> None:
+        self._fusion.use_calibration(calibration)
+        self._keep(calibration)
+
+    def _keep(self, calibration: Calibrations) -> None:
+        self._save(dataclasses.replace(self._load(self._folder), eyes=calibration), self._folder)
+        self._stamp = self._file_stamp()
+
+    def _look_at_profile(self) -> None:
+        now_s = self._clock()
+        if now_s - self._looked_s < LOOK_S:
+            return
+        self._looked_s = now_s
+        stamp = self._file_stamp()
+        if stamp == self._stamp or stamp is None:
+            return
+        self._stamp = stamp
+        calibration = self._load(self._folder).eyes
+        if calibration != self._fusion.calibration:
+            self._fusion.use_calibration(calibration)
+            self._tell("A new eye calibration is in use.")
+
+    def _file_stamp(self) -> tuple[int, int] | None:
+        try:
+            status = (self._folder / DOCUMENT).stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
+    def _tell(self, sentence: str) -> None:
+        log.info("%s", sentence)
+        with self._lock:
+            self._told, self._told_s = sentence, self._clock()

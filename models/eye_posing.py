@@ -1,0 +1,202 @@
+"""Opening, closing and turning the eyes of a reference picture before it is warped.
+
+A mesh warp is smooth: it cannot slide a lid over an eyeball, it can only squeeze both. So lids are
+moved where the picture was taken, in the eye's own axes: the skin above and below an eye stretches
+to where the lids are to be, and between the lids the eyeball shows, turned as the irises say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.face_mesh import EYES, LEFT_EYE, NOSE_BRIDGE, RIGHT_EYE, EyePoints
+from models.reference import Reference
+from models.warp import look_up
+
+Float32Array = NDArray[np.float32]
+ImageU8 = NDArray[np.uint8]
+
+# Lengths in widths of the eye, from the line of its corners.
+SKIN_TOP, SKIN_BOTTOM = -0.5, 0.34  # the skin beyond stays where it is; chosen on val clips
+LEAST_SKIN = 0.08  # what always gives way beside a lid
+SIDE = 0.62  # the part of the picture that is drawn anew, to either side
+MARGIN = 0.1
+LID_EDGE = 0.02  # nearer to the lid than this a reference shows lashes, no eyeball
+LARGEST_TURN = 0.3
+MIN_WIDTH_PX = 4.0
+FINE_PX = 256  # drawn at least as finely as a crop of this side, then averaged
+# Points of the face around an eye that neither lid nor iris moves.
+SURROUNDINGS = {
+    RIGHT_EYE: (
+        *RIGHT_EYE.brow_upper,
+        *RIGHT_EYE.brow_lower,
+        117,
+        118,
+        119,
+        193,
+        168,
+        *NOSE_BRIDGE,
+    ),
+    LEFT_EYE: (*LEFT_EYE.brow_upper, *LEFT_EYE.brow_lower, 346, 347, 348, 417, 168, *NOSE_BRIDGE),
+}
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """An eye's own axes in a picture: origin between the corners, one unit = the eye's width."""
+
+    origin: Float32Array  # (2,) px
+    along: Float32Array  # (2,) towards the image's right, unit length
+    across: Float32Array  # (2,) down
+    width: float  # px
+
+    @classmethod
+    def of(cls, mesh: Float32Array, eye: EyePoints) -> _Axes:
+        first, last = mesh[eye.upper_lid[0], :2], mesh[eye.upper_lid[-1], :2]
+        chord = last - first
+        width = max(float(np.linalg.norm(chord)), 1e-3)
+        along = chord / np.float32(width)
+        across = np.array([-along[1], along[0]], np.float32)
+        return cls((first + last) / 2, along, across, width)
+
+    def scaled(self, scale: float) -> _Axes:
+        """The same in the picture at another size."""
+        return _Axes(self.origin * np.float32(scale), self.along, self.across, self.width * scale)
+
+    def coordinates(self, points: Float32Array) -> Float32Array:
+        offset = points - self.origin
+        placed = np.stack([offset @ self.along, offset @ self.across], -1)
+        return np.asarray(placed / np.float32(self.width), np.float32)
+
+    def pixels(self, x: Float32Array, y: Float32Array) -> Float32Array:
+        placed = x[..., None] * self.along + y[..., None] * self.across
+        return np.asarray(self.origin + self.width * placed, np.float32)
+
+
+@dataclass(frozen=True)
+class _Lids:
+    """Lids and iris in an eye's own axes."""
+
+    upper: Float32Array  # (9,2)
+    lower: Float32Array  # (9,2)
+    iris: Float32Array  # (2,)
+
+
+def with_eyes_of(reference: Reference, mesh: Float32Array) -> Reference:
+    """`reference` with lids and irises as `mesh` (478,3) has them; the head stays as it is.
+
+    The mesh may be of any other picture size. Eyes further open than the reference's keep the
+    reference's lids: what these hide is not known.
+    """
+    return posed_views(reference, reference.image, mesh)[0]
+
+
+def posed_views(
+    reference: Reference, full: ImageU8, mesh: Float32Array
+) -> tuple[Reference, ImageU8]:
+    """`with_eyes_of`, and the same of `full` (R,R,3): the reference's picture at another size."""
+    image, posed = reference.image.copy(), reference.mesh.copy()
+    is_same = full is reference.image
+    finer, scale = image if is_same else full.copy(), len(full) / len(image)
+    for eye in EYES:
+        axes = _Axes.of(reference.mesh, eye)
+        if axes.width < MIN_WIDTH_PX:
+            continue
+        own = _lids(reference.mesh, eye, axes)
+        wanted = _no_wider(_lids_seen_from(reference.mesh, mesh, eye), own)
+        _draw(image, reference.image, axes, own, wanted)
+        if not is_same:
+            _draw(finer, full, axes.scaled(scale), own, wanted)
+        for line, lid in ((eye.upper_lid, wanted.upper), (eye.lower_lid, wanted.lower)):
+            posed[list(line), :2] = axes.pixels(lid[:, 0], lid[:, 1])
+        turn = axes.pixels(*wanted.iris) - axes.pixels(*own.iris)
+        posed[[eye.iris_centre, *eye.iris_ring], :2] += turn
+    return Reference(image, posed), finer
+
+
+def _lids(mesh: Float32Array, eye: EyePoints, axes: _Axes) -> _Lids:
+    points = mesh[:, :2]
+    return _Lids(
+        axes.coordinates(points[list(eye.upper_lid)]),
+        axes.coordinates(points[list(eye.lower_lid)]),
+        axes.coordinates(points[eye.iris_centre]),
+    )
+
+
+def _lids_seen_from(reference_mesh: Float32Array, mesh: Float32Array, eye: EyePoints) -> _Lids:
+    """The eye of `mesh` as the reference's camera would see it: a turned head is narrower."""
+    around = list(SURROUNDINGS[eye])
+    points = np.column_stack([reference_mesh[around, :2], np.ones(len(around))])
+    turn = np.linalg.lstsq(points, mesh[around, :2], rcond=None)[0][:2]
+    there, here = _Axes.of(reference_mesh, eye), _Axes.of(mesh, eye)
+    down = there.across @ turn
+    across = float(here.along[0] * down[1] - here.along[1] * down[0])
+    stretch = np.float32(np.clip(here.width / there.width / max(across, 1e-3), 0.4, 2.5))
+    seen = _lids(mesh, eye, here)
+    scale = np.array([1, stretch], np.float32)
+    return _Lids(seen.upper * scale, seen.lower * scale, seen.iris * scale)
+
+
+def _no_wider(wanted: _Lids, own: _Lids) -> _Lids:
+    """`wanted`, where the reference shows what is to be seen there."""
+    upper, lower = wanted.upper.copy(), wanted.lower.copy()
+    upper[:, 1] = np.maximum(upper[:, 1], _at(own.upper, upper[:, 0]))
+    lower[:, 1] = np.maximum(np.minimum(lower[:, 1], _at(own.lower, lower[:, 0])), upper[:, 1])
+    turn = np.clip(wanted.iris - own.iris, -LARGEST_TURN, LARGEST_TURN)
+    return _Lids(upper, lower, own.iris + turn)
+
+
+def _draw(image: ImageU8, source: ImageU8, axes: _Axes, own: _Lids, wanted: _Lids) -> None:
+    """Draw one eye anew into `image` from `source`, both (S,S,3)."""
+    size = len(source)
+    xs = np.array([-SIDE, SIDE, -SIDE, SIDE], np.float32)
+    ys = np.array([SKIN_TOP, SKIN_TOP, SKIN_BOTTOM, SKIN_BOTTOM], np.float32)
+    corners = axes.pixels(xs, ys + np.sign(ys) * MARGIN)
+    left, top = np.clip(np.floor(corners.min(0)), 0, size - 1).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(0)) + 1, 0, size).astype(int)
+    if right <= left or bottom <= top:
+        return
+    fine = max(1, round(FINE_PX / size))
+    columns = left + (np.arange((right - left) * fine) + 0.5) / fine - 0.5
+    rows = top + (np.arange((bottom - top) * fine) + 0.5) / fine - 0.5
+    pixels = np.stack(np.meshgrid(columns, rows), -1).astype(np.float32)
+    places = axes.coordinates(pixels)
+    x, y = _origins(places[..., 0], places[..., 1], own, wanted)
+    drawn = look_up(source, axes.pixels(x, y))
+    part = cv2.resize(drawn, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    image[top:bottom, left:right] = part
+
+
+def _origins(
+    x: Float32Array, y: Float32Array, own: _Lids, wanted: _Lids
+) -> tuple[Float32Array, Float32Array]:
+    """Where in the reference's eye each place (x, y) of the posed eye comes from."""
+    own_upper, own_lower = _at(own.upper, x), _at(own.lower, x)
+    upper, lower = _at(wanted.upper, x), _at(wanted.lower, x)
+    top = np.minimum(SKIN_TOP, np.minimum(own_upper, upper) - LEAST_SKIN)
+    bottom = np.maximum(SKIN_BOTTOM, np.maximum(own_lower, lower) + LEAST_SKIN)
+    above = top + (y - top) * (own_upper - top) / (upper - top)
+    below = bottom - (bottom - y) * (bottom - own_lower) / (bottom - lower)
+    turn = wanted.iris - own.iris
+    middle = (own_upper + own_lower) / 2
+    highest = np.minimum(own_upper + LID_EDGE, middle)
+    lowest = np.maximum(own_lower - LID_EDGE, middle)
+    ball = np.clip(y - turn[1], highest, lowest)
+    is_ball = (y >= upper) & (y <= lower)
+    origin_y = np.where(is_ball, ball, np.where(y < upper, above, below))
+    is_beyond = (y <= top) | (y >= bottom)
+    origin_x = np.where(is_ball, np.clip(x - turn[0], -0.47, 0.47), x)
+    return (
+        np.asarray(np.where(is_beyond, x, origin_x), np.float32),
+        np.asarray(np.where(is_beyond, y, origin_y), np.float32),
+    )
+
+
+def _at(lid: Float32Array, x: Float32Array) -> Float32Array:
+    """Height of a lid (9,2) at places along the eye."""
+    order = np.argsort(lid[:, 0], kind="stable")
+    return np.asarray(np.interp(x, lid[order, 0], lid[order, 1]), np.float32)

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from eye_views import Wearer, camera, doing
+from pythonosc.udp_client import SimpleUDPClient
+from typer.testing import CliRunner
+
+from calibration.eyes import calibrate_eyes
+from edge.eyes import routine as routines
+from edge.eyes.fusion import EyeFusion
+from edge.eyes.osc_requests import RECALIBRATE, RECENTRE, OscRequests
+from edge.eyes.renewal import EyeRenewal
+from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile
+from models.filling import Reference
+from streaming.errors import UserError
+from streaming.messages import encode
+from streaming.publisher import Publisher
+from streaming.recordings.writer import RecordingWriter
+from streaming.records import EyeParameters, Side
+
+WAIT_S = 20.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path, canonical_mesh, textured_image) -> Path:  # type: ignore[no-untyped-def]
+    path = tmp_path / "profiles" / "anna"
+    save_profile(SessionProfile((Reference(textured_image, canonical_mesh),)), path)
+    return path
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The routine in 3 s."""
+    phases = [dataclasses.replace(p, seconds=p.seconds / 5) for p in routines.PHASES]
+    monkeypatch.setattr(routines, "PHASES", tuple(phases))
+    monkeypatch.setattr(routines, "REACTION_S", 0.05)
+    monkeypatch.setattr("edge.eyes.verdict.MIN_SEEN", 10)
+
+
+def recorded(path: Path, skip: str = "", side: Side | None = None) -> Path:
+    """The routine of somebody who leaves out the phase `skip`, seen by one or both eye cameras."""
+    with RecordingWriter(path, "tcp://127.0.0.1:50022", ["eye."]) as writer:
+        started_s = 5.0
+        wearers = [Wearer(s, camera(turn_deg=10)) for s in Side if side in (None, s)]
+        for phase in routines.PHASES:
+            for index in range(round(phase.seconds * 30)):
+                time_ns = round((started_s + index / 30) * 1e9)
+                does = doing("ahead" if phase.key == skip else phase.key, index / 30)
+                for wearer in wearers:
+                    writer.add(time_ns, encode(wearer.seen(time_ns, *does)))
+            started_s += phase.seconds
+    return path
+
+
+def calibrate(*options: str) -> str:
+    app = typer.Typer()
+    app.command()(calibrate_eyes)
+    outcome = CliRunner().invoke(app, [*options, "--no-speak"], catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.stdout
+
+
+def test_a_recorded_routine_becomes_the_profiles_calibration(folder: Path, tmp_path: Path) -> None:
+    path = recorded(tmp_path / "eyes.uvrec")
+    said = calibrate("--profile", str(folder), "--from", str(path))
+    assert "Right eye: lids" in said
+    assert "Left eye: lids" in said
+    assert "Good, and saved" in said
+    eyes = load_profile(folder).eyes
+    assert all(len(eye.open_lids) == len(eye.closed_lids) == 18 for eye in eyes)
+    told = json.loads(calibrate("--profile", str(folder), "--from", str(path), "--json"))
+    assert told["eyes"] == [eye.to_json() for eye in eyes]
+    assert told["swapped"] is False
+
+
+def test_a_routine_without_closed_eyes_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    document = (folder / "profile.json").read_bytes()
+    path = recorded(tmp_path / "eyes.uvrec", side=Side.RIGHT)
+    with pytest.raises(UserError, match="The left eye was not seen"):
+        calibrate("--profile", str(folder), "--from", str(path))
+    assert (folder / "profile.json").read_bytes() == document
+
+
+def test_a_missing_profile_is_told_before_the_wearer_takes_the_trouble(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no profile"):
+        calibrate("--profile", str(tmp_path / "nobody"))
+
+
+def config(tmp_path: Path, port: int) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[hmd_capture]\npublisher = "tcp://127.0.0.1:{port}"\n')
+    return path
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    with Publisher(0) as opened:
+        yield opened
+
+
+def test_without_eye_cameras_it_says_what_to_do(
+    folder: Path, tmp_path: Path, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calibration.eyes.HEARD_WITHIN_S", 0.1)
+    with pytest.raises(UserError, match="No eye camera sends anything") as caught:
+        calibrate("--profile", str(folder), "--config", str(config(tmp_path, publisher.port)))
+    assert "--config" in caught.value.next_step
+
+
+class Headset:
+    """Publishes both eyes of somebody who does what `act` says, at 60 Hz, until it is closed."""
+
+    def __init__(self, publisher: Publisher, routine: list[routines.EyeRoutine]) -> None:
+        self._publisher, self._routine = publisher, routine
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        wearers = [Wearer(side, camera()) for side in Side]
+        while not self._stop.wait(1 / 60):
+            phase = self._routine[-1].phase_at(time.monotonic()) if self._routine else None
+            does = doing(phase.key, 0.6) if phase else doing("ahead", 0.0)
+            for wearer in wearers:
+                self._publisher.publish(wearer.seen(time.monotonic_ns(), *does))
+
+
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> list[routines.EyeRoutine]:
+    """Every routine that begins: somebody follows the newest."""
+    begun: list[routines.EyeRoutine] = []
+
+    class Noted(routines.EyeRoutine):
+        def __init__(self, start_s: float) -> None:
+            super().__init__(start_s)
+            begun.append(self)
+
+    monkeypatch.setattr("calibration.eyes.EyeRoutine", Noted)
+    monkeypatch.setattr("edge.eyes.renewal.EyeRoutine", Noted)
+    return begun
+
+
+def test_it_listens_to_eye_cameras_that_run_already(
+    folder: Path,
+    tmp_path: Path,
+    publisher: Publisher,
+    followed: list[routines.EyeRoutine],
+    short: None,
+) -> None:
+    headset = Headset(publisher, followed)
+    try:
+        said = calibrate(
+            "--profile", str(folder), "--config", str(config(tmp_path, publisher.port))
+        )
+    finally:
+        headset.close()
+    assert "saved" in said.lower()
+    assert load_profile(folder).eyes[0].open_lids
+
+
+def test_a_headset_that_tells_parameters_needs_no_calibration(
+    folder: Path, tmp_path: Path, publisher: Publisher, short: None
+) -> None:
+    stop = threading.Event()
+
+    def tell() -> None:
+        while not stop.wait(0.02):
+            publisher.publish(EyeParameters(Side.LEFT, time.monotonic_ns(), 0.5, None))
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        with pytest.raises(UserError, match="nothing to do"):
+            calibrate("--profile", str(folder), "--config", str(config(tmp_path, publisher.port)))
+    finally:
+        stop.set()
+        thread.join()
+
+
+def wait_for(condition) -> None:  # type: ignore[no-untyped-def]
+    deadline_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_a_running_session_is_calibrated_and_centred_over_osc(folder: Path, short: None) -> None:
+    fusion = EyeFusion(load_profile(folder).eyes, 10**9)
+    wearers = [Wearer(side, camera()) for side in Side]
+    with EyeRenewal(fusion, folder) as renewal:
+        requests = OscRequests(0, renewal.recalibrate, renewal.recentre)
+        sender = SimpleUDPClient("127.0.0.1", requests.port)
+        sender.send_message(RECALIBRATE, True)
+        wait_for(lambda: renewal.note.startswith("calibrating the eyes: Look straight ahead"))
+        notes = set()
+
+        def observe() -> bool:
+            note = renewal.note
+            notes.add(note)
+            phase = next((p for p in routines.PHASES if p.instruction in note), None)
+            does = doing(phase.key, 0.6) if phase else doing("ahead", 0.0)
+            for wearer in wearers:
+                renewal.observe(wearer.seen(time.monotonic_ns(), *does))
+            return note.startswith("The eyes are calibrated")
+
+        wait_for(observe)
+        assert len(notes) >= len(routines.PHASES)
+        learnt = load_profile(folder).eyes
+        assert learnt == fusion.calibration
+        assert learnt[0].open_lids
+
+        for index in range(40):
+            for wearer in wearers:
+                time_ns = time.monotonic_ns() + index * 16_000_000
+                renewal.observe(wearer.seen(time_ns, 1.0, 0.1, 0.05))
+        sender.send_message(RECENTRE, True)
+        wait_for(lambda: renewal.note == "The gaze is centred.")
+        centred = load_profile(folder).eyes
+        assert centred == fusion.calibration
+        assert np.array([eye.centre for eye in centred]) == pytest.approx(
+            np.array([[0.1, 0.05]] * 2), abs=0.03
+        )
+        assert [dataclasses.replace(eye, centre=(0.0, 0.0)) for eye in centred] == list(learnt)
+        requests.close()
+
+
+def test_a_routine_that_fails_in_vr_keeps_the_old_calibration(folder: Path, short: None) -> None:
+    before = EyeCalibration(0.05, 0.25)
+    fusion = EyeFusion((before, before), 10**9)
+    with EyeRenewal(fusion, folder) as renewal:
+        renewal.recalibrate()
+        wait_for(lambda: renewal.note.startswith("Neither eye was seen."))
+    assert fusion.calibration == (before, before)
+
+
+def test_a_running_session_takes_over_what_another_program_saved(folder: Path) -> None:
+    profile = load_profile(folder)
+    fusion = EyeFusion(profile.eyes, 10**9)
+    with EyeRenewal(fusion, folder) as renewal:
+        new = EyeCalibration(0.03, 0.22)
+        save_profile(dataclasses.replace(profile, eyes=(new, new)), folder)
+        wait_for(lambda: fusion.calibration == (new, new))
+        assert renewal.note == "A new eye calibration is in use."
+
+
+def test_a_button_that_is_held_asks_once_and_noise_asks_nothing() -> None:
+    asked: list[str] = []
+    requests = OscRequests(0, lambda: asked.append("again"), lambda: asked.append("centre"))
+    sender = SimpleUDPClient("127.0.0.1", requests.port)
+    for value in (True, 1, 1.0, False, 0, True):
+        sender.send_message(RECALIBRATE, value)
+    sender.send_message("/avatar/parameters/other", True)
+    sender._sock.sendto(b"no osc at all", ("127.0.0.1", requests.port))
+    sender.send_message(RECENTRE, 1.0)
+    wait_for(lambda: "centre" in asked)
+    assert asked == ["again", "again", "centre"]
+    with pytest.raises(UserError, match="request_port"):
+        OscRequests(requests.port, lambda: None, lambda: None)
+    requests.close()
