@@ -62,7 +62,6 @@ class TensorRtEngine:
         )
         self._contexts = tuple(self._bound(plan, source) for source in range(2))
         self._turn = 0
-        self._clear()
         self._graphs = self._captured()
         self.reset()
 
@@ -111,8 +110,8 @@ class TensorRtEngine:
 
     def _captured(self) -> tuple[int, ...]:
         """Both graphs; none where the GPU refuses to capture, which only costs time."""
-        # The first run of a context may allocate, which cannot be captured. It advances the
-        # states, hence the reset that follows.
+        # The first run of a context may allocate, which cannot be captured. It fills the states
+        # with what lay in the memory, hence the reset that follows.
         for turn in range(2):
             self._queue(turn)
         self._device.synchronise()
@@ -129,12 +128,6 @@ class TensorRtEngine:
         self._contexts[turn].enqueue(device.stream)
         for spec, pinned in zip(contract.outputs, self._outputs, strict=True):
             device.download(pinned, self._addresses[spec.name])
-
-    def _clear(self) -> None:
-        """Device memory comes with what it held before; not-a-number would stay in the states."""
-        for states in self._states:
-            for spec, address in zip(self._contract.states, states, strict=True):
-                self._device.zero(address, _bytes(spec))
 
 
 def _bytes(spec: TensorSpec) -> int:
