@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -125,6 +127,24 @@ def test_an_engines_steps_are_a_stage_of_their_own() -> None:
     assert inner.is_reset
     assert engine.step(np.ones(3, np.float32)).tolist() == [2, 2, 2]
     assert set(times.summary()) == {"network"}
+
+
+def test_stages_are_ranges_for_nsight_where_nvtx_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+    library = SimpleNamespace(
+        push_range=lambda name: seen.append(f"+{name}"), pop_range=lambda: seen.append("-")
+    )
+    monkeypatch.setitem(sys.modules, "nvtx", library)
+    times = StageTimes()
+    with times.measure("fill"), times.measure("network"):
+        pass
+    assert seen == ["+fill", "+network", "-", "-"]
+    monkeypatch.setitem(sys.modules, "nvtx", None)  # as where it is not installed
+    with StageTimes().measure("fill"):
+        pass
+    assert len(seen) == 4
 
 
 def test_threads_behind_pythons_back_get_the_name_of_their_owner(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def show_age_line(axes: Axes, arrivals: Sequence[Arrival]) -> None:
         label = "frames missing before this one"
         zeros = np.zeros(int(gaps.sum()))
         axes.plot(seconds[1:][gaps], zeros, "|", color="crimson", markersize=9, label=label)
-    axes.set_ylim(0, float(ages.max()) * 1.1)
+    axes.set_ylim(0, float(ages.max()) * 1.25)  # room for the legend
     axes.set_xlim(0, float(seconds[-1]))
     axes.legend(loc="upper right", ncols=2, fontsize=9)
 
