@@ -147,3 +147,7 @@ def test_unseen_people_get_their_faces_back_from_unseen_headsets_with_nothing_gi
     assert tracker["hidden_nme"] <= 0.05
     # Pasting the reference under the true outline gives 16 dB inside the hole.
     assert document["methods"]["warp-blend"]["psnr_masked_db"] > 17
+    eyes = document["eyes"]
+    assert eyes["openness_r"] >= 0.8
+    assert eyes["yaw_r"] >= 0.7
+    assert eyes["eyes_psnr_gain_blink_frames_db"] >= 0.5
