@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
+import cv2
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -76,6 +77,7 @@ def capture(
     left_region: Region = "",
 ) -> None:
     """Publish what the eye cameras show; without --right and --left a simulated headset's."""
+    cv2.setNumThreads(1)  # images are small: a second thread only waits for the first
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

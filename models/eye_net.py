@@ -53,6 +53,9 @@ class EyeOutputs:
 class EyeNet(nn.Module):
     """(B,1,S,S) grey in 0..1 -> EyeOutputs."""
 
+    mask_grid: Tensor
+    anchor_grid: Tensor
+
     def __init__(self, settings: EyeNetSettings | None = None) -> None:
         """Random weights."""
         super().__init__()
@@ -76,6 +79,9 @@ class EyeNet(nn.Module):
         self.pull = nn.Linear(2 * ANCHORS, 2 * ANCHORS, bias=False)
         self.pupil_change = nn.Linear(settings.hidden, 4)  # shift x, y; logarithm of growth
         self.verdicts = nn.Linear(settings.hidden + MASKS, 2)
+        # Constants of the exported graph, not weights.
+        self.register_buffer("mask_grid", pixel_grid(MASK_PX), persistent=False)
+        self.register_buffer("anchor_grid", pixel_grid(MASK_PX // 2), persistent=False)
         _start(self)
 
     def forward(self, eye: Tensor) -> EyeOutputs:
@@ -91,7 +97,7 @@ class EyeNet(nn.Module):
         masks, maps = self.mask_head(merged).float(), self.anchor_head(decoded[1]).float()
         hidden = torch.relu(self.hidden(self.squeeze(features[-1]).flatten(1))).float()
         with torch.autocast(eye.device.type, enabled=False):  # geometry needs every digit
-            anchors = heat_means(maps)
+            anchors = heat_means(maps, self.anchor_grid)
             lids, iris = self._drawn(hidden, anchors)
             areas = torch.sigmoid(masks).mean((2, 3))
             return EyeOutputs(
@@ -121,17 +127,16 @@ class EyeNet(nn.Module):
         """
         share = torch.sigmoid(logits).flatten(1).square()
         whole = share.mean(1, keepdim=True) + PRIOR_AREA
-        grid = _grid(logits)
-        centre = ((share[:, None] * grid).mean(2) + PRIOR_AREA * iris[:, :2]) / whole
-        off = grid - centre[:, :, None]  # before squaring: half precision has few digits
-        x, y = off[:, 0], off[:, 1]
-        own = (share[:, None] * torch.stack([x * x, x * y, y * y], dim=1)).mean(2)
+        centre = ((share[:, None] * self.mask_grid).mean(2) + PRIOR_AREA * iris[:, :2]) / whole
+        off = self.mask_grid - centre[:, :, None]  # before squaring: half precision has few digits
+        own = ((share[:, None] * off) @ off.transpose(1, 2) / MASK_PX**2).flatten(1)
         prior = iris[:, 2:] * PUPIL_OF_IRIS**2 + _squares(iris[:, :2] - centre)
         change = self.pupil_change(hidden)
         wide, high = torch.exp(change[:, 2:3]), torch.exp(change[:, 3:4])
         stretch = torch.cat([wide * wide, wide * high, high * high], dim=1)
         return torch.cat(
-            [centre + change[:, :2], (own + PRIOR_AREA * prior) / whole * stretch], dim=1
+            [centre + change[:, :2], (own[:, [0, 1, 3]] + PRIOR_AREA * prior) / whole * stretch],
+            dim=1,
         )
 
 
@@ -149,20 +154,17 @@ class ExportedEyeNet(nn.Module):
         return said.lids, said.pupil, said.iris, torch.sigmoid(said.verdicts)
 
 
-def heat_means(maps: Tensor) -> Tensor:
-    """Mean position (B,A,2) of heat maps (B,A,H,W) given as logits; 0..1 over width and height."""
+def heat_means(maps: Tensor, grid: Tensor) -> Tensor:
+    """Mean position (B,A,2) of heat maps (B,A,H,W) given as logits, on a `pixel_grid` (2,H*W)."""
     heat = torch.softmax(maps.flatten(2), dim=-1)
-    means: Tensor = heat @ _grid(maps).T
+    means: Tensor = heat @ grid.T
     return means
 
 
-def _grid(maps: Tensor) -> Tensor:
-    """(2,H*W) x and y of the pixels' middles, 0..1."""
-    height, width = maps.shape[-2:]
-    rows = (torch.arange(height, device=maps.device) + 0.5) / height
-    columns = (torch.arange(width, device=maps.device) + 0.5) / width
-    x, y = columns.expand(height, width), rows[:, None].expand(height, width)
-    return torch.stack([x.flatten(), y.flatten()])
+def pixel_grid(side: int) -> Tensor:
+    """(2,side²) x and y of the pixels' middles in a square map, 0..1."""
+    middles = (torch.arange(side) + 0.5) / side
+    return torch.stack([middles.repeat(side), middles.repeat_interleave(side)])
 
 
 def _squares(centre: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -150,3 +151,12 @@ def test_a_damaged_network_or_one_for_another_task_is_refused(tmp_path: Path) ->
     changed.with_suffix(".json").write_text(json.dumps(manifest))
     with pytest.raises(WeightsError, match="sha256"):
         EyeReader(changed)
+
+
+def test_the_shipped_network_uses_only_plain_operators() -> None:
+    """All of them are in TensorRT's list of operators for fixed shapes, in 8.6 and later."""
+    plain = {"Add", "Cast", "Concat", "Constant", "Conv", "Div", "Exp", "Flatten", "Gather", "Gemm"}
+    plain |= {"MatMul", "Mul", "Pow", "ReduceMean", "Relu", "Reshape", "Resize", "Shape", "Sigmoid"}
+    plain |= {"Slice", "Softmax", "Sqrt", "Sub", "Transpose", "Unsqueeze"}
+    used = {node.op_type for node in onnx.load(SHIPPED_EYE_NET).graph.node}
+    assert used <= plain
