@@ -27,7 +27,7 @@ from calibration.profiles.transfer import write_private
 from edge.lens.lens import CalibratedLens
 from edge.lens.store import lens_path
 from edge.marker.sheet import as_pdf, as_png
-from edge.profile import load_profile, profile_path, save_profile
+from edge.profile import profile_path, update_profile
 from edge.profile.unlock import passphrase_for
 from edge.settings import load_toml
 from streaming.errors import UserError
@@ -161,8 +161,9 @@ def _keep(lens: CalibratedLens, path: Path, profile: str | None) -> None:
     write_private(path, json.dumps(lens.to_json(), indent=1).encode(), replace=True)
     if profile is not None:
         folder = profile_path(profile)
-        kept = load_profile(folder, passphrase_for(folder))
-        save_profile(dataclasses.replace(kept, camera=lens), folder)
+        update_profile(
+            folder, lambda kept: dataclasses.replace(kept, camera=lens), passphrase_for(folder)
+        )
 
 
 def _tell(lens: CalibratedLens, path: Path) -> None:

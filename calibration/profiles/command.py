@@ -33,6 +33,7 @@ from edge.profile import (
     profile_path,
     profiles_folder,
     save_profile,
+    update_profile,
 )
 from edge.profile.folder import remove, size_bytes
 from edge.profile.passphrase import asked, given, new_passphrase
@@ -131,8 +132,8 @@ def encrypt(name: Name) -> None:
     folder = _existing(name)
     if is_encrypted(folder):
         raise UserError(f"The profile {name} is encrypted already.")
-    profile = load_profile(folder)
-    save_profile(dataclasses.replace(profile, lock=Lock.new(new_passphrase())), folder)
+    lock = Lock.new(new_passphrase())
+    update_profile(folder, lambda profile: dataclasses.replace(profile, lock=lock))
     _say(
         f"The profile {name} is encrypted. Without the passphrase nobody can open it, nor can you."
     )
@@ -145,8 +146,8 @@ def decrypt(name: Name) -> None:
     folder = _existing(name)
     if not is_encrypted(folder):
         raise UserError(f"The profile {name} is not encrypted.")
-    profile = load_profile(folder, passphrase_for(folder))
-    save_profile(dataclasses.replace(profile, lock=None), folder, may_decrypt=True)
+    passphrase = passphrase_for(folder)
+    update_profile(folder, lambda profile: dataclasses.replace(profile, lock=None), passphrase)
     _say(f"The profile {name} is no longer encrypted.")
 
 

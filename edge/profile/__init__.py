@@ -18,6 +18,7 @@ from edge.profile.store import (
     profile_path,
     profiles_folder,
     save_profile,
+    update_profile,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "profiles_folder",
     "resized",
     "save_profile",
+    "update_profile",
 ]

@@ -39,10 +39,17 @@ class NotAProfile(OSError):
     """The folder holds other things; nothing of it is touched."""
 
 
-def replace_content(folder: Path, document: bytes, files: Mapping[str, bytes]) -> None:
+class Changed(Exception):
+    """`profile.json` is no longer what was expected; nothing was written."""
+
+
+def replace_content(
+    folder: Path, document: bytes, files: Mapping[str, bytes], expected: bytes | None = None
+) -> None:
     """Make `document` (`profile.json`) and `files` the content of `folder` (0700, files 0600).
 
     Raises:
+        Changed: `profile.json` is not `expected`.
         OSError: it cannot be written; the old content is then still there.
         NotAProfile: the folder holds other things.
     """
@@ -54,6 +61,8 @@ def replace_content(folder: Path, document: bytes, files: Mapping[str, bytes]) -
             with _locked(folder):
                 _refuse_foreign(folder)
                 folder.chmod(0o700)
+                if expected is not None and read_document(folder) != expected:
+                    raise Changed
                 try:
                     sweep(folder)
                     _write_all(folder, document, files)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from edge.profile.document import (
 )
 from edge.profile.folder import (
     DOCUMENT,
+    Changed,
     NotAProfile,
     fetch,
     read_document,
@@ -76,18 +78,41 @@ def save_profile(profile: SessionProfile, folder: Path, *, may_decrypt: bool = F
         UserError: the folder cannot be written, or holds other things than a profile.
         ValueError: something in the profile cannot be stored.
     """
+    if profile.lock is None and not may_decrypt and is_encrypted(folder):
+        raise UserError(f"The profile {folder} is encrypted.", "It is not replaced by a clear one.")
+    _write(folder, profile)
+
+
+def update_profile(
+    folder: Path,
+    change: Callable[[SessionProfile], SessionProfile],
+    passphrase: str | None = None,
+) -> SessionProfile:
+    """Load a profile, `change` it and save it, losing nothing that others save meanwhile.
+
+    When somebody does, `change` is called again with what they saved. Returns what was saved; an
+    encrypted profile stays encrypted unless `change` takes its `lock` away.
+
+    Raises:
+        UserError: as of `load_profile` and `save_profile`.
+    """
+    for _ in range(TRIES):
+        before = _document(folder)
+        changed = change(load_profile(folder, passphrase))
+        try:
+            _write(folder, changed, before)
+            return changed
+        except Changed:
+            continue
+    raise UserError(f"The profile {folder} is being changed all the time.", "Try again later.")
+
+
+def _write(folder: Path, profile: SessionProfile, expected: bytes | None = None) -> None:
     document, files = to_document(profile)
     if profile.lock is not None:
         document, files = _sealed(profile.lock, document, files)
-    elif not may_decrypt and is_encrypted(folder):
-        raise UserError(f"The profile {folder} is encrypted.", "It is not replaced by a clear one.")
-    write_folder(folder, document, files)
-
-
-def write_folder(folder: Path, document: bytes, files: Files) -> None:
-    """Make `document` and `files` the content of a profile's folder; raises UserError."""
     try:
-        replace_content(folder, document, files)
+        replace_content(folder, document, files, expected)
     except NotAProfile as error:
         raise UserError(
             f"{folder} holds other files and is no profile.", "Choose another name or folder."
