@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +26,7 @@ from edge.eyes import routine as routines
 from edge.eyes.routine import CLOSED, EyeRoutine, Phase
 from edge.eyes.verdict import EyesVerdict, judged
 from edge.hmd_process import HmdProcess
-from edge.profile import load_profile, profile_path, save_profile
+from edge.profile import load_profile, profile_path, update_profile
 from edge.profile.unlock import passphrase_for
 from edge.settings import HmdCaptureSettings, SessionSettings, load_toml
 from streaming.errors import UserError
@@ -68,14 +68,15 @@ def calibrate_eyes(
     """
     logging.basicConfig(level=logging.WARNING)
     folder = profile_path(profile)
-    known = load_profile(folder, passphrase_for(folder))  # before the wearer takes the trouble
+    passphrase = passphrase_for(folder)
+    load_profile(folder, passphrase)  # what is wrong with it is told before the wearer begins
     if recording is not None:
         routine = routine_from_recording(recording)
     else:
         settings = load_toml(config) if config else SessionSettings()
         routine = _guided(settings, _prompter(speak))
     verdict = _judged(routine, swapped)
-    save_profile(dataclasses.replace(known, eyes=verdict.calibration), folder)
+    update_profile(folder, lambda known: replace(known, eyes=verdict.calibration), passphrase)
     _tell(verdict, folder, as_json)
 
 

@@ -113,6 +113,8 @@ def test_the_range_is_that_of_robust_percentiles() -> None:
         ({"closed": "ahead", "blink": "ahead"}, "was not seen closed"),
         ({"left": "ahead", "right": "ahead"}, "was not seen looking around"),
         ({"up": "left", "down": "right"}, "was not seen looking around"),
+        ({"left": "ahead"}, "was not seen looking around"),
+        ({"down": "up"}, "was not seen looking around"),
     ],
 )
 def test_what_was_not_done_is_told(habits: dict[str, object], complaint: str) -> None:

@@ -24,6 +24,7 @@ OPEN_ENOUGH = 0.4  # of the open aperture, for an iris that can be seen
 # How far people look when asked to look as far as is comfortable, without turning the head.
 SIDEWAYS_RAD, UPDOWN_RAD = np.radians(30.0), np.radians(20.0)
 MIN_WAY = 0.05  # eye widths that an iris moves at least, from one side to the other
+MIN_SIDE = 0.02  # and to each side from its rest
 LEFT, RIGHT, UP, DOWN = "left", "right", "up", "down"
 # yaw is positive to the image's right, which is the wearer's left.
 TARGETS = {
@@ -32,6 +33,7 @@ TARGETS = {
     UP: (0.0, UPDOWN_RAD),
     DOWN: (0.0, -UPDOWN_RAD),
 }
+OPPOSITES = ((LEFT, RIGHT), (UP, DOWN))
 AHEAD = "ahead"
 
 
@@ -140,8 +142,12 @@ def _sines_from_way(ways: dict[str, Float32Array]) -> Numbers:
 
 
 def looked_around(ways: dict[str, Float32Array] | dict[str, tuple[float, float]]) -> bool:
-    """Whether the iris moved enough, and not along one line only."""
+    """Whether the iris moved enough, to every side, and not along one line only."""
     if not set(ways) >= set(TARGETS):
+        return False
+    if any(float(np.dot(ways[one], ways[other])) >= 0 for one, other in OPPOSITES):
+        return False
+    if min(float(np.linalg.norm(ways[step])) for step in TARGETS) < MIN_SIDE:
         return False
     sideways = np.subtract(ways[LEFT], ways[RIGHT])
     updown = np.subtract(ways[UP], ways[DOWN])

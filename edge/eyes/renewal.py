@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +15,7 @@ from edge.eyes.fusion import Calibrations, EyeFusion
 from edge.eyes.osc_requests import OscRequests
 from edge.eyes.routine import EyeRoutine
 from edge.eyes.verdict import judged
-from edge.profile import DOCUMENT, SessionProfile, load_profile, save_profile
+from edge.profile import DOCUMENT, load_profile, update_profile
 from edge.settings import SessionSettings
 from streaming.errors import UserError
 from streaming.records import EyeObservation, EyeParameters
@@ -26,9 +25,6 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0  # how often the profile's file is looked at
 POLL_S = 0.1
 TOLD_S = 8.0  # how long an outcome stays in the status line
-
-Load = Callable[[Path], SessionProfile]
-Save = Callable[[SessionProfile, Path], None]
 
 
 @contextmanager
@@ -42,8 +38,8 @@ def open_renewal(
     Raises:
         UserError: the port for OSC is taken.
     """
-    load = partial(load_profile, passphrase=passphrase)
-    with EyeRenewal(fusion, Path(settings.edge.profile), load=load) as renewal:
+    folder = Path(settings.edge.profile)
+    with EyeRenewal(fusion, folder, passphrase=passphrase) as renewal:
         port = settings.edge.osc.request_port
         if not port:
             yield renewal
@@ -66,13 +62,12 @@ class EyeRenewal:
         fusion: EyeFusion,
         folder: Path,
         *,
-        load: Load = load_profile,
-        save: Save = save_profile,
+        passphrase: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`folder` is the profile's."""
+        """`folder` is the profile's; `passphrase` opens it when it is encrypted."""
         self._fusion, self._folder = fusion, folder
-        self._load, self._save, self._clock = load, save, clock
+        self._passphrase, self._clock = passphrase, clock
         self._lock = threading.Lock()
         self._routine: EyeRoutine | None = None
         self._wants_recentring = False
@@ -164,7 +159,9 @@ class EyeRenewal:
         self._keep(calibration)
 
     def _keep(self, calibration: Calibrations) -> None:
-        self._save(dataclasses.replace(self._load(self._folder), eyes=calibration), self._folder)
+        update_profile(
+            self._folder, lambda known: replace(known, eyes=calibration), self._passphrase
+        )
         self._stamp = self._file_stamp()
 
     def _look_at_profile(self) -> None:
@@ -176,7 +173,7 @@ class EyeRenewal:
         if stamp == self._stamp or stamp is None:
             return
         self._stamp = stamp
-        calibration = self._load(self._folder).eyes
+        calibration = load_profile(self._folder, self._passphrase).eyes
         if calibration != self._fusion.calibration:
             self._fusion.use_calibration(calibration)
             self._tell("A new eye calibration is in use.")
