@@ -53,6 +53,10 @@ COMMANDS = {
         "Learn how shift and tint go together over the face.",
     ),
     "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
+    "train-cover": (
+        "training.face_covers.train:train_cover",
+        "Train the network that notices hands, hair and glare over a face.",
+    ),
     "evaluate": ("training.evaluate_command:evaluate", "Score fillers on a folder of face clips."),
     "evaluate-tracker": (
         "training.evaluate_tracker:evaluate_tracker",

@@ -16,6 +16,8 @@ import typer
 from torch import Tensor, nn
 
 from models.contract import FILL, INPUT
+from models.cover_contract import COVER_NET, cover_net_contract
+from models.cover_net import CoverNet, ExportedCoverNet
 from models.evi_hrnet import EviHrnet, NetworkSettings
 from models.headset_contract import HEADSET_NET, headset_net_contract
 from models.headset_net import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
@@ -83,6 +85,20 @@ def export_headset_net(network: HeadsetNet, path: Path, testimony: dict[str, Any
         [spec.name for spec in contract.outputs],
     )
     settings = {"kind": HEADSET_NET, "settings": asdict(network.settings)}
+    _write_manifest(path, {**settings, **testimony})
+
+
+def export_cover_net(network: CoverNet, path: Path, testimony: dict[str, Any]) -> None:
+    """Write CoverNet as `path` (.onnx) with its manifest."""
+    contract = cover_net_contract()
+    _write_onnx(
+        ExportedCoverNet(network).eval(),
+        (torch.zeros(contract.inputs[0].shape),),
+        path,
+        [spec.name for spec in contract.inputs],
+        [spec.name for spec in contract.outputs],
+    )
+    settings = {"kind": COVER_NET, "settings": asdict(network.settings), "commit": _commit()}
     _write_manifest(path, {**settings, **testimony})
 
 
