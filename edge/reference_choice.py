@@ -42,12 +42,15 @@ CLOSED_SHARE = 0.35
 BLINK_SHARE = 0.6  # the smallest aperture is a blink when below this share of the open one
 
 
-def profile_from_frames(frames: Sequence[ImageU8], meshes: Float32Array) -> SessionProfile:
+def profile_from_frames(
+    frames: Sequence[ImageU8], meshes: Float32Array, stored_px: int = STORED_PX
+) -> SessionProfile:
     """Choose the best frame as reference and calibrate the eyes.
 
     Args:
         frames: (H,W,3) uint8 BGR images of the bare face.
         meshes: (T,478,3) px of the frames; NaN rows where no face was found.
+        stored_px: side of the stored crop, up to edge.profile.MAX_STORED_PX.
 
     Raises:
         UserError: no face in any frame.
@@ -62,9 +65,9 @@ def profile_from_frames(frames: Sequence[ImageU8], meshes: Float32Array) -> Sess
     scores, sharpness = _scores(faces, meshes[usable], _mesh_calibration(meshes[usable]))
     best = int(scores.argmax())
     index = int(usable[best])
-    frame_from_crop = crop_from_mesh(meshes[index], STORED_PX)
+    frame_from_crop = crop_from_mesh(meshes[index], stored_px)
     view = Reference(
-        cut_crop(frames[index], frame_from_crop, STORED_PX),
+        cut_crop(frames[index], frame_from_crop, stored_px),
         mesh_to_crop(meshes[index], frame_from_crop),
     )
     log.info("reference: frame %d of %d, sharpness %.0f", index, len(frames), sharpness[best])
@@ -72,7 +75,7 @@ def profile_from_frames(frames: Sequence[ImageU8], meshes: Float32Array) -> Sess
         "frame_index": float(index),
         "sharpness": float(sharpness[best]),
         "score": float(scores[best]),
-        "face_px": float(frame_from_crop[0, 0] * STORED_PX),
+        "face_px": float(frame_from_crop[0, 0] * stored_px),
         "frames_with_face": usable.size / len(frames),
     }
     # Until real eye cameras are calibrated on their own, the simulated ones stand in for them.

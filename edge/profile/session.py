@@ -1,0 +1,55 @@
+"""The session profile as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from edge.profile.eyes import EyeCalibration
+from edge.profile.parts import Part
+from models.filling import Reference
+
+STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
+MAX_STORED_PX = 512  # a face that is larger in the camera's picture is scaled down to it
+MIN_STORED_PX = 32
+MAX_REFERENCES = 64
+
+
+@dataclass(frozen=True)
+class SessionProfile:
+    """Reference views of the bare face, the wearer's eye calibration, and optional parts."""
+
+    # Best frontal view first. Squares framed by models.alignment, MIN_STORED_PX to MAX_STORED_PX,
+    # each of its own size: what the camera resolved.
+    references: tuple[Reference, ...]
+    eyes: tuple[EyeCalibration, EyeCalibration] = (
+        EyeCalibration(),
+        EyeCalibration(),
+    )  # right, left
+    quality: Mapping[str, float] = field(default_factory=dict)
+    made: str = ""  # when it was first saved, ISO 8601 in UTC; empty = not yet saved
+    # Parts that may be missing; see edge.profile.parts.
+    identity: Part | None = None
+    plate: Part | None = None
+    light: Part | None = None
+    camera: Part | None = None
+    report: Part | None = None
+    # Parts that a newer version of unvisor wrote; saved again as they are.
+    others: Mapping[str, Part] = field(default_factory=dict)
+
+    def reference(self, size_px: int, index: int = 0) -> Reference:
+        """One view, the best by default, as a crop of (size_px,size_px)."""
+        return resized(self.references[index], size_px)
+
+
+def resized(reference: Reference, size_px: int) -> Reference:
+    """`reference` with image and mesh scaled to (size_px,size_px)."""
+    stored_px = reference.image.shape[0]
+    if stored_px == size_px:
+        return reference
+    method = cv2.INTER_AREA if size_px < stored_px else cv2.INTER_CUBIC
+    image = cv2.resize(reference.image, (size_px, size_px), interpolation=method)
+    return Reference(np.asarray(image, np.uint8), reference.mesh * np.float32(size_px / stored_px))
