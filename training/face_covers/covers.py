@@ -58,9 +58,10 @@ def fringe(face: BareFace, random: np.random.Generator) -> Covered:
     covered = np.zeros(face.image.shape[:2], np.uint8)
     low = random.uniform(-0.4, 0.5)  # from the brows to below the eyes
     for _ in range(int(random.integers(3, 22))):
-        root = mesh[FOREHEAD_TOP] + np.array(
-            [random.uniform(-0.9, 0.9), random.uniform(-0.35, 0.0)]
-        ) * span
+        root = (
+            mesh[FOREHEAD_TOP]
+            + np.array([random.uniform(-0.9, 0.9), random.uniform(-0.35, 0.0)]) * span
+        )
         eye = mesh[list(EYES[int(random.integers(2))].upper_lid)].mean(axis=0)
         tip = eye + np.array([random.normal(0, 0.3), low + random.normal(0, 0.15)]) * span
         bend = (root + tip) / 2 + random.normal(0, 0.12, 2) * span
@@ -137,7 +138,7 @@ def _cloth(face: BareFace, random: np.random.Generator) -> Points:
     shape = face.image.shape
     if random.random() < 0.3:
         turned = np.rot90(face.image, int(random.integers(1, 4)))
-        return turned.astype(np.float64) * random.uniform(0.6, 1.2)
+        return np.asarray(turned.astype(np.float64) * random.uniform(0.6, 1.2))
     folds = _streaks(shape, np.zeros(3), random)
     return np.full(shape, random.uniform(5, 250, 3)) * random.uniform(0.7, 1) + folds
 
@@ -158,7 +159,7 @@ def _shade(covered: ImageU8, random: np.random.Generator) -> Points:
 def _skin(face: BareFace, random: np.random.Generator) -> Points:
     points = np.round(face.mesh[[50, 280, 205, 425], :2]).astype(int)
     x, y = np.clip(points, 0, face.image.shape[0] - 1).T
-    return np.median(face.image[y, x], axis=0) * random.uniform(0.75, 1.15)
+    return np.asarray(np.median(face.image[y, x], axis=0) * random.uniform(0.75, 1.15))
 
 
 def _painted(image: ImageU8, covered: ImageU8, paint: Points) -> ImageU8:

@@ -99,7 +99,8 @@ def _clear_glasses(
 def _jittered(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
     scale = SIZE_PX / WORK_PX * np.exp(random.normal(0, JITTER))
     shift = random.normal(0, JITTER / 2, 2) * SIZE_PX
-    turn = cv2.getRotationMatrix2D((WORK_PX / 2, WORK_PX / 2), random.normal(0, 6), scale)
+    middle = (WORK_PX / 2, WORK_PX / 2)
+    turn = np.asarray(cv2.getRotationMatrix2D(middle, random.normal(0, 6), scale), np.float64)
     turn[:, 2] += (SIZE_PX - WORK_PX) / 2 + shift
     moved = cv2.warpAffine(
         image, turn, (SIZE_PX, SIZE_PX), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE

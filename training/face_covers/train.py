@@ -150,9 +150,9 @@ def _step(network: CoverNet, batch: Batch, optimiser: torch.optim.Optimizer) -> 
     logits = network(batch.crops)
     losses = functional.binary_cross_entropy_with_logits(logits, batch.covered, batch.weight)
     optimiser.zero_grad()
-    losses.backward()
+    losses.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
-    return float(losses)
+    return float(losses.detach())
 
 
 @torch.no_grad()
