@@ -184,7 +184,7 @@ def test_a_camera_that_may_not_be_used_is_told(
     device = tmp_path / "video0"
     device.touch()
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may use everything
-    with pytest.raises(UserError, match="may not use the camera.*group"):
+    with pytest.raises(UserError, match=r"may not use the camera.*group"):
         open_capture_source(None, str(device))
 
 

@@ -187,7 +187,7 @@ def test_the_pause_key_reaches_the_control_socket() -> None:
         changes = {"edge.preview.port": 0, "streaming.control_port": control.port}
         opened = open_preview(override(SessionSettings(), changes))
         opened.act("/pause", {"paused": True})
-        opened.pause(False)
+        opened.act("/pause", {"paused": False})
         opened.close()
     assert heard == ["unvisor.pause", "unvisor.resume"]
 
