@@ -88,14 +88,14 @@ def test_advice_is_given_while_nobody_is_there_and_taken_back(
 ) -> None:
     _, heard = taken(picture, [None] * 12 + [posed_mesh()] * 12)
     advice = [line for line in heard.lines if line.startswith("advice")]
-    assert advice[0].startswith("advice: Sit in front of the camera")
+    assert advice[0].startswith("advice: Sit before the camera")
     assert advice[-1] == "advice: "
 
 
 def test_without_anybody_the_capture_ends_and_says_so(picture: ImageU8) -> None:
     taker, _ = taken(picture, [None] * 400)
     assert taker.is_over
-    with pytest.raises(UserError, match=r"no face\. Sit in front of the camera"):
+    with pytest.raises(UserError, match=r"no face\. Sit before the camera"):
         taker.finish().check()
 
 

@@ -228,7 +228,7 @@ def test_advice_is_said_aloud_and_a_step_can_be_skipped(
     meshes = sitting.acted.meshes
     sitting.acted.meshes = [None]
     with window.showing(sitting.page.url, *SIZES["desktop"]) as browser:
-        browser.wait_for("document.getElementById('advice').textContent.startsWith('Sit in front')")
+        browser.wait_for("document.getElementById('advice').textContent.startsWith('Sit before')")
         assert browser.value("document.getElementById('advice').getAttribute('aria-live')")
         sitting.acted.meshes = meshes[:1]
         browser.wait_for("!document.getElementById('advice').textContent")

@@ -21,7 +21,7 @@ from streaming.records import Float32Array, ImageU8
 
 SKIN = ("right cheek", "left cheek", "forehead")
 # Glasses reach this far around an eye: half axes, in widths of the eye.
-LENS = (1.5, 0.9)
+LENS = (1.1, 0.8)
 
 
 @dataclass(frozen=True)
