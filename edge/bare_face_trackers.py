@@ -17,7 +17,8 @@ from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks
 from edge.visibility import is_visible
 from models.alignment import BoxSmoother, frame_from_box, head_box
-from models.face_mesh import FACE_OVAL, LEFT_EYE, LEFT_SIDE, RIGHT_EYE, RIGHT_SIDE
+from models.face_mesh import FACE_OVAL
+from models.headset_box import headset_box
 from models.mediapipe_mesh import FaceMesher
 from streaming.errors import UserError
 from streaming.records import Float32Array
@@ -25,11 +26,9 @@ from streaming.records import Float32Array
 log = logging.getLogger(__name__)
 
 TWO_FACES = "two faces in view: following {}"
-# Assumed headset when only a mesh is known: a box turned with the eyes (shares of the distance
-# between the outer eye corners, or of the face's width), larger than usual headsets.
-BOX_DOWN = 0.05
-BOX_HEIGHT = 1.2
-BOX_WIDTH = 1.1
+# Assumed headset when only a mesh is known: the least box, larger by these shares,
+# so that it covers usual headsets.
+ASSUMED_WIDTH, ASSUMED_HEIGHT = 1.05, 1.15
 
 
 class OracleTracker:
@@ -87,7 +86,7 @@ class MediaPipeTracker:
         mesh = self._last = choose_face(meshes, self._last)
         if mesh is None:
             return None
-        mask = headset_box(mesh, (image.shape[0], image.shape[1]))
+        mask = assumed_mask(mesh, (image.shape[0], image.shape[1]))
         box = self._smoother.follow(head_box(mesh), capture.frame.capture_time_ns)
         crop = frame_from_box(box, self._size_px)
         return FaceTrack(mesh, is_visible(mesh, mask), mask, crop, 0.5)
@@ -129,17 +128,9 @@ def face_area(mesh: Float32Array) -> float:
     return float(width * height)
 
 
-def headset_box(mesh: Float32Array, shape: tuple[int, int]) -> NDArray[np.uint8]:
+def assumed_mask(mesh: Float32Array, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """(H,W) 1 = where a headset is assumed over a face of which only the mesh is known."""
-    right, left = mesh[RIGHT_EYE.outer_corner, :2], mesh[LEFT_EYE.outer_corner, :2]
-    across = left - right
-    span = max(float(np.linalg.norm(across)), 1e-3)
-    down = np.array([-across[1], across[0]]) / span
-    centre = (left + right) / 2 + BOX_DOWN * span * down
-    face_width = float(np.linalg.norm(mesh[LEFT_SIDE, :2] - mesh[RIGHT_SIDE, :2]))
-    size = (max(BOX_WIDTH * face_width, 1.6 * span), BOX_HEIGHT * span)
-    angle = float(np.degrees(np.arctan2(across[1], across[0])))
-    corners = cv2.boxPoints(((float(centre[0]), float(centre[1])), size, angle))
     mask = np.zeros(shape, np.uint8)
+    corners = headset_box(mesh, ASSUMED_WIDTH, ASSUMED_HEIGHT).corners()
     cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), (1.0,))
     return mask

@@ -89,25 +89,5 @@ def head_pose(mesh: Float32Array) -> HeadPose:
     )
 
 
-def least_hidden_box(mesh: Float32Array, margin_px: float = 1.5) -> FloatArray:
-    """Corners of what any headset hides at the very least, (4,2) px in drawing order.
-
-    From above the brows to the middle of the nose and a little wider than the face, turned with
-    the eyes: the box of the headset-mask protocol. That one rounds to whole pixels; the margin
-    makes up for it.
-    """
-    right, left = (mesh[eye.outer_corner, :2].astype(np.float64) for eye in face_mesh.EYES)
-    eye_line = left - right
-    eye_span = max(float(np.linalg.norm(eye_line)), 1e-6)
-    sides = mesh[face_mesh.LEFT_SIDE, :2] - mesh[face_mesh.RIGHT_SIDE, :2]
-    across = eye_line / eye_span
-    down = np.array([-across[1], across[0]])
-    half_width = max(1.05 * float(np.linalg.norm(sides)), 1.6 * eye_span) / 2 + margin_px
-    half_height = 1.05 * eye_span / 2 + margin_px
-    centre = (left + right) / 2 + 0.05 * eye_span * down
-    corners = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-    return np.array([centre + x * half_width * across + y * half_height * down for x, y in corners])
-
-
 def _unit(vector: FloatArray) -> FloatArray:
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))

@@ -9,14 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmd_capture.canvas import Canvas, Patch
-from hmd_capture.head_pose import (
-    CAMERA_DISTANCE_SPANS,
-    HeadPose,
-    head_pose,
-    least_hidden_box,
-)
+from hmd_capture.head_pose import CAMERA_DISTANCE_SPANS, HeadPose, head_pose
 from hmd_capture.headset_shape import HALF_FACE_WIDTHS, HeadsetShape, Quads, fitted
 from hmd_capture.headset_style import HeadsetStyle, front_texture, styled
+from models.headset_box import headset_box
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -25,6 +21,8 @@ FloatArray = NDArray[np.float64]
 # The way light travels from, in the frame: above, a little from the image's left.
 TOWARDS_LIGHT = np.array([-0.30, -0.70, -0.65])
 AMBIENT, DIFFUSE = 0.50, 0.55
+# The protocols' mask, which has to be covered, is cut to whole pixels.
+HIDDEN_MARGIN_PX = 1.5
 FACING = 1e-3  # faces seen more edge-on than this are left out
 USUAL_BRIGHTNESS = 118.0  # mean grey value of a frame in which the colours need no change
 
@@ -53,7 +51,7 @@ class ProceduralHeadset:
         shape = self._shape(pose.half_face_width)
         body_px = pose.project(shape.body_points)
         straps_px = pose.project(shape.straps.corners)
-        box_px = least_hidden_box(mesh)
+        box_px = headset_box(mesh).grown(HIDDEN_MARGIN_PX).corners().astype(np.float64)
         canvas = Canvas.over(
             np.concatenate([body_px, straps_px.reshape(-1, 2), box_px]), image.shape
         )

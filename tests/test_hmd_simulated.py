@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from hmd_capture.head_pose import head_pose, least_hidden_box
+from hmd_capture.head_pose import head_pose
 from hmd_capture.headset_style import STYLES
 from hmd_capture.simulated import SimulatedHeadset
 from models.face_mesh import EYES
+from models.headset_box import headset_box
 
 MODELS = [*sorted(STYLES), None]
 POSES = [(0, 0, 0), (25, 0, 0), (-40, 5, 10), (0, 20, -15), (10, -20, 30)]
@@ -75,7 +76,7 @@ def test_mask_covers_the_protocols_box(model, pose, posed_mesh, textured_image):
     mesh = posed_mesh(*pose)
     worn = SimulatedHeadset(model, seed=5).wear(textured_image, mesh)
     box = np.zeros((256, 256), np.uint8)
-    cv2.fillConvexPoly(box, least_hidden_box(mesh, margin_px=0).astype(np.int32), 1)
+    cv2.fillConvexPoly(box, headset_box(mesh).corners().astype(np.int32), 1)
     assert box.any()
     assert not (box.astype(bool) & (worn.hidden == 0)).any()
 
