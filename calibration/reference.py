@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -30,7 +31,8 @@ from calibration.guide.prompters import (
 )
 from calibration.page.session import DEFAULT_PORT, run_on_page
 from edge.camera import Source
-from edge.profile import profile_path, save_profile
+from edge.profile import SessionProfile, profile_path, save_profile
+from edge.profile.unlock import lock_for
 from models.cover_reader import CoverReader
 from models.mediapipe_mesh import FaceMesher
 from models.shipped import WeightsError
@@ -56,6 +58,9 @@ def calibrate_reference(
     page_port: Annotated[int, typer.Option(help="Port of that page; 0 = any.")] = DEFAULT_PORT,
     auto: Annotated[bool, typer.Option(help="Ask nothing: save what is good enough.")] = False,
     speak: Annotated[bool, typer.Option(help="Speak the instructions too.")] = False,
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt", help="Keep the profile under a passphrase.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the quality report.")] = False,
 ) -> None:
     """Make the wearer's profile: look at the camera, without the headset, and do what is asked."""
@@ -63,19 +68,24 @@ def calibrate_reference(
     cv2.setNumThreads(1)
     open_source = partial(open_capture_source, video, camera)
     folder = profile_path(profile)
+    lock = lock_for(folder, encrypt)  # asks before anybody sits still for the camera
+
+    def save(made: SessionProfile) -> None:
+        save_profile(dataclasses.replace(made, lock=lock), folder)
+
     prompter = _prompter(speak)
     if page is None:
         page = camera is not None and not auto and not as_json and _is_desktop()
     try:
         if page:
-            draft = run_on_page(open_source, open_reader(), folder, prompter, page_port, seconds)
+            draft = run_on_page(open_source, open_reader(), save, prompter, page_port, seconds)
         else:
             draft = _run_in_terminal(open_source, prompter, seconds)
             if not auto and camera is not None and sys.stdin.isatty():
                 _tell_result(draft, profile, folder)
                 if not typer.confirm("Save this profile?", default=True):
                     raise UserError("Nothing was saved.", "Start again for another try.")
-            save_profile(draft.profile, folder)
+            save(draft.profile)
     except KeyboardInterrupt as error:
         raise UserError(
             "Stopped before anything was saved.", "A profile made before is unchanged."

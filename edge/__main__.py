@@ -47,6 +47,14 @@ COMMANDS = {
         "calibration.reference:calibrate_reference",
         "Make the wearer's profile, before the headset goes on.",
     ),
+    "calibrate-camera": (
+        "calibration.camera.command:calibrate_camera",
+        "Measure a camera's lens with a printed board.",
+    ),
+    "profiles": (
+        "calibration.profiles.command:profiles",
+        "Profiles on this machine: list, show, delete, encrypt, export, import.",
+    ),
     "train": ("training.train:train", "Train the network."),
     "fit-registration": (
         "training.registration:fit_registration",

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from edge.profile.passphrase import secret_pipe, without_secret
+
 log = logging.getLogger(__name__)
 
 STOP_S = 8.0  # after SIGTERM, before SIGKILL
@@ -30,20 +32,27 @@ class Child:
     children in order.
     """
 
-    def __init__(self, name: str, module: str, arguments: Sequence[str]) -> None:
-        """Start `python -m module arguments…` on a leash."""
+    def __init__(
+        self, name: str, module: str, arguments: Sequence[str], passphrase: str | None = None
+    ) -> None:
+        """Start `python -m module arguments…` on a leash.
+
+        `passphrase`, of the profile, goes through a pipe: no argument or file ever holds it.
+        """
         self.name = name
         self.last_lines: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
         self._events: queue.Queue[Event] = queue.Queue()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "edge.leash", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env=_environment(),
-        )
+        with secret_pipe(passphrase) as (descriptors, variables):
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "edge.leash", module, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+                env=_environment() | variables,
+                pass_fds=descriptors,
+            )
         self._readers = [
             threading.Thread(target=read, args=(stream,), name=f"{name} output", daemon=True)
             for read, stream in (
@@ -127,7 +136,7 @@ def _environment() -> dict[str, str]:
     root = str(Path(__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
-        **os.environ,
+        **without_secret(os.environ),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
         # The matrices are small: a second thread of the linear algebra only spins.

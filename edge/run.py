@@ -14,6 +14,7 @@ from rich.console import Console
 from edge.marker.detector import read_marker
 from edge.person_choice import check_person
 from edge.profile import load_profile, profile_path
+from edge.profile.unlock import passphrase_for
 from edge.settings import (
     EdgeSettings,
     SessionSettings,
@@ -102,13 +103,16 @@ def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
 
 def _run(settings: SessionSettings, as_json: bool, insecure_lan: bool) -> None:
     _check(settings.edge)
+    folder = Path(settings.edge.profile)
+    passphrase = passphrase_for(folder)  # asked for before anything starts
+    load_profile(folder, passphrase)  # a wrong profile should be told before, too
     cv2.setNumThreads(1)
     log.info("settings: %s", to_json(settings))
     errors = Console(stderr=True)
     if settings.edge.preview.enabled and settings.edge.preview.port:
         errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
     with StatusLine(errors) as line:
-        measured = run_session(settings, line, insecure_lan=insecure_lan)
+        measured = run_session(settings, line, insecure_lan=insecure_lan, passphrase=passphrase)
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(measured.to_tree()))
         return
@@ -127,9 +131,7 @@ def _with_profile(settings: SessionSettings, name: str | None) -> SessionSetting
             "No profile was named.",
             "Make one with `calibrate-reference --profile NAME`, then add --profile NAME.",
         )
-    folder = profile_path(chosen)
-    load_profile(folder)  # a wrong profile should be told before anything starts
-    return override(settings, {"edge.profile": str(folder)})
+    return override(settings, {"edge.profile": str(profile_path(chosen))})
 
 
 def _check_host(settings: SessionSettings, insecure_lan: bool) -> None:

@@ -40,6 +40,7 @@ class CameraSettings:
     paced: bool = True  # False: as fast as the pipeline takes frames, none dropped (capacity)
     seconds: float = 0.0  # stop after this much source time; 0 = no limit
     max_width_px: int = 1280  # wider frames are scaled down on arrival
+    lens: str = ""  # file of `calibrate-camera`; empty = the camera's own; none = assume one
     fps: float = 30.0  # asked of webcams; video files keep their own rate
 
 

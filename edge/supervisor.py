@@ -65,17 +65,18 @@ def run_session(
     *,
     watch_keys: bool = True,
     insecure_lan: bool = False,
+    passphrase: str | None = None,
 ) -> SessionReport:
     """Run until the source ends, Ctrl-C, SIGTERM or the stop key; call from the main thread.
 
     `on_status` is called from this thread about twice a second, more often in phase "meshes".
     Space or p pauses sending at once and resumes it, q stops. `insecure_lan`: the user typed that
-    other machines may connect without keys.
+    other machines may connect without keys. `passphrase` opens an encrypted profile.
 
     Raises:
         UserError: a child could not start or failed, with its sentence.
     """
-    session = Session(settings, on_status, insecure_lan)
+    session = Session(settings, on_status, insecure_lan, passphrase)
     with _signals(session.stop), read_keys(session.press if watch_keys else None):
         return session.run()
 
@@ -84,9 +85,14 @@ class Session:
     """One run; `press`, `toggle_pause` and `stop` may be called from other threads."""
 
     def __init__(
-        self, settings: SessionSettings, on_status: OnStatus, insecure_lan: bool = False
+        self,
+        settings: SessionSettings,
+        on_status: OnStatus,
+        insecure_lan: bool = False,
+        passphrase: str | None = None,
     ) -> None:
         """Prepare; nothing is started yet."""
+        self._passphrase = passphrase
         self._insecure_lan = insecure_lan
         self._settings = settings
         self._on_status = on_status
@@ -140,7 +146,7 @@ class Session:
         try:
             hmd.start()
             options = ["--insecure-lan"] if self._insecure_lan else []
-            worker = Child("edge", "edge.worker", [str(settings_path), *options])
+            worker = Child("edge", "edge.worker", [str(settings_path), *options], self._passphrase)
             try:
                 ready = self._await(worker, hmd)
                 if ready is None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from edge.bare_face_trackers import MediaPipeTracker, OracleTracker
 from edge.headset_tracker import HeadsetTracker
+from edge.lens.store import lens_for
 from edge.marker.detector import read_marker
 from edge.marker.guide import MarkerGuide
 from edge.profile import SessionProfile
@@ -56,7 +57,8 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
         reader = HeadsetReader(threads=settings.models.threads)
         fit = wearer_fit(profile.references[0], reader)
         choice = read_marker(settings.edge.marker)
-        guide = None if choice is None else MarkerGuide(choice)
+        lens = lens_for(settings.edge.camera, profile)
+        guide = None if choice is None else MarkerGuide(choice, lens)
         return HeadsetTracker(size_px, reader, fit, settings.edge.person, guide)
     except WeightsError as error:
         raise UserError(str(error), "Or choose --landmarks mediapipe.") from error

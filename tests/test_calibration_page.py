@@ -25,7 +25,7 @@ from calibration.capture.take import Take
 from calibration.capture.trial import Trial
 from calibration.page.content import CapturePage
 from calibration.page.session import Cancelled, PageSession
-from edge.profile import SessionProfile, load_profile
+from edge.profile import SessionProfile, load_profile, save_profile
 from models.filling import Reference
 from streaming.errors import UserError
 from streaming.records import ImageU8
@@ -115,8 +115,11 @@ def sitting(acted: Acted, tmp_path: Path, posed_mesh: MeshMaker) -> Iterator[Sit
     def make(take: Take) -> Draft:
         return a_draft(take, posed_mesh)
 
+    def save(profile: SessionProfile) -> None:
+        save_profile(profile, folder)
+
     def run() -> None:
-        session = PageSession(page, acted, acted.faces, ToldReader(), folder, make=make)
+        session = PageSession(page, acted, acted.faces, ToldReader(), save, make=make)
         try:
             ended.append(session.run())
         except UserError as error:

@@ -11,12 +11,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from saved_profiles import NEW, OLD, small_profile, write_schema1
 
-from edge.profile import DOCUMENT, load_profile, save_profile
+from edge.profile import (
+    DOCUMENT,
+    SessionProfile,
+    load_profile,
+    save_profile,
+    update_profile,
+)
 from streaming.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -114,8 +121,17 @@ def interrupted(folder: Path, start: Path | None, kind: str) -> list[int]:
     return codes
 
 
-@pytest.mark.parametrize("start", ["none", "schema 1", "schema 2"])
-@pytest.mark.parametrize("kind", ["kill", "full", "ctrl-c"])
+@pytest.mark.parametrize(
+    ("kind", "start"),
+    [
+        ("kill", "none"),
+        ("kill", "schema 1"),
+        ("kill", "schema 2"),
+        ("full", "none"),
+        ("full", "schema 2"),
+        ("ctrl-c", "schema 2"),
+    ],
+)
 def test_whatever_interrupts_a_save_a_whole_profile_is_there(
     tmp_path: Path, kind: str, start: str
 ) -> None:
@@ -240,6 +256,23 @@ def test_files_are_on_the_disk_before_the_document_names_them(
     others = [i for i, (what, name) in enumerate(done) if what == "replace" and name != DOCUMENT]
     assert ("sync", "anna") in done[max(others) : place]  # the folder, after the last of them
     assert ("sync", "anna") in done[place:]
+
+
+def test_what_two_programs_change_at_once_is_all_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "anna"
+    save_profile(small_profile(OLD), folder)
+    calls = []
+
+    def first(profile: SessionProfile) -> SessionProfile:
+        calls.append(profile.quality)
+        if len(calls) == 1:  # another program saves between our loading and our saving
+            update_profile(folder, lambda p: replace(p, quality={**p.quality, "theirs": 2.0}))
+        return replace(profile, quality={**profile.quality, "ours": 1.0})
+
+    saved = update_profile(folder, first)
+    assert load_profile(folder).quality == {"sharpness": OLD, "theirs": 2.0, "ours": 1.0}
+    assert saved.quality == load_profile(folder).quality
+    assert len(calls) == 2
 
 
 def test_readers_and_two_writers_at_once_see_whole_profiles_only(tmp_path: Path) -> None:

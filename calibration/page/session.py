@@ -6,7 +6,6 @@ import logging
 import queue
 import webbrowser
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -19,7 +18,7 @@ from calibration.gates.look import Look
 from calibration.guide.prompters import Chorus, Prompter, SteadyAdvice
 from calibration.page.content import CapturePage, View, camera_pane
 from edge.camera import Source
-from edge.profile import save_profile
+from edge.profile import SessionProfile
 from models.cover_reader import CoverReader
 from models.mediapipe_mesh import FaceMesher
 from streaming.errors import UserError
@@ -31,6 +30,7 @@ DEFAULT_PORT = 8751
 FAREWELL_S = 3.0  # for the page to hear that all is saved
 FindFaces = Callable[[ImageU8], Sequence[Float32Array]]
 MakeDraft = Callable[[Take], Draft]
+Save = Callable[[SessionProfile], None]  # raises UserError when it cannot
 
 
 class Frames(Protocol):
@@ -73,14 +73,14 @@ class PageSession:
         frames: Frames,
         find_faces: FindFaces,
         reader: CoverReader,
-        folder: Path,
+        save: Save,
         prompter: Prompter | None = None,
         seconds: float = 20.0,
         make: MakeDraft = make_draft,
     ) -> None:
         """The parts are opened and closed by the caller; `seconds` counts for files only."""
         self._page, self._frames, self._find_faces = page, frames, find_faces
-        self._reader, self._folder, self._seconds = reader, folder, seconds
+        self._reader, self._save, self._seconds = reader, save, seconds
         self._prompter = prompter or Chorus([])
         self._make = make
         self._last_pane: Callable[[], bytes] | None = None
@@ -169,7 +169,7 @@ class PageSession:
             if self._wait_for(("save", "again")) == "again":
                 return False
             try:
-                save_profile(draft.profile, self._folder)
+                self._save(draft.profile)
             except UserError as error:  # a full disk can be emptied
                 facts = {**facts, **_sentence(error)}
                 continue
@@ -235,7 +235,7 @@ class PageSession:
 def run_on_page(
     open_source: Callable[[], Source],
     reader: CoverReader,
-    folder: Path,
+    save: Save,
     prompter: Prompter,
     port: int,
     seconds: float,
@@ -256,7 +256,7 @@ def run_on_page(
             webbrowser.open(page.url)
         except webbrowser.Error as error:
             log.warning("no browser could be opened (%s)", error)
-        session = PageSession(page, feed, mesher.meshes, reader, folder, prompter, seconds)
+        session = PageSession(page, feed, mesher.meshes, reader, save, prompter, seconds)
         return session.run()
 
 

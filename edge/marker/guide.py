@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.lens.lens import CalibratedLens
 from edge.marker.detector import MarkerChoice, MarkerDetector
 from edge.marker.layout import FaceLayout, Sighting
 from edge.marker.pose import Lens, MarkerPose, nominal_lens, square_poses
@@ -44,8 +45,12 @@ KEPT_NS = 10_000_000_000  # after a loss: then another person may come
 class MarkerGuide:
     """Follows one marker and moves the hidden points by it."""
 
-    def __init__(self, choice: MarkerChoice) -> None:
-        """Look for `choice`; everything else is learned on the way."""
+    def __init__(self, choice: MarkerChoice, lens: CalibratedLens | None = None) -> None:
+        """Look for `choice`; everything else is learned on the way.
+
+        `lens` is the camera's, where it was measured; else a usual one is assumed.
+        """
+        self._measured = lens
         self._detector = MarkerDetector(choice)
         self._layout = FaceLayout()
         self._pose: MarkerPose | None = None
@@ -84,7 +89,7 @@ class MarkerGuide:
         self._time_ns = time_ns
         if self._is_off(reading, time_ns):
             return mesh
-        lens = nominal_lens(image.shape)
+        lens = self._lens_for(image.shape)
         hidden = _hidden_share(reading)
         carried = None
         seen = self._sighting(image, lens, mesh, crop, hidden, time_ns)
@@ -104,7 +109,7 @@ class MarkerGuide:
         if not 0 <= time_ns - self._seen_ns <= KEPT_NS:
             self.forget()
             return None
-        lens = nominal_lens(image.shape)
+        lens = self._lens_for(image.shape)
         quads = self._detector.find(image)
         found = [pose for quad in quads for pose in square_poses(lens.rays(quad))]
         if not found:
@@ -112,6 +117,10 @@ class MarkerGuide:
         last = self._pose or found[0]
         pose = min(found, key=last.angle_to)  # a head returns much as it went
         return crop_of_mesh(_carried_mesh(pose, layout.points, lens))
+
+    def _lens_for(self, shape: tuple[int, ...]) -> Lens:
+        fitting = None if self._measured is None else self._measured.at_shape(shape)
+        return nominal_lens(shape) if fitting is None else fitting
 
     def _is_off(self, reading: HeadsetReading, time_ns: int) -> bool:
         """Whether no headset is worn in this frame; forgets all when it was taken off."""

@@ -8,6 +8,7 @@ points are *rays*: (x, y) where they cross the plane one length before the camer
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -21,9 +22,26 @@ STEPS = 5  # of the refinement, which starts close
 NEAREST = 0.2  # sides before the camera: no point is taken for nearer
 
 
+class Lens(Protocol):
+    """How a camera maps rays to pixels."""
+
+    @property
+    def focal_px(self) -> float:
+        """Pixels per ray, near the middle."""
+        ...
+
+    def rays(self, points_px: FloatArray) -> FloatArray:
+        """Points (N,2) px -> rays (N,2)."""
+        ...
+
+    def pixels(self, rays: FloatArray) -> FloatArray:
+        """Inverse of `rays`."""
+        ...
+
+
 @dataclass(frozen=True)
-class Lens:
-    """A pinhole camera."""
+class PinholeLens:
+    """A lens without distortion."""
 
     focal_px: float
     middle: FloatArray  # (2,) px
@@ -37,11 +55,11 @@ class Lens:
         return rays * self.focal_px + self.middle
 
 
-def nominal_lens(shape: tuple[int, ...]) -> Lens:
+def nominal_lens(shape: tuple[int, ...]) -> PinholeLens:
     """The lens of an unknown camera with frames (H,W,…)."""
     height, width = shape[:2]
     middle = np.array([width - 1, height - 1], np.float64) / 2
-    return Lens(FOCAL_SHARE * max(height, width), middle)
+    return PinholeLens(FOCAL_SHARE * max(height, width), middle)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 DOCUMENT = "profile.json"
 DRAFT = ".draft"
+TRIES = 10  # of saving a profile that somebody deletes at the same time
 LOCK_S = 10.0  # how long another program may take to write the same profile
 SEALED_NAME = re.compile(r"sealed\.[0-9a-f]{16}\.bin")
 
@@ -38,29 +39,39 @@ class NotAProfile(OSError):
     """The folder holds other things; nothing of it is touched."""
 
 
-def replace_content(folder: Path, document: bytes, files: Mapping[str, bytes]) -> None:
+class Changed(Exception):
+    """`profile.json` is no longer what was expected; nothing was written."""
+
+
+def replace_content(
+    folder: Path, document: bytes, files: Mapping[str, bytes], expected: bytes | None = None
+) -> None:
     """Make `document` (`profile.json`) and `files` the content of `folder` (0700, files 0600).
 
     Raises:
+        Changed: `profile.json` is not `expected`.
         OSError: it cannot be written; the old content is then still there.
         NotAProfile: the folder holds other things.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    _refuse_foreign(folder)
-    folder.chmod(0o700)
-    try:
-        with _locked(folder):
-            try:
-                sweep(folder)
-                _write_all(folder, document, files)
-            finally:
-                sweep(folder)
-    finally:
-        if not (folder / DOCUMENT).exists():
-            with suppress(OSError):
-                folder.rmdir()  # the first save failed: leave no empty folder
+    for tries_left in reversed(range(TRIES)):
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        try:
+            with _locked(folder):
+                _refuse_foreign(folder)
+                folder.chmod(0o700)
+                if expected is not None and read_document(folder) != expected:
+                    raise Changed
+                try:
+                    sweep(folder)
+                    _write_all(folder, document, files)
+                finally:
+                    _tidy(folder)
+            return
+        except FileNotFoundError:
+            if not tries_left or folder.exists():
+                raise  # else somebody deleted the profile just now
 
 
 def read_document(folder: Path) -> bytes:
@@ -75,6 +86,28 @@ def fetch(folder: Path, name: str, max_bytes: int) -> bytes:
         raise ValueError(f"a file named {name!r}")
     with (folder / name).open("rb") as file:
         return file.read(max_bytes + 1)
+
+
+def remove(folder: Path) -> list[str]:
+    """Delete the profile, at once and whole; returns what else lies in the folder, which stays.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
+    with _locked(folder):
+        with suppress(FileNotFoundError):
+            os.unlink(folder / DOCUMENT)
+        _sync(folder)
+        sweep(folder)
+        rest = os.listdir(folder)
+        if not rest:
+            folder.rmdir()
+    return rest
+
+
+def size_bytes(folder: Path) -> int:
+    """What the folder's files take."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
 def sweep_leftovers(folder: Path) -> None:
@@ -92,6 +125,13 @@ def sweep(folder: Path) -> None:
     for name in _leftovers(folder):
         with suppress(OSError):
             os.unlink(folder / name)
+
+
+def _tidy(folder: Path) -> None:
+    sweep(folder)
+    if not (folder / DOCUMENT).exists():
+        with suppress(OSError):
+            folder.rmdir()  # the first save failed: leave no empty folder
 
 
 def _leftovers(folder: Path) -> list[str]:
@@ -192,6 +232,8 @@ def _locked(folder: Path, wait_s: float = LOCK_S) -> Iterator[None]:
                 if time.monotonic() >= deadline_s:
                     raise
                 time.sleep(0.02)
+        if not os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+            raise FileNotFoundError(errno.ENOENT, "deleted meanwhile", str(folder))
         yield
     finally:
         os.close(descriptor)

@@ -21,7 +21,7 @@ PARTS = {
     "identity": "edge.profile.parts:Part",
     "plate": "edge.profile.parts:Part",
     "light": "edge.profile.parts:Part",
-    "camera": "edge.profile.parts:Part",
+    "camera": "edge.lens.lens:CalibratedLens",
     "report": "edge.profile.parts:Part",
 }
 

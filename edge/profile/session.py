@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from edge.profile.eyes import EyeCalibration
 from edge.profile.parts import Part
+from edge.profile.sealing import Lock
 from models.filling import Reference
+
+if TYPE_CHECKING:  # parts' classes import this package
+    from edge.lens.lens import CalibratedLens
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
 MAX_STORED_PX = 512  # a face that is larger in the camera's picture is scaled down to it
@@ -35,10 +40,12 @@ class SessionProfile:
     identity: Part | None = None
     plate: Part | None = None
     light: Part | None = None
-    camera: Part | None = None
+    camera: CalibratedLens | None = None
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.
     others: Mapping[str, Part] = field(default_factory=dict)
+    # Encrypted on disk with it; None = in the clear. Load, change, save keeps it.
+    lock: Lock | None = field(default=None, repr=False, compare=False)
 
     def reference(self, size_px: int, index: int = 0) -> Reference:
         """One view, the best by default, as a crop of (size_px,size_px)."""

@@ -1,0 +1,1 @@
+"""`unvisor calibrate-camera`: measures a camera's lens with a printed board."""

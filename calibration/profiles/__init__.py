@@ -1,0 +1,1 @@
+"""`unvisor profiles`: looking at profiles, deleting them, taking them to another machine."""

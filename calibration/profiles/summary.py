@@ -1,0 +1,93 @@
+"""What there is to tell about a profile."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.profile import (
+    DOCUMENT,
+    EyeCalibration,
+    SessionProfile,
+    is_encrypted,
+    load_profile,
+    profiles_folder,
+)
+from edge.profile.folder import size_bytes, sweep_leftovers
+from edge.profile.parts import PARTS
+from edge.reference_choice import head_angles
+from streaming.errors import UserError
+
+
+@dataclass(frozen=True)
+class ProfileSummary:
+    """One line of the list; None = not known without the passphrase."""
+
+    name: str
+    size_bytes: int
+    encrypted: bool
+    made: str | None = None
+    views: int | None = None
+    eyes_calibrated: bool | None = None
+    problem: str = ""  # why it cannot be read; empty = it can
+
+
+def all_profiles() -> list[ProfileSummary]:
+    """Every named profile of this user, by name; what interrupted saves left is removed."""
+    root = profiles_folder()
+    found = []
+    for name in sorted(os.listdir(root)) if root.is_dir() else []:
+        folder = root / name
+        if not folder.is_dir() or name.startswith("."):
+            continue
+        if (folder / DOCUMENT).exists():
+            found.append(summary_of(folder))
+        else:
+            sweep_leftovers(folder)
+    return found
+
+
+def summary_of(folder: Path) -> ProfileSummary:
+    """What can be told of the profile in `folder` without a passphrase."""
+    size = size_bytes(folder)
+    if is_encrypted(folder):
+        return ProfileSummary(folder.name, size, True)
+    try:
+        profile = load_profile(folder)
+    except UserError as error:
+        return ProfileSummary(folder.name, size, False, problem=str(error))
+    return ProfileSummary(
+        folder.name,
+        size,
+        False,
+        profile.made,
+        len(profile.references),
+        is_calibrated(profile),
+    )
+
+
+def is_calibrated(profile: SessionProfile) -> bool:
+    """Whether the eyes were measured, rather than taken for anybody's."""
+    return profile.eyes != (EyeCalibration(), EyeCalibration())
+
+
+def details_of(profile: SessionProfile) -> dict[str, Any]:
+    """Everything that `unvisor profiles show` tells, as JSON values."""
+    views = []
+    for view in profile.references:
+        yaw, _ = head_angles(view.mesh)
+        views.append({"size_px": len(view.image), "yaw_rad": round(yaw, 3)})
+    return {
+        "made": profile.made,
+        "encrypted": profile.lock is not None,
+        "views": views,
+        "eyes_calibrated": is_calibrated(profile),
+        "eyes": {
+            side: eye.to_json() for side, eye in zip(("right", "left"), profile.eyes, strict=True)
+        },
+        "quality": dict(profile.quality),
+        "parts": sorted(name for name in PARTS if getattr(profile, name) is not None),
+        "unknown_parts": sorted(profile.others),
+    }

@@ -1,0 +1,1 @@
+"""The lens of a camera as `unvisor calibrate-camera` measured it; nothing here is ever required."""

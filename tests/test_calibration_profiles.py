@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from saved_profiles import NEW, OLD, small_profile, write_schema1
+
+from edge.__main__ import main
+from edge.profile import (
+    DOCUMENT,
+    EyeCalibration,
+    Part,
+    is_encrypted,
+    load_profile,
+    profile_path,
+    save_profile,
+    sealing,
+)
+from edge.profile.passphrase import FD_VARIABLE, VARIABLE
+
+PASSPHRASE = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sealing, "SCRYPT_N", 1 << 10)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(FD_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "data" / "unvisor" / "profiles"
+
+
+def profiles(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["profiles", *arguments])
+    return int(ended.value.code or 0)
+
+
+def type_answers(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
+    """Somebody at a terminal who types these lines unseen."""
+    left = list(answers)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: left.pop(0))
+
+
+def test_the_list_tells_what_each_profile_is(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrated = (EyeCalibration(0.1, 0.3), EyeCalibration(0.1, 0.31))
+    save_profile(dataclasses.replace(small_profile(OLD), eyes=calibrated), own_folder / "anna")
+    save_profile(
+        dataclasses.replace(small_profile(OLD), lock=sealing.Lock.new(PASSPHRASE)),
+        own_folder / "bert",
+    )
+    write_schema1(small_profile(OLD), own_folder / "carl")
+    (own_folder / "dora").mkdir()
+    (own_folder / "dora" / DOCUMENT).write_text("{")
+    (own_folder / "left over").mkdir()
+    (own_folder / "left over" / "profile.json.draft").write_text("{")
+    assert profiles("list", "--json") == 0
+    told = {p["name"]: p for p in json.loads(capsys.readouterr().out)["profiles"]}
+    assert list(told) == ["anna", "bert", "carl", "dora"]
+    assert (told["anna"]["views"], told["anna"]["eyes_calibrated"]) == (2, True)
+    assert told["anna"]["size_bytes"] > 5000
+    assert (told["bert"]["encrypted"], told["bert"]["views"]) == (True, None)
+    assert (told["carl"]["views"], told["carl"]["eyes_calibrated"]) == (2, False)
+    assert "cannot" in told["dora"]["problem"] or "damaged" in told["dora"]["problem"]
+    assert os.listdir(own_folder / "left over") == []
+    assert profiles("list") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in told)
+
+
+def test_an_empty_list_names_the_command_that_makes_a_profile(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert profiles("list") == 0
+    assert "calibrate-reference" in capsys.readouterr().out
+
+
+def test_show_tells_quality_and_parts_and_writes_the_thumbnail_when_asked(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, tmp_path: Path
+) -> None:
+    parts = dataclasses.replace(small_profile(OLD), light=Part(), others={"dreams": Part()})
+    save_profile(parts, own_folder / "anna")
+    assert profiles("show", "anna", "--json", "--thumbnail", "anna.png") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["quality"] == {"sharpness": OLD}
+    assert (told["parts"], told["unknown_parts"]) == (["light"], ["dreams"])
+    assert [view["size_px"] for view in told["views"]] == [32, 32]
+    picture = cv2.imread(str(tmp_path / "anna.png"))
+    assert (picture == small_profile(OLD).references[0].image).all()
+    assert stat.S_IMODE((tmp_path / "anna.png").stat().st_mode) == 0o600
+    assert profiles("show", "anna", "--thumbnail", "anna.png") == 1
+    assert profiles("show", "anna", "--thumbnail", "anna.gif") == 1
+    assert profiles("show", "anna", "--thumbnail", "anna.png", "--replace") == 0
+
+
+def test_an_encrypted_profile_is_shown_after_its_passphrase(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_profile(small_profile(OLD), own_folder / "anna")
+    type_answers(monkeypatch, PASSPHRASE, "not this one", PASSPHRASE, PASSPHRASE)
+    assert profiles("encrypt", "anna") == 0
+    assert is_encrypted(own_folder / "anna")
+    assert "SSD" in capsys.readouterr().out
+    assert profiles("show", "anna") == 1
+    assert "passphrase of the profile anna is wrong" in capsys.readouterr().err
+    assert profiles("show", "anna", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["encrypted"]
+    assert profiles("encrypt", "anna") == 1
+    assert profiles("decrypt", "anna") == 0
+    assert not is_encrypted(own_folder / "anna")
+    assert profiles("decrypt", "anna") == 1
+
+
+def test_without_a_terminal_nothing_hangs_waiting_for_a_passphrase(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_profile(small_profile(OLD), own_folder / "anna")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert profiles("encrypt", "anna") == 1
+    assert FD_VARIABLE in capsys.readouterr().err
+
+
+def test_deleting_asks_first_and_is_honest_about_what_remains(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_profile(small_profile(OLD), own_folder / "anna")
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    assert profiles("delete", "anna") == 1
+    assert load_profile(own_folder / "anna")
+    assert profiles("delete", "anna", "--yes") == 0
+    assert "not overwritten" in capsys.readouterr().out
+    assert not (own_folder / "anna").exists()
+    assert profiles("delete", "anna", "--yes") == 1
+    assert "There is no profile anna" in capsys.readouterr().err
+
+
+def test_a_damaged_profile_can_be_deleted_and_other_files_in_its_folder_stay(
+    capsys: pytest.CaptureFixture[str], own_folder: Path
+) -> None:
+    save_profile(small_profile(OLD), own_folder / "anna")
+    (own_folder / "anna" / DOCUMENT).write_text("rubbish")
+    (own_folder / "anna" / "letter.txt").write_text("dear Anna")
+    assert profiles("delete", "anna", "--yes") == 0
+    assert os.listdir(own_folder / "anna") == ["letter.txt"]
+    assert "letter.txt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a\nb", "x" * 300])
+def test_names_that_lead_elsewhere_are_refused(name: str, own_folder: Path) -> None:
+    save_profile(small_profile(OLD), own_folder / "anna")
+    assert profiles("delete", "--yes", "--", name) == 1
+    assert load_profile(own_folder / "anna")
+
+
+def test_a_profile_travels_encrypted_by_default(
+    capsys: pytest.CaptureFixture[str],
+    own_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    part = Part({"x": 1}, {"y": np.arange(3)}, {"z": np.zeros((4, 5, 3), np.uint8)})
+    save_profile(
+        dataclasses.replace(small_profile(OLD), others={"dreams": part}), own_folder / "anna"
+    )
+    type_answers(monkeypatch, PASSPHRASE, "not this one", PASSPHRASE)
+    assert profiles("export", "anna") == 0
+    file = tmp_path / "anna.unvisor"
+    assert sealing.is_sealed(file.read_bytes())
+    assert b"PNG" not in file.read_bytes()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]
+    assert profiles("import", str(file), "--name", "bert") == 1
+    assert "passphrase of the file is wrong" in capsys.readouterr().err
+    assert profiles("import", str(file), "--name", "bert") == 0
+    assert "--encrypt" in capsys.readouterr().out
+    loaded = load_profile(own_folder / "bert")
+    assert loaded.quality == {"sharpness": OLD}
+    assert loaded.others["dreams"].document == {"x": 1}
+    assert (loaded.references[1].image == small_profile(OLD).references[1].image).all()
+
+
+def test_a_clear_export_must_be_asked_for_and_says_so(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, tmp_path: Path
+) -> None:
+    save_profile(small_profile(OLD), own_folder / "anna")
+    assert profiles("export", "anna", "--plain", "--out", "a.unvisor") == 0
+    assert "not encrypted" in capsys.readouterr().out
+    assert profiles("export", "anna", "--plain", "--out", "a.unvisor") == 1  # there already
+    assert profiles("export", "anna", "--plain", "--out", "a.unvisor", "--replace") == 0
+    assert profiles("import", "a.unvisor") == 0
+    assert load_profile(profile_path("a")).quality == {"sharpness": OLD}
+
+
+def test_an_import_does_not_overwrite_unless_told(
+    capsys: pytest.CaptureFixture[str], own_folder: Path
+) -> None:
+    save_profile(small_profile(NEW), own_folder / "anna")
+    assert profiles("export", "anna", "--plain") == 0
+    save_profile(small_profile(OLD), own_folder / "anna")
+    assert profiles("import", "anna.unvisor") == 1
+    assert "--replace" in capsys.readouterr().err
+    assert load_profile(own_folder / "anna").quality == {"sharpness": OLD}
+    assert profiles("import", "anna.unvisor", "--replace") == 0
+    assert load_profile(own_folder / "anna").quality == {"sharpness": NEW}
+
+
+def test_an_import_can_be_kept_under_a_passphrase(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_profile(small_profile(NEW), own_folder / "anna")
+    assert profiles("export", "anna", "--plain") == 0
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    assert profiles("import", "anna.unvisor", "--name", "bert", "--encrypt") == 0
+    assert is_encrypted(own_folder / "bert")
+    assert profiles("import", "anna.unvisor", "--name", "bert", "--replace") == 1
+
+
+def test_a_thread_that_saves_meanwhile_does_not_bring_a_deleted_profile_back_in_parts(
+    own_folder: Path,
+) -> None:
+    folder = own_folder / "anna"
+    save_profile(small_profile(OLD), folder)
+    troubles: list[BaseException] = []
+
+    def save() -> None:
+        try:
+            for _ in range(10):
+                save_profile(small_profile(NEW), folder)
+        except BaseException as error:
+            troubles.append(error)
+
+    saver = threading.Thread(target=save)
+    saver.start()
+    while saver.is_alive():
+        profiles("delete", "anna", "--yes")
+    saver.join()
+    assert not troubles
+    if folder.exists():
+        assert load_profile(folder).quality == {"sharpness": NEW}
