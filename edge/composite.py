@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from models import membrane
 from models.alignment import cut_box, cut_crop, upright_box
+from models.detail import Detail
 from streaming.records import Float32Array, ImageU8
 
 MaskU8 = NDArray[np.uint8]
@@ -82,24 +83,31 @@ def open_hole(mask: MaskU8, frame_from_crop: Float32Array, size_px: int) -> Hole
     )
 
 
-def composite(frame: ImageU8, filled: ImageU8, hole: Hole) -> ImageU8:
-    """A copy of the frame (H,W,3) with the filled crop (S,S,3) blended into the hole."""
+def composite(frame: ImageU8, filled: ImageU8, hole: Hole, detail: Detail | None = None) -> ImageU8:
+    """A copy of the frame (H,W,3) with the filled crop (S,S,3) blended into the hole.
+
+    With `detail`, a crop that is larger in the frame than S px gets the stored views' own detail.
+    """
     result = frame.copy()
     height, width = hole.weight.shape
     if height and width:
-        _fill(result, filled, hole)
+        _fill(result, filled, hole, detail)
     if hole.overhang is not None:
         _continue_into(result, hole.overhang)
     return result
 
 
-def _fill(result: ImageU8, filled: ImageU8, hole: Hole) -> None:
+def _fill(result: ImageU8, filled: ImageU8, hole: Hole, detail: Detail | None) -> None:
     height, width = hole.weight.shape
     left, top, side = upright_box(hole.frame_from_crop, filled.shape[0])
-    method = cv2.INTER_LINEAR if side >= filled.shape[0] else cv2.INTER_AREA
-    enlarged = np.asarray(cv2.resize(filled, (side, side), interpolation=method), np.uint8)
     y0, x0 = hole.top - top, hole.left - left
-    fill = enlarged[y0 : y0 + height, x0 : x0 + width]
+    window = slice(y0, y0 + height), slice(x0, x0 + width)
+    if detail is not None and detail.is_finer and side > filled.shape[0]:
+        fill = detail.enlarged(filled, side, window)
+    else:
+        method = cv2.INTER_LINEAR if side >= filled.shape[0] else cv2.INTER_AREA
+        enlarged = np.asarray(cv2.resize(filled, (side, side), interpolation=method), np.uint8)
+        fill = enlarged[window]
     target = result[hole.top : hole.top + height, hole.left : hole.left + width]
     target[:] = _blend(target, fill, hole.weight)
 

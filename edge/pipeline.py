@@ -24,7 +24,7 @@ from edge.timing import StageTimes
 from edge.tracker import Tracker
 from models.alignment import cut_crop, mesh_to_crop
 from models.contract import RECEPTIVE_FRAMES
-from models.filling import Filler
+from models.filling import DetailedFiller, Filler
 from streaming.records import Float32Array, Frame, ImageU8, RestoredFace, Status
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,8 @@ class Pipeline:
         with self._times.measure("fill"):
             filled = self._filler.fill(crop, hole.crop_hidden, mesh)
         with self._times.measure("composite"):
-            image = composite(frame.image, filled, hole)
+            detail = self._filler.detail if isinstance(self._filler, DetailedFiller) else None
+            image = composite(frame.image, filled, hole, detail)
         self._warm_frames += 1
         # The network looks back over so many frames; with fewer its memory is still filling.
         is_warming = self._warm_frames < RECEPTIVE_FRAMES

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -23,11 +24,11 @@ from edge.eye_measures import (
 )
 from edge.fusion import openness_of
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
+from edge.reference_bank import choose_bank, view_of
 from hmd_capture.eye_camera import SimulatedEyeCamera
 from hmd_capture.head_pose import head_pose
 from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from models.face_mesh import CHIN, EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
-from models.filling import Reference
 from streaming.errors import UserError
 from streaming.records import Float32Array, ImageU8, Side
 
@@ -43,14 +44,15 @@ BLINK_SHARE = 0.6  # the smallest aperture is a blink when below this share of t
 
 
 def profile_from_frames(
-    frames: Sequence[ImageU8], meshes: Float32Array, stored_px: int = STORED_PX
+    frames: Sequence[ImageU8], meshes: Float32Array, stored_px: int | None = None
 ) -> SessionProfile:
-    """Choose the best frame as reference and calibrate the eyes.
+    """Choose the best frame and other views as references, and calibrate the eyes.
 
     Args:
         frames: (H,W,3) uint8 BGR images of the bare face.
         meshes: (T,478,3) px of the frames; NaN rows where no face was found.
-        stored_px: side of the stored crop, up to edge.profile.MAX_STORED_PX.
+        stored_px: side of the stored crops; None = as the camera resolved the face, see
+            `edge.reference_bank.view_of`.
 
     Raises:
         UserError: no face in any frame.
@@ -62,25 +64,31 @@ def profile_from_frames(
             "Face the camera in even light, without the headset, and try again.",
         )
     faces = [frames[i] for i in usable]
-    scores, sharpness = _scores(faces, meshes[usable], _mesh_calibration(meshes[usable]))
-    best = int(scores.argmax())
+    kept = meshes[usable]
+    choice = _choose(faces, kept)
+    best = choice.views[0]
     index = int(usable[best])
-    frame_from_crop = crop_from_mesh(meshes[index], stored_px)
-    view = Reference(
-        cut_crop(frames[index], frame_from_crop, stored_px),
-        mesh_to_crop(meshes[index], frame_from_crop),
+    log.info(
+        "reference: frame %d of %d, sharpness %.0f; %d views",
+        *(index, len(frames), choice.sharpness[best], len(choice.views)),
     )
-    log.info("reference: frame %d of %d, sharpness %.0f", index, len(frames), sharpness[best])
+    frame_from_crop = crop_from_mesh(meshes[index], STORED_PX)
     quality = {
         "frame_index": float(index),
-        "sharpness": float(sharpness[best]),
-        "score": float(scores[best]),
-        "face_px": float(frame_from_crop[0, 0] * stored_px),
+        "sharpness": float(choice.sharpness[best]),
+        "score": float(choice.scores[best]),
+        "face_px": float(frame_from_crop[0, 0] * STORED_PX),
         "frames_with_face": usable.size / len(frames),
     }
     # Until real eye cameras are calibrated on their own, the simulated ones stand in for them.
-    eyes = calibrate_simulated_eyes(faces, meshes[usable])
-    return SessionProfile((view,), eyes, quality)
+    eyes = calibrate_simulated_eyes(faces, kept)
+    references = tuple(view_of(faces[i], kept[i], stored_px) for i in choice.views)
+    return SessionProfile(references, eyes, quality)
+
+
+def best_views(frames: Sequence[ImageU8], meshes: Float32Array) -> list[int]:
+    """The frames that `profile_from_frames` keeps, best frontal first; each shows a face."""
+    return _choose(frames, meshes).views
 
 
 def calibrate_simulated_eyes(
@@ -124,6 +132,23 @@ def eye_sharpness(frame: ImageU8, mesh: Float32Array) -> float:
     return float(cv2.Laplacian(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """Which frames are kept, and how good each one is as the frontal view."""
+
+    views: list[int]
+    scores: NDArray[np.float64]
+    sharpness: NDArray[np.float64]
+
+
+def _choose(frames: Sequence[ImageU8], meshes: Float32Array) -> _Choice:
+    in_mesh = _mesh_calibration(meshes)
+    scores, sharpness = _scores(frames, meshes, in_mesh)
+    openness = np.array([_mean_openness(mesh, in_mesh) for mesh in meshes])
+    views = choose_bank(frames, meshes, int(scores.argmax()), sharpness, openness)
+    return _Choice(views, scores, sharpness)
+
+
 def _scores(
     frames: Sequence[ImageU8], meshes: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -138,8 +163,19 @@ def _scores(
 
 
 def _least_openness(mesh: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]) -> float:
+    return min(_opennesses(mesh, eyes))
+
+
+def _mean_openness(mesh: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]) -> float:
+    return sum(_opennesses(mesh, eyes)) / 2
+
+
+def _opennesses(
+    mesh: Float32Array, eyes: tuple[EyeCalibration, EyeCalibration]
+) -> tuple[float, float]:
     values = zip(mesh_apertures(mesh), eyes, strict=True)
-    return min(openness_of(value, eye) for value, eye in values)
+    right, left = (openness_of(value, eye) for value, eye in values)
+    return right, left
 
 
 def _mesh_calibration(meshes: Float32Array) -> tuple[EyeCalibration, EyeCalibration]:

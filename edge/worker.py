@@ -175,14 +175,19 @@ class Worker:
 
     def _open_filler(self, profile: SessionProfile) -> Filler:
         models = self._settings.models
-        reference = profile.reference(models.size_px)
         name = DEFAULT_FILLER if models.filler == "auto" else models.filler
         try:
             weights = Path(models.weights) if models.weights else None
-            filler = make_filler(name, reference, threads=models.threads, weights=weights)
+            filler = make_filler(
+                name,
+                profile.references,
+                size_px=models.size_px,
+                threads=models.threads,
+                weights=weights,
+            )
         except (WeightsError, ValueError) as error:
             raise UserError(str(error), "Or choose --filler warp-blend.") from error
-        _warm_up(filler, reference)
+        _warm_up(filler, profile.reference(models.size_px))
         return filler
 
     def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:

@@ -7,6 +7,7 @@ contributes the grid points of its bounding box, and its barycentric coordinates
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -42,9 +43,8 @@ class FaceRaster:
 
     @property
     def grid(self) -> Float32Array:
-        """Position of every grid point, (cells,cells,2) float32 px."""
-        axis = np.arange(self.cells, dtype=np.float32) * GRID_STEP_PX + (GRID_STEP_PX - 1) / 2
-        return np.stack(np.meshgrid(axis, axis), -1)
+        """Position of every grid point, (cells,cells,2) float32 px; read-only."""
+        return _grid(self.cells)
 
     def spread(self, values: Float32Array) -> Float32Array:
         """Values (468,C) at the mesh's points, on the grid (cells,cells,C) float32.
@@ -62,6 +62,14 @@ class FaceRaster:
         side = self.cells * GRID_STEP_PX
         fine = cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR)
         return np.asarray(fine, np.float32)[: self.size_px, : self.size_px]
+
+
+@lru_cache(maxsize=4)
+def _grid(cells: int) -> Float32Array:
+    axis = np.arange(cells, dtype=np.float32) * GRID_STEP_PX + (GRID_STEP_PX - 1) / 2
+    positions: Float32Array = np.stack(np.meshgrid(axis, axis), -1)
+    positions.flags.writeable = False
+    return positions
 
 
 def _rasterise(mesh: Float32Array, cells: int) -> tuple[Indices, Indices, Indices, Float32Array]:

@@ -7,19 +7,22 @@ Training, evaluation and the live pipeline all call these.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import preparation
+from models.bank.references import ReferenceBank
+from models.detail import Detail
 from models.engine.interface import Engine
 from models.engine.onnx import OnnxEngine
 from models.preparation import Reference
 from models.shipped import SHIPPED_NETWORK, load_network
 
-__all__ = ["DEFAULT_FILLER", "FILLERS", "Filler", "Reference", "make_filler"]
+__all__ = ["DEFAULT_FILLER", "FILLERS", "DetailedFiller", "Filler", "Reference", "make_filler"]
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -39,6 +42,16 @@ class Filler(Protocol):
 
     def reset(self) -> None:
         """Forget earlier frames."""
+        ...
+
+
+@runtime_checkable
+class DetailedFiller(Filler, Protocol):
+    """A filler that can tell how its last fill is drawn at the frame's resolution."""
+
+    @property
+    def detail(self) -> Detail | None:
+        """Of the last fill; None before the first and after a reset."""
         ...
 
 
@@ -81,34 +94,54 @@ class WarpBlendFiller(PasteFiller):
         return preparation.compose(preparation.blend(warped, crop, hidden), crop, hidden)
 
 
-class WarpRegisterFiller(PasteFiller):
-    """`warp-blend`, after what the warp leaves has been inferred from around the hole."""
+class WarpRegisterFiller:
+    """`warp-blend` from the nearest views, after inferring what the warp leaves."""
 
     name = "warp-register"
 
+    def __init__(self, bank: ReferenceBank) -> None:
+        """Fill from the views of `bank`."""
+        self.bank = bank
+        self.detail: Detail | None = None
+
     def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
         """See `Filler.fill`."""
-        prepared = preparation.prepare(crop, hidden, mesh, self.reference)
+        prepared = self._prepared(crop, hidden, mesh)
         return preparation.compose(prepared.reference, crop, hidden)
 
+    def reset(self) -> None:
+        """Forget which views were in use."""
+        self.bank.reset()
+        self.detail = None
 
-class NetworkFiller:
+    def _prepared(
+        self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
+    ) -> preparation.Prepared:
+        mixture = self.bank.mixture(mesh)
+        prepared = preparation.prepare_mixture(crop, hidden, mesh, mixture)
+        self.detail = Detail(prepared.drawn)
+        return prepared
+
+
+class NetworkFiller(WarpRegisterFiller):
     """The recurrent network, run by an engine, on top of the prepared reference."""
 
     name = "unvisor"
 
-    def __init__(self, reference: Reference, engine: Engine) -> None:
-        """Fill from `reference` with a loaded network of the reference's size."""
-        self.reference, self.engine = reference, engine
+    def __init__(self, bank: ReferenceBank, engine: Engine) -> None:
+        """Fill from the views of `bank` with a loaded network of their size."""
+        super().__init__(bank)
+        self.engine = engine
 
     def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
         """See `Filler.fill`."""
-        prepared = preparation.prepare(crop, hidden, mesh, self.reference)
+        prepared = self._prepared(crop, hidden, mesh)
         planes = self.engine.step(preparation.network_input(prepared)[None])[0]
         return preparation.compose(preparation.image_from_planes(planes), crop, hidden)
 
     def reset(self) -> None:
-        """Zero the network's states."""
+        """Zero the network's states; forget which views were in use."""
+        super().reset()
         self.engine.reset()
 
 
@@ -119,26 +152,37 @@ DEFAULT_FILLER = "unvisor"
 
 def make_filler(
     name: str,
-    reference: Reference,
+    references: Reference | Sequence[Reference],
     *,
+    size_px: int | None = None,
     threads: int = 2,
     weights: Path | None = None,
 ) -> Filler:
     """Build a filler by name; `weights` replaces the shipped network of `unvisor`.
 
+    Args:
+        name: one of `FILLERS`.
+        references: the wearer's views, best frontal first; fillers without registration use that.
+        size_px: side of the crops; None = as the first view's.
+        threads: of the network.
+        weights: an ONNX file.
+
     Raises ValueError for an unknown name, WeightsError when the network cannot be used.
     """
+    views = [references] if isinstance(references, Reference) else list(references)
+    size_px = size_px or len(views[0].image)
     plain: dict[str, type[PasteFiller]] = {
-        kind.name: kind for kind in (PasteFiller, WarpFiller, WarpBlendFiller, WarpRegisterFiller)
+        kind.name: kind for kind in (PasteFiller, WarpFiller, WarpBlendFiller)
     }
     if name in plain:
-        return plain[name](reference)
+        return plain[name](views[0].resized(size_px))
+    if name == WarpRegisterFiller.name:
+        return WarpRegisterFiller(ReferenceBank(views, size_px))
     if name != NetworkFiller.name:
         raise ValueError(f"unknown filler '{name}'; choose one of {', '.join(FILLERS)}")
     network = load_network(weights or SHIPPED_NETWORK)
-    if network.size_px != len(reference.image):
+    if network.size_px != size_px:
         raise ValueError(
-            f"{network.path.name} works at {network.size_px} px, "
-            f"the reference has {len(reference.image)} px"
+            f"{network.path.name} works at {network.size_px} px, the reference has {size_px} px"
         )
-    return NetworkFiller(reference, OnnxEngine(network, threads))
+    return NetworkFiller(ReferenceBank(views, size_px), OnnxEngine(network, threads))

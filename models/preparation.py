@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import membrane, registration, warp
+from models.bank.layers import Layer, Mixture, backward_maps, draw
 from models.contract import CONTOURS, INPUT_CHANNELS, KNOWN_RGB, MASK, REFERENCE_RGB
 from models.face_mesh import CONTOUR_LINES
 from models.face_raster import FaceRaster
+from models.reference import Reference as Reference
 
 ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]
@@ -23,11 +25,12 @@ Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Reference:
-    """One view of the bare face, in crop coordinates."""
+class Drawn:
+    """How a reference was drawn onto a frame, so that it can be drawn again at another size."""
 
-    image: ImageU8  # (S,S,3) uint8 BGR
-    mesh: Float32Array  # (478,3) px of `image`
+    layers: tuple[Layer, ...]
+    maps: tuple[Float32Array, ...]  # one (S,S,2) per layer, px of its reference
+    image: ImageU8  # (S,S,3) what they give, before any change of colour
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Prepared:
     hidden: MaskU8  # (S,S) 1 = hidden
     mesh: Float32Array  # (478,3) px
     reference: ImageU8  # (S,S,3) warped and aligned reference, blended inside the hole
+    drawn: Drawn
 
 
 def warp_reference(reference: Reference, mesh: Float32Array) -> ImageU8:
@@ -65,32 +69,48 @@ def prepare(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Refere
 
     What `crop` shows inside the hole is never read. Raises ValueError when sizes disagree.
     """
-    size = len(reference.image)
+    return prepare_mixture(crop, hidden, mesh, alone(reference, mesh))
+
+
+def prepare_mixture(
+    crop: ImageU8, hidden: MaskU8, mesh: Float32Array, mixture: Mixture
+) -> Prepared:
+    """`prepare` from a mixture of views instead of one."""
+    size = len(mixture.layers[0].reference.image)
     if crop.shape != (size, size, 3) or hidden.shape != (size, size):
         raise ValueError(
             f"crop {crop.shape} and mask {hidden.shape} do not fit a {size} px reference"
         )
-    return Prepared(
-        crop, hidden, mesh, blend(registered(crop, hidden, mesh, reference), crop, hidden)
-    )
+    aligned, drawn = registered(crop, hidden, mesh, mixture)
+    return Prepared(crop, hidden, mesh, blend(aligned, crop, hidden), drawn)
 
 
-def registered(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Reference) -> ImageU8:
-    """`reference` warped, then shifted and tinted as the known pixels ask for, (S,S,3) uint8."""
+def alone(reference: Reference, mesh: Float32Array) -> Mixture:
+    """A mixture of one view, for a frame of `mesh` (478,3)."""
+    change = registration.load_prior().pose_change(mesh, reference.mesh)
+    return Mixture((Layer(reference, reference.image),), change)
+
+
+def registered(
+    crop: ImageU8, hidden: MaskU8, mesh: Float32Array, mixture: Mixture
+) -> tuple[ImageU8, Drawn]:
+    """The views warped, then shifted and tinted as the known pixels ask for, (S,S,3) uint8."""
     prior, raster = registration.load_prior(), FaceRaster(mesh, len(crop))
-    backward = warp.backward_map(mesh, reference.mesh, raster)
-    warped = warp.look_up(reference.image, backward)
+    layers, pose = mixture.layers, mixture.pose_change
+    maps = backward_maps(layers, mesh, raster)
+    image = draw(layers, maps)
     seen = registration.visible_points(mesh, hidden)
     if not seen.any():
-        return warped
-    pose = prior.pose_change(mesh, reference.mesh)
-    shift = prior.shift.infer(registration.observed_shift(crop, warped, hidden, mesh), seen, pose)
+        return image, Drawn(layers, tuple(maps), image)
+    shift = prior.shift.infer(registration.observed_shift(crop, image, hidden, mesh), seen, pose)
     moved = raster.enlarged(raster.spread(registration.shift_px(shift, mesh)))
-    backward = warp.look_up(backward, warp.identity_map(len(crop)) + moved)
-    warped = warp.look_up(reference.image, backward)
-    tint = prior.tint.infer(registration.observed_tint(crop, warped, hidden, mesh), seen, pose)
-    tinted = warped + raster.enlarged(raster.spread(tint))
-    return np.clip(tinted + 0.5, 0, 255).astype(np.uint8)
+    moved += warp.identity_map(len(crop))
+    maps = [warp.look_up(backward, moved) for backward in maps]
+    image = draw(layers, maps)
+    tint = prior.tint.infer(registration.observed_tint(crop, image, hidden, mesh), seen, pose)
+    tinted = image + raster.enlarged(raster.spread(tint))
+    aligned = np.clip(tinted + 0.5, 0, 255).astype(np.uint8)
+    return aligned, Drawn(layers, tuple(maps), image)
 
 
 def network_input(prepared: Prepared) -> Float32Array:

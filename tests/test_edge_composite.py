@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.composite import composite, hidden_in_frame, open_hole
+from models import warp
 from models.alignment import HeadBox, cut_crop, frame_from_box
+from models.bank.layers import Layer
+from models.detail import Detail
+from models.preparation import Drawn
+from models.reference import Reference
 
 SIZE = 64
 
@@ -99,6 +104,22 @@ def test_between_fill_and_camera_lies_a_ramp_on_known_pixels_only() -> None:
     assert (row[57:143] == 200).all()  # mask and margin: the fill alone
     assert (np.diff(row[142:148].astype(int)) < 0)[:5].all()
     assert (row[147:] == 0).all()
+
+
+def test_a_face_larger_than_the_crop_gets_the_stored_views_detail() -> None:
+    side = 4 * SIZE
+    fine = np.random.default_rng(2).integers(0, 256, (side, side, 3), np.uint8)
+    small = np.asarray(cv2.resize(fine, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+    view = Reference(small, np.zeros((478, 3), np.float32))
+    layers, still = (Layer(view, fine),), warp.identity_map(SIZE)
+    detail = Detail(Drawn(layers, (still,), small))
+    mask = np.zeros((side, side), np.uint8)
+    mask[80:170, 60:200] = 1
+    hole = open_hole(mask, frame_from_box(HeadBox(np.array([side / 2] * 2), side), SIZE), SIZE)
+    result = composite(np.zeros_like(fine), small, hole, detail)
+    assert np.abs(result[mask > 0].astype(int) - fine[mask > 0]).max() <= 1
+    plain = composite(np.zeros_like(fine), small, hole)
+    assert np.abs(plain[mask > 0].astype(int) - fine[mask > 0]).mean() > 20
 
 
 def test_without_a_headset_the_frame_stays_as_it_is() -> None:

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.filling import DEFAULT_FILLER
 from training import score_report
+from training.bank_protocol import BANK
+from training.bank_report import bank_document
 from training.evaluate import METHODS, evaluate_fillers, makers_of, report
 from training.faces import FaceClips, ImageU8
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
@@ -22,7 +24,7 @@ from training.protocol import ScoredClip
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
-    protocol: Annotated[str, typer.Option(help="hmd, hmd-far or live.")] = "hmd",
+    protocol: Annotated[str, typer.Option(help="hmd, hmd-far, bank or live.")] = "hmd",
     split: Annotated[str, typer.Option(help="train, val, test or demo.")] = "test",
     method: Annotated[
         list[str] | None,
@@ -60,10 +62,11 @@ def evaluate(
 ) -> None:
     """Score fillers on face clips under a simulated headset.
 
-    hmd and hmd-far give the true outline and landmarks; live gives nothing: the product finds both.
+    hmd, hmd-far and bank give the true outline and landmarks; live gives nothing: the product finds
+    both.
     """
     clips = FaceClips(data)
-    if method is None and protocol == LIVE:
+    if method is None and protocol in (LIVE, BANK):
         method = [DEFAULT_FILLER]
     makers = makers_of(method or METHODS, threads, weights)
     distance = lpips_alex(helper_weights) if lpips else None
@@ -71,6 +74,10 @@ def evaluate(
         if protocol == LIVE:
             document = live_document(
                 clips, split, makers, headsets, filler_size, distance, limit_clips, strips, advance
+            )
+        elif protocol == BANK:
+            document = bank_document(
+                clips, split, makers, filler_size, distance, limit_clips, _watcher(strips, advance)
             )
         else:
             document = report(

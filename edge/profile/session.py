@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
 from edge.profile.eyes import EyeCalibration
 from edge.profile.parts import Part
 from edge.profile.sealing import Lock
@@ -54,9 +51,4 @@ class SessionProfile:
 
 def resized(reference: Reference, size_px: int) -> Reference:
     """`reference` with image and mesh scaled to (size_px,size_px)."""
-    stored_px = reference.image.shape[0]
-    if stored_px == size_px:
-        return reference
-    method = cv2.INTER_AREA if size_px < stored_px else cv2.INTER_CUBIC
-    image = cv2.resize(reference.image, (size_px, size_px), interpolation=method)
-    return Reference(np.asarray(image, np.uint8), reference.mesh * np.float32(size_px / stored_px))
+    return reference.resized(size_px)

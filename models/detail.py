@@ -1,0 +1,73 @@
+"""A fill at the frame's resolution: the reference's own detail, with the fill's corrections.
+
+The fill is computed at 128 or 256 px. Enlarged as it is, it would be a blurry patch in a larger
+face. So the stored views are warped once more, by the same maps at the frame's resolution, and what
+the fill changed (light, network, blending) is a low-resolution difference that is enlarged and
+added: the split into detail and base of a Laplacian pyramid (Burt and Adelson 1983).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bank.layers import Window, draw_window
+from models.preparation import Drawn
+
+ImageU8 = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What a frame's fill was drawn from, to be drawn larger."""
+
+    drawn: Drawn
+
+    @property
+    def is_finer(self) -> bool:
+        """Whether any stored view has more pixels than the fill."""
+        return any(len(layer.full) > len(self.drawn.image) for layer in self.drawn.layers)
+
+    def enlarged(self, fill: ImageU8, side_px: int, window: Window) -> ImageU8:
+        """A window (h,w,3) of `fill` (S,S,3) enlarged to (side_px,side_px), with the detail.
+
+        Args:
+            fill: the filled crop.
+            side_px: side of the whole crop in the frame; at least S.
+            window: rows and columns of it that are wanted.
+        """
+        size = len(fill)
+        change = fill.astype(np.float32) - self.drawn.image
+        pictures = [layer.full for layer in self.drawn.layers]
+        detailed = draw_window(
+            self.drawn.layers,
+            pictures,
+            lambda index, part: self._map(index, part, side_px),
+            window,
+            side_px / size,
+        )
+        corrected = detailed + enlarge(change, side_px, window)
+        return np.clip(corrected + 0.5, 0, 255).astype(np.uint8)
+
+    def _map(self, index: int, part: Window, side_px: int) -> Float32Array:
+        """A layer's map at the frame's resolution, in px of its stored picture."""
+        layer = self.drawn.layers[index]
+        scale = np.float32(len(layer.full) / len(self.drawn.image))
+        found = enlarge(self.drawn.maps[index], side_px, part)
+        return np.asarray(found * scale + (scale - 1) / 2, np.float32)
+
+
+def enlarge(values: Float32Array, side_px: int, window: Window) -> Float32Array:
+    """A window of (S,S,C) enlarged to (side_px,side_px), bilinear, by pixel centres."""
+    scale = len(values) / side_px
+    rows, columns = window
+    offset = [(part.start + 0.5) * scale - 0.5 for part in (columns, rows)]
+    back = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]], np.float32)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    found = cv2.warpAffine(values, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float32)
