@@ -192,7 +192,8 @@ class PageSession:
             "held": round(share, 3),
             "can_skip": current is not None and not current.is_required,
             "steps": [
-                {"key": step.key, "state": states.get(step.key, "open")} for step in guide.steps
+                {"key": step.key, "state": states.get(step.key, "open")}
+                for step in (guide.steps if self._frames.is_live else ())
             ],
         }
 
