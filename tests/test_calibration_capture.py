@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from calibration.capture.pictures import PictureFolder, open_capture_source
 from calibration.capture.shelf import KeptFrame, Shelf
 from calibration.capture.take import Take, Taker
 from edge.__main__ import main
+from edge.profile import load_profile
 from edge.webcam import Webcam
 from models.filling import Reference
 from streaming.errors import UserError
@@ -267,3 +269,24 @@ def test_ctrl_c_during_a_capture_leaves_the_old_profile_and_says_so(tmp_path: Pa
     assert "Stopped before anything was saved" in errors
     assert "Traceback" not in errors
     assert (folder / "profile.json").read_text() == "the old one"
+
+
+def test_pictures_of_a_face_make_a_profile_with_a_trial_and_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calibration.reference.open_reader", ToldReader)  # a drawing is no face
+    folder = tmp_path / "anna"
+    pictures = a_folder(tmp_path, 12)
+    command = ["calibrate-reference", "--profile", str(folder), "--video", str(pictures), "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    profile = load_profile(folder)
+    assert said["views"][0] == "straight"
+    assert len(said["views"]) == len(profile.references)
+    assert profile.report is not None
+    assert set(profile.report.pictures) == {"trial", "views"}
+    assert profile.report.pictures["trial"].shape == (320, 960, 3)
+    assert profile.report.document["trial"]["words"] == said["trial"]["words"]
+    assert said["frames"] == 12
