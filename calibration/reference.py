@@ -3,154 +3,183 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import logging
-import time
-from collections import Counter
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import cv2
-import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
-from edge.bare_face_trackers import choose_face
-from edge.camera import Source, open_source
-from edge.eyes.measures import mesh_apertures
+from calibration.capture.draft import Draft, make_draft
+from calibration.capture.feed import Feed
+from calibration.capture.pictures import open_capture_source
+from calibration.capture.take import Take, Taker
+from calibration.gates.gates import ADVICE
+from calibration.guide.prompters import (
+    Chorus,
+    Prompter,
+    SpokenPrompter,
+    TerminalPrompter,
+    find_speaker,
+)
+from calibration.page.session import DEFAULT_PORT, run_on_page
+from edge.camera import Source
 from edge.profile import SessionProfile, profile_path, save_profile
 from edge.profile.unlock import lock_for
-from edge.reference_choice import eye_sharpness, profile_from_frames
-from edge.settings import CameraSettings
-from edge.video_file import VideoFile
-from models.face_mesh import FACE_OVAL
+from models.cover_reader import CoverReader
 from models.mediapipe_mesh import FaceMesher
+from models.shipped import WeightsError
 from streaming.errors import UserError
-from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)
-
-# Gates on single frames. Sharpness is the variance of the Laplacian around the eyes at 256 px: the
-# demo's webcam clip gives 35 when sharp and 8 in its first, blurred frame.
-MIN_SHARPNESS = 12.0
-MIN_LIGHT, MAX_LIGHT = 45.0, 225.0  # mean grey of the face
-MIN_APERTURE = 0.12  # lid gap per eye width: below it an eye is closed or nearly so
-MIN_FACE_PX = 65.0  # width of the face in the frame: what it has in a 128 px crop
-MIN_GOOD_FRAMES = 5
-
-ADVICE = {
-    "no face": "Sit in front of the camera, without the headset, and look into it.",
-    "two faces": "Ask other people to leave the picture.",
-    "too far": "Come closer to the camera: the face should fill a third of the picture's height.",
-    "too dark": "Turn on a light in front of you.",
-    "too bright": "Dim the light in front of you, or close the curtain.",
-    "blurred": "Hold still, clean the lens, and let the camera focus.",
-    "eyes closed": "Keep your eyes open and look at the camera.",
-}
-
-
-@dataclass(frozen=True)
-class Take:
-    """Frames with what was found in them."""
-
-    frames: list[ImageU8]
-    meshes: Float32Array  # (T,478,3) px, NaN without a face
-    problems: list[str]  # per frame: a key of ADVICE, or empty
 
 
 def calibrate_reference(
     profile: Annotated[str, typer.Option(help="Name (or folder) of the profile to make.")],
-    video: Annotated[Path | None, typer.Option(help="Use this video of the bare face.")] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="Use this video, or folder of pictures, of the bare face.")
+    ] = None,
     camera: Annotated[str | None, typer.Option(help="Camera id from `unvisor devices`.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.5, help="How much of it to look at.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.5, help="How much of a video to look at.")] = 20.0,
+    page: Annotated[
+        bool | None,
+        typer.Option(
+            "--page/--no-page",
+            help="Guide in a page of the browser. The default with a camera on a desktop.",
+        ),
+    ] = None,
+    page_port: Annotated[int, typer.Option(help="Port of that page; 0 = any.")] = DEFAULT_PORT,
+    auto: Annotated[bool, typer.Option(help="Ask nothing: save what is good enough.")] = False,
+    speak: Annotated[bool, typer.Option(help="Speak the instructions too.")] = False,
     encrypt: Annotated[
         bool, typer.Option("--encrypt", help="Keep the profile under a passphrase.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the quality report.")] = False,
 ) -> None:
-    """Make the wearer's profile: look at the camera for a few seconds, without the headset."""
+    """Make the wearer's profile: look at the camera, without the headset, and do what is asked."""
     logging.basicConfig(level=logging.WARNING)
     cv2.setNumThreads(1)
-    if (video is None) == (camera is None):
-        raise UserError("Name either --video FILE or --camera ID.", "For a webcam try --camera 0.")
-    source = open_source(CameraSettings(source=str(video) if video else f"webcam:{camera}"))
+    open_source = partial(open_capture_source, video, camera)
     folder = profile_path(profile)
     lock = lock_for(folder, encrypt)  # asks before anybody sits still for the camera
-    made, take = make_profile(source, seconds)
-    save_profile(dataclasses.replace(made, lock=lock), folder)
-    counted = Counter(problem for problem in take.problems if problem)
+
+    def save(made: SessionProfile) -> None:
+        save_profile(dataclasses.replace(made, lock=lock), folder)
+
+    prompter = _prompter(speak)
+    if page is None:
+        page = camera is not None and not auto and not as_json and _is_desktop()
+    try:
+        if page:
+            draft = run_on_page(open_source, open_reader(), save, prompter, page_port, seconds)
+        else:
+            draft = _run_in_terminal(open_source, prompter, seconds)
+            if not auto and camera is not None and sys.stdin.isatty():
+                _tell_result(draft, profile, folder)
+                if not typer.confirm("Save this profile?", default=True):
+                    raise UserError("Nothing was saved.", "Start again for another try.")
+            save(draft.profile)
+    except KeyboardInterrupt as error:
+        raise UserError(
+            "Stopped before anything was saved.", "A profile made before is unchanged."
+        ) from error
+    finally:
+        prompter.close()
     if as_json:
-        tree = {"profile": str(folder), "quality": dict(made.quality), "problems": counted}
+        tree = {"profile": str(folder), **draft.document}
         Console(soft_wrap=True).print_json(json.dumps(tree))
-        return
-    console = Console(highlight=False)
-    console.print(f"The profile is at {folder}; use it with --profile {profile}.", soft_wrap=True)
-    for problem, count in counted.most_common(2):
-        console.print(f"{count} of {len(take.frames)} frames: {problem}. {ADVICE[problem]}")
+    else:
+        _tell_result(draft, profile, folder, is_saved=True)
 
 
-def make_profile(source: Source, seconds: float) -> tuple[SessionProfile, Take]:
-    """Look at the first seconds of a source and make a profile of the good frames.
+def _run_in_terminal(
+    open_source: Callable[[], Source], prompter: Prompter, seconds: float
+) -> Draft:
+    """Take and make a profile with prompts or a progress bar."""
+    with Feed(open_source) as feed, FaceMesher(max_faces=2, tracking=not feed.is_still) as mesher:
+        taker = Taker(open_reader(), prompter, in_any_order=not feed.is_live)
+        take = follow(feed, taker, mesher, seconds)
+    console = Console(stderr=True)
+    with console.status("making the profile and trying it on"):
+        return make_draft(take)
+
+
+def follow(feed: Feed, taker: Taker, mesher: FaceMesher, seconds: float) -> Take:
+    """Take frames until the guide is over, or `seconds` of a file or the file itself are."""
+    with Progress(console=Console(stderr=True), transient=True, disable=feed.is_live) as progress:
+        bar = progress.add_task("looking at the face", total=seconds)
+        while not taker.is_over:
+            has_ended = feed.has_ended  # asked first: what came before the end is still taken
+            taken = feed.take()
+            if taken is None:
+                if has_ended:
+                    break
+                continue
+            time_s, image = taken
+            if not feed.is_live and time_s >= seconds:
+                break
+            taker.add(time_s, image, mesher.meshes(image))
+            progress.update(bar, completed=time_s)
+    return taker.finish()
+
+
+def make_profile(source: Source, seconds: float) -> Draft:
+    """Look at the first seconds of a recording and make a profile of it, without any prompt.
 
     Raises:
         UserError: too few frames are good; says what was wrong with most of them.
     """
-    take = _look(source, seconds)
-    good = [i for i, problem in enumerate(take.problems) if not problem]
-    if len(good) < MIN_GOOD_FRAMES:
-        worst, count = Counter(p for p in take.problems if p).most_common(1)[0]
-        raise UserError(
-            f"Only {len(good)} of {len(take.frames)} frames can be used: "
-            f"{count} of them show this problem: {worst}.",
-            ADVICE[worst],
-        )
-    # Blinks calibrate the lids, so frames with closed eyes stay in as far as they show one face.
-    usable = [i for i, p in enumerate(take.problems) if p in ("", "eyes closed")]
-    made = profile_from_frames([take.frames[i] for i in usable], take.meshes[usable])
-    return made, take
+    return _run_in_terminal(lambda: source, Chorus([]), seconds)
 
 
-def _look(source: Source, seconds: float) -> Take:
-    count = round(seconds * source.fps)
-    frames: list[ImageU8] = []
-    meshes: list[Float32Array] = []
-    problems: list[str] = []
-    previous: Float32Array | None = None
-    deadline_s = time.monotonic() + 3 * seconds + 5  # a webcam may deliver less than it promised
-    with FaceMesher(max_faces=2) as mesher:
-        images = itertools.islice(source.frames(), count)
-        console = Console(stderr=True)
-        for _, image in track(images, "looking at the face", total=count, console=console):
-            found = mesher.meshes(image)
-            previous = choose_face(found, previous)
-            frames.append(image)
-            meshes.append(np.full((478, 3), np.nan, np.float32) if previous is None else previous)
-            problems.append(problem_of(image, found))
-            if time.monotonic() > deadline_s and not isinstance(source, VideoFile):
-                break
-    if not frames:
-        raise UserError("The camera gave no frames.", "Check its cable and try again.")
-    return Take(frames, np.stack(meshes), problems)
+def open_reader() -> CoverReader:
+    """The network that notices hands and hair.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    try:
+        return CoverReader()
+    except WeightsError as error:
+        raise UserError(str(error)) from error
 
 
-def problem_of(image: ImageU8, meshes: list[Float32Array]) -> str:
-    """What is wrong with one frame as reference: a key of `ADVICE`, or "" when it is good."""
-    if len(meshes) != 1:
-        return "two faces" if meshes else "no face"
-    mesh = meshes[0]
-    oval = mesh[list(FACE_OVAL), :2]
-    (left, top), (right, bottom) = oval.min(axis=0), oval.max(axis=0)
-    if right - left < MIN_FACE_PX:
-        return "too far"
-    face = image[max(0, int(top)) : int(bottom), max(0, int(left)) : int(right)]
-    light = float(face.mean()) if face.size else 0.0
-    if light < MIN_LIGHT:
-        return "too dark"
-    if light > MAX_LIGHT:
-        return "too bright"
-    if eye_sharpness(image, mesh) < MIN_SHARPNESS:
-        return "blurred"
-    return "eyes closed" if min(mesh_apertures(mesh)) < MIN_APERTURE else ""
+def _prompter(speak: bool) -> Prompter:
+    prompters: list[Prompter] = [TerminalPrompter()]
+    speaker = find_speaker() if speak else None
+    if speaker is not None:
+        prompters.append(SpokenPrompter(speaker))
+    elif speak:
+        log.warning("nothing here speaks: install speech-dispatcher or espeak-ng")
+    return Chorus(prompters)
+
+
+def _is_desktop() -> bool:
+    """Whether a browser window can be expected to open here."""
+    has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return sys.platform in ("darwin", "win32") or has_display
+
+
+def _tell_result(draft: Draft, profile: str, folder: Path, is_saved: bool = False) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    scores = draft.trial
+    console.print(f"{len(draft.views)} views: {'; '.join(draft.views)}.")
+    console.print(
+        f"{scores.words} Tried on {scores.frames} frames under a simulated headset: "
+        f"PSNR {scores.psnr_masked_db:.1f} dB inside the mask, SSIM {scores.ssim:.3f}."
+    )
+    for sentence in draft.take.told:
+        console.print(sentence)
+    problems = draft.document["problems"]
+    for problem in sorted(problems, key=problems.get, reverse=True)[:2]:
+        count = problems[problem]
+        console.print(f"{count} of {len(draft.take.problems)} frames: {problem}. {ADVICE[problem]}")
+    if is_saved:
+        console.print(f"The profile is at {folder}; use it with --profile {profile}.")

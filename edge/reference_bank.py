@@ -15,7 +15,8 @@ from models.filling import Reference
 from streaming.records import Float32Array, ImageU8
 
 LEAST_STORED_PX = 128  # a smaller face is enlarged to what the smallest network takes
-SHARP_ENOUGH = 0.6  # of the usual sharpness: turned faces are a little less sharp
+SHARP_ENOUGH = 0.5  # of the sharpest frames' sharpness; one blurred view can cost 2 dB
+LEAST_USABLE_SHARE = 0.3  # of the frames, however they compare with the sharpest
 LARGEST_LIGHT_RATIO = 1.3  # brightness of a view over the usual one, or the other way round
 CLOSED_OPENNESS = 0.5  # both eyes together less open than this: a blink worth keeping
 
@@ -39,7 +40,9 @@ def choose_bank(
     light = np.array([_brightness(f, m) for f, m in zip(frames, meshes, strict=True)])
     ratio = light / max(float(np.median(light)), 1.0)
     is_usual = np.maximum(ratio, 1 / np.maximum(ratio, 1e-3)) <= LARGEST_LIGHT_RATIO
-    usable = is_usual & (sharpness >= SHARP_ENOUGH * np.median(sharpness))
+    enough = SHARP_ENOUGH * np.quantile(sharpness, 0.95)
+    enough = min(enough, np.quantile(sharpness, 1 - LEAST_USABLE_SHARE))
+    usable = is_usual & (sharpness >= enough)
     # Closed eyes have less texture: a blink's sharpness says nothing.
     closed = int(np.where(is_usual, openness, np.inf).argmin())
     is_blink = bool(openness[closed] < CLOSED_OPENNESS)

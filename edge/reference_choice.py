@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -59,30 +60,32 @@ def profile_from_frames(
         )
     faces = [frames[i] for i in usable]
     kept = meshes[usable]
-    in_mesh = _mesh_calibration(kept)
-    scores, sharpness = _scores(faces, kept, in_mesh)
-    best = int(scores.argmax())
+    choice = _choose(faces, kept)
+    best = choice.views[0]
     index = int(usable[best])
-    openness = np.array([_mean_openness(mesh, in_mesh) for mesh in kept])
-    views = choose_bank(faces, kept, best, sharpness, openness)
     log.info(
         "reference: frame %d of %d, sharpness %.0f; %d views",
-        *(index, len(frames), sharpness[best], len(views)),
+        *(index, len(frames), choice.sharpness[best], len(choice.views)),
     )
     frame_from_crop = crop_from_mesh(meshes[index], STORED_PX)
     quality = {
         "frame_index": float(index),
-        "sharpness": float(sharpness[best]),
-        "score": float(scores[best]),
+        "sharpness": float(choice.sharpness[best]),
+        "score": float(choice.scores[best]),
         "face_px": float(frame_from_crop[0, 0] * STORED_PX),
         "frames_with_face": usable.size / len(frames),
     }
     # Until real eye cameras are calibrated on their own, the simulated ones stand in for them.
     eyes = calibrate_simulated_eyes(faces, kept)
-    references = tuple(view_of(faces[i], kept[i], stored_px) for i in views)
-    good = np.flatnonzero(scores >= np.median(scores))
+    references = tuple(view_of(faces[i], kept[i], stored_px) for i in choice.views)
+    good = np.flatnonzero(choice.scores >= np.median(choice.scores))
     own = print_of_capture([faces[i] for i in good], [kept[i] for i in good])
     return SessionProfile(references, eyes, quality, identity=own)
+
+
+def best_views(frames: Sequence[ImageU8], meshes: Float32Array) -> list[int]:
+    """The frames that `profile_from_frames` keeps, best frontal first; each shows a face."""
+    return _choose(frames, meshes).views
 
 
 def head_angles(mesh: Float32Array) -> tuple[float, float]:
@@ -104,6 +107,23 @@ def eye_sharpness(frame: ImageU8, mesh: Float32Array) -> float:
     if part.size == 0:
         return 0.0
     return float(cv2.Laplacian(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which frames are kept, and how good each one is as the frontal view."""
+
+    views: list[int]
+    scores: NDArray[np.float64]
+    sharpness: NDArray[np.float64]
+
+
+def _choose(frames: Sequence[ImageU8], meshes: Float32Array) -> _Choice:
+    in_mesh = _mesh_calibration(meshes)
+    scores, sharpness = _scores(frames, meshes, in_mesh)
+    openness = np.array([_mean_openness(mesh, in_mesh) for mesh in meshes])
+    views = choose_bank(frames, meshes, int(scores.argmax()), sharpness, openness)
+    return _Choice(views, scores, sharpness)
 
 
 def _scores(

@@ -18,6 +18,8 @@ import typer
 from torch import Tensor, nn
 
 from models.contract import FILL, INPUT, TensorContract
+from models.cover_contract import COVER_NET, cover_net_contract
+from models.cover_net import CoverNet, ExportedCoverNet
 from models.evi_hrnet import EviHrnet, NetworkSettings
 from models.eye_contract import EYE_NET, eye_net_contract
 from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings
@@ -127,6 +129,20 @@ def export_face_print(network: FacePrintNet, path: Path, testimony: dict[str, An
     _write_onnx(network.eval(), example, path, [CHIP], names, {CHIP: {2: "rows"}})
     store_filters_in_8_bit(path)
     _write_manifest(path, {"kind": FACE_PRINT, "settings": {}, **testimony})
+
+
+def export_cover_net(network: CoverNet, path: Path, testimony: dict[str, Any]) -> None:
+    """Write CoverNet as `path` (.onnx) with its manifest."""
+    contract = cover_net_contract()
+    _write_onnx(
+        ExportedCoverNet(network).eval(),
+        (torch.zeros(contract.inputs[0].shape),),
+        path,
+        [spec.name for spec in contract.inputs],
+        [spec.name for spec in contract.outputs],
+    )
+    settings = {"kind": COVER_NET, "settings": asdict(network.settings), "commit": _commit()}
+    _write_manifest(path, {**settings, **testimony})
 
 
 def export(

@@ -186,8 +186,8 @@ def test_the_pause_key_reaches_the_control_socket() -> None:
     with ControlServer(0, lambda n: heard.append(n.subject), PublishingClock(), port=0) as control:
         changes = {"edge.preview.port": 0, "streaming.control_port": control.port}
         opened = open_preview(override(SessionSettings(), changes))
-        opened.pause(True)
-        opened.pause(False)
+        opened.act("/pause", {"paused": True})
+        opened.act("/pause", {"paused": False})
         opened.close()
     assert heard == ["unvisor.pause", "unvisor.resume"]
 

@@ -34,7 +34,7 @@ def test_views_are_spread_over_poses_and_keep_a_blink(posed_mesh: MeshMaker) -> 
 def test_blurred_and_oddly_lit_frames_are_no_views(posed_mesh: MeshMaker) -> None:
     frames, meshes = frames_and_meshes(posed_mesh)
     frames[4] = frames[4] // 3
-    sharpness = np.array([9.0, 9.0, 2.0, 8.0, 9.0, 9.0])
+    sharpness = np.array([9.0, 9.0, 2.0, 9.0, 9.0, 9.0])
     views = choose_bank(frames, meshes, 0, sharpness, np.ones(6))
     assert 3 in views
     assert not {2, 4} & set(views)
@@ -62,8 +62,9 @@ def test_a_face_of_between_is_neither_enlarged_nor_made_smaller(posed_mesh: Mesh
 
 def test_a_profile_keeps_the_frontal_view_first(posed_mesh: MeshMaker) -> None:
     frames, meshes = frames_and_meshes(posed_mesh)
-    profile = profile_from_frames(frames, meshes)
-    assert len(profile.references) >= 3
+    profile = profile_from_frames([frames[0]] * len(POSES), meshes)
+    assert len(profile.references) >= 2
+    assert abs(POSES[int(profile.quality["frame_index"])]) < 1
     first = profile.references[0]
-    frontal = view_of(frames[int(profile.quality["frame_index"])], meshes[0])
+    frontal = view_of(frames[0], meshes[int(profile.quality["frame_index"])])
     assert np.abs(first.mesh[:, 2] - frontal.mesh[:, 2]).max() < 3

@@ -19,16 +19,13 @@ import numpy as np
 import pytest
 from drawn_face import scene
 
-from calibration.reference import make_profile, problem_of
 from edge.bare_face_trackers import MediaPipeTracker, choose_face
-from edge.camera import open_source
 from edge.oracle_cache import clip_meshes
 from edge.profile import save_profile
 from edge.records import Capture
 from edge.reference_choice import eye_sharpness, profile_from_frames
-from edge.settings import CameraSettings, SessionSettings, override, to_json
+from edge.settings import SessionSettings, override, to_json
 from edge.supervisor import Session, SessionStatus, run_session
-from models.face_mesh import EYES
 from models.mediapipe_mesh import FaceMesher
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
@@ -346,50 +343,6 @@ def test_the_reference_is_a_sharp_frame_not_a_blurred_one(mesh: Float32Array) ->
 def test_a_profile_needs_a_face() -> None:
     with pytest.raises(UserError, match="No face"):
         profile_from_frames([scene()], np.full((1, 478, 3), np.nan, np.float32))
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (lambda image: image, ""),
-        (lambda image: image // 8, "too dark"),
-        (lambda image: cv2.GaussianBlur(image, (0, 0), 6), "blurred"),
-    ],
-)
-def test_frames_that_make_a_bad_reference_are_named(
-    mesh: Float32Array, change: object, problem: str
-) -> None:
-    image = np.asarray(change(scene((200, 120, 1.2))), np.uint8)  # type: ignore[operator]
-    assert problem_of(image, [mesh]) == problem
-    assert problem_of(image, []) == "no face"
-    assert problem_of(image, [mesh, mesh]) == "two faces"
-
-
-def test_closed_eyes_and_distant_faces_are_named(mesh: Float32Array) -> None:
-    image = scene((200, 120, 1.2))
-    closed = mesh.copy()
-    for eye in EYES:
-        closed[list(eye.upper_lid)] = closed[list(eye.lower_lid)]
-    assert problem_of(image, [closed]) == "eyes closed"
-    assert problem_of(image, [mesh / 4]) == "too far"
-
-
-def test_a_video_of_the_bare_face_makes_a_profile(clip: Path) -> None:
-    source = open_source(CameraSettings(source=str(clip)))
-    made, take = make_profile(source, 2.0)
-    assert made.references[0].image.shape == (256, 256, 3)
-    assert take.problems.count("no face") >= 8
-
-
-def test_a_video_without_a_face_gives_advice_instead_of_a_profile(tmp_path: Path) -> None:
-    class Room:
-        fps = 25.0
-
-        def frames(self):  # type: ignore[no-untyped-def]
-            return enumerate([scene()] * 5)
-
-    with pytest.raises(UserError, match="without the headset"):
-        make_profile(Room(), 1.0)
 
 
 def test_meshes_are_found_once_and_a_damaged_cache_is_replaced(clip: Path, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from training.protocol import ScoredClip
 
 
 class FillerMaker(Protocol):
-    """Makes a filler for a reference; `size_px` is the side of its crop."""
+    """Makes a filler for one or several views; `size_px` is the side of its crop."""
 
-    def __call__(self, reference: Reference, size_px: int) -> Filler:
+    def __call__(self, reference: Reference | Sequence[Reference], size_px: int) -> Filler:
         """Make one."""
         ...
 
@@ -134,9 +134,11 @@ def makers_of(
     def maker(name: str) -> FillerMaker:
         chosen = weights if name == "unvisor" else None
 
-        def make(reference: Reference, size_px: int) -> Filler:
+        def make(reference: Reference | Sequence[Reference], size_px: int) -> Filler:
             try:
-                return make_filler(name, reference, threads=threads, weights=chosen)
+                return make_filler(
+                    name, reference, size_px=size_px, threads=threads, weights=chosen
+                )
             except (WeightsError, ValueError) as error:  # another size than the network's
                 reason = str(error).rstrip(".")
                 raise UserError(f"'{name}' cannot run at {size_px} px: {reason}.") from error

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.filling import DEFAULT_FILLER
 from training import score_report
+from training.bank_protocol import BANK
+from training.bank_report import bank_document
 from training.evaluate import METHODS, evaluate_fillers, makers_of, report
 from training.eyes.evaluation import EYES, eyes_document
 from training.eyes.report import tell_eyes
@@ -26,7 +28,7 @@ def evaluate(
     data: Annotated[
         Path, typer.Option(help="Folder of face clips; of near-eye images for eyes (docs/DATA.md).")
     ],
-    protocol: Annotated[str, typer.Option(help="hmd, hmd-far, live or eyes.")] = "hmd",
+    protocol: Annotated[str, typer.Option(help="hmd, hmd-far, bank, live or eyes.")] = "hmd",
     split: Annotated[str, typer.Option(help="train, val, test or demo.")] = "test",
     method: Annotated[
         list[str] | None,
@@ -67,8 +69,8 @@ def evaluate(
 ) -> None:
     """Score fillers on face clips under a simulated headset.
 
-    hmd and hmd-far give the true outline and landmarks; live gives nothing: the product finds both.
-    eyes scores the network that reads eye cameras, on near-eye images.
+    hmd, hmd-far and bank give the true outline and landmarks; live gives nothing: the product finds
+    both. eyes scores the network that reads eye cameras, on near-eye images.
     """
     if protocol == EYES:
         with _progress(f"{protocol}, {split}") as advance:
@@ -76,7 +78,7 @@ def evaluate(
         tell_eyes(document, json_file, markdown)
         return
     clips = FaceClips(data)
-    if method is None and protocol == LIVE:
+    if method is None and protocol in (LIVE, BANK):
         method = [DEFAULT_FILLER]
     makers = makers_of(method or METHODS, threads, weights)
     distance = lpips_alex(helper_weights) if lpips else None
@@ -84,6 +86,10 @@ def evaluate(
         if protocol == LIVE:
             document = live_document(
                 clips, split, makers, headsets, filler_size, distance, limit_clips, strips, advance
+            )
+        elif protocol == BANK:
+            document = bank_document(
+                clips, split, makers, filler_size, distance, limit_clips, _watcher(strips, advance)
             )
         else:
             document = report(

@@ -74,7 +74,7 @@ class NeutralFace:
 
 
 def face_steps() -> tuple[Step[FaceMeasure], ...]:
-    """What a reference capture asks for, in order; about 12 s when all is well."""
+    """What a reference capture asks for, in order; 3.2 s of holding still in all."""
     turned = frozenset({TURNED_AWAY})
     closed = frozenset({EYES_CLOSED})
     return (

@@ -165,8 +165,16 @@ class LivePage:
             return pack_message({**facts, "sequence": after}, {})
         return pack_message(facts | _facts(shown), self._panes(shown))
 
-    def pause(self, paused: bool) -> None:
+    @property
+    def token(self) -> str:
+        """None is asked for: who may look at this machine's screen may look at the page."""
+        return ""
+
+    def act(self, path: str, wish: Mapping[str, Any]) -> None:
         """Pass a watcher's wish on; whether it was granted shows in the next message's status."""
+        paused = wish.get("paused")
+        if path != "/pause" or not isinstance(paused, bool):
+            raise ValueError('expected {"paused": true or false}')
         if self.on_pause is not None:
             self.on_pause(paused)
 

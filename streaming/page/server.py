@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import socketserver
 import threading
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from streaming.errors import UserError
@@ -42,8 +44,13 @@ class PageContent(Protocol):
         """The next message, after waiting for it for a moment."""
         ...
 
-    def pause(self, paused: bool) -> None:
-        """Do what a watcher asked for."""
+    def act(self, path: str, wish: Mapping[str, Any]) -> None:
+        """Do what a watcher of our page asked for; raises ValueError when it means nothing."""
+        ...
+
+    @property
+    def token(self) -> str:
+        """What the page's address must carry as `?token=`; "" = anybody on this machine may."""
         ...
 
 
@@ -66,7 +73,9 @@ class PageServer:
     @property
     def url(self) -> str:
         """Address of the page."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+        token = self._server.content.token
+        query = f"?token={token}" if token else ""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/{query}"
 
     def close(self) -> None:
         """Stop taking connections and free the port."""
@@ -99,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, b"the preview has ended\n")
         elif not self._is_local():
             self._answer(HTTPStatus.FORBIDDEN, b"open this page as http://127.0.0.1\n")
+        elif not self._has_token():
+            self._answer(HTTPStatus.FORBIDDEN, b"open the address that the program names\n")
         elif address.path == "/":
             self._answer(HTTPStatus.OK, self.server.content.page(), "text/html; charset=utf-8")
         elif address.path == "/view":
@@ -111,18 +122,26 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, b"no such page\n")
 
     def do_POST(self) -> None:
-        """Take `{"paused": true|false}` from our own page only."""
+        """Take a wish, a JSON object, from our own page only."""
         length = self.headers.get("Content-Length", "")
         body = self.rfile.read(int(length)) if length.isdecimal() and int(length) < 1000 else b""
         is_ours = self.headers.get("Origin") == f"http://{self.headers.get('Host')}"
-        wish = _paused_wish(body)
-        if not (self._is_local() and is_ours):
-            self._answer(HTTPStatus.FORBIDDEN, b"only the preview page may do this\n")
-        elif self.path != "/pause" or wish is None:
-            self._answer(HTTPStatus.BAD_REQUEST, b'expected {"paused": true or false}\n')
-        else:
-            self.server.content.pause(wish)
-            self._answer(HTTPStatus.OK, b"ok\n")
+        if not (self._is_local() and is_ours and self._has_token()):
+            return self._answer(HTTPStatus.FORBIDDEN, b"only the preview page may do this\n")
+        try:
+            wish = json.loads(body)
+            if not isinstance(wish, dict):
+                raise ValueError("expected a JSON object")
+            self.server.content.act(urlsplit(self.path).path, wish)
+        except ValueError as error:
+            said = "expected a JSON object" if isinstance(error, UnicodeError) else str(error)
+            return self._answer(HTTPStatus.BAD_REQUEST, f"{said}\n".encode())
+        self._answer(HTTPStatus.OK, b"ok\n")
+
+    def _has_token(self) -> bool:
+        wanted = self.server.content.token
+        given = parse_qs(urlsplit(self.path).query).get("token", [""])[0]
+        return not wanted or secrets.compare_digest(given.encode(), wanted.encode())
 
     def _is_local(self) -> bool:
         """False for a foreign name that was made to resolve to loopback (DNS rebinding)."""
@@ -142,11 +161,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         log.debug(format, *args)
-
-
-def _paused_wish(body: bytes) -> bool | None:
-    try:
-        wish = json.loads(body)["paused"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return wish if isinstance(wish, bool) else None

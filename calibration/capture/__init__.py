@@ -1,0 +1,1 @@
+"""Taking the reference: frames in, judged and kept; a profile and a trial of it out."""

@@ -1,0 +1,1 @@
+"""Teaching CoverNet what lies over a face: made-up covers, and the training."""
