@@ -60,5 +60,5 @@ class ReferenceBank:
         return Layer(self._views[view], self._full[view], share)
 
     def _pose_change(self, mix: Mix, look: Look) -> Float32Array:
-        mixed = sum(weight * self._looks[view].whole for view, weight in mix.weights)
-        return np.asarray(look.whole - mixed, np.float32)
+        mixed = sum(weight * self._looks[view].change for view, weight in mix.weights)
+        return np.asarray(look.change - mixed, np.float32)
