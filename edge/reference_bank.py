@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +16,7 @@ from models.filling import Reference
 from streaming.records import Float32Array, ImageU8
 
 LEAST_STORED_PX = 128  # a smaller face is enlarged to what the smallest network takes
-SHARP_ENOUGH = 0.5  # of the sharpest frames' sharpness; one blurred view can cost 2 dB
+SHARP_ENOUGH = 0.6  # of the sharpest frames' sharpness; one blurred view can cost 2 dB
 LEAST_USABLE_SHARE = 0.3  # of the frames, however they compare with the sharpest
 LARGEST_LIGHT_RATIO = 1.3  # brightness of a view over the usual one, or the other way round
 CLOSED_OPENNESS = 0.5  # both eyes together less open than this: a blink worth keeping
@@ -25,7 +26,6 @@ def choose_bank(
     frames: Sequence[ImageU8],
     meshes: Float32Array,
     best: int,
-    sharpness: NDArray[np.float64],
     openness: NDArray[np.float64],
 ) -> list[int]:
     """Frames to keep as views, `best` first.
@@ -34,17 +34,16 @@ def choose_bank(
         frames: (H,W,3) uint8 BGR, each with a face.
         meshes: (T,478,3) px of the frames.
         best: the best frontal view.
-        sharpness: (T,) around the eyes.
         openness: (T,) of both eyes together, 0 = closed.
     """
     light = np.array([_brightness(f, m) for f, m in zip(frames, meshes, strict=True)])
     ratio = light / max(float(np.median(light)), 1.0)
     is_usual = np.maximum(ratio, 1 / np.maximum(ratio, 1e-3)) <= LARGEST_LIGHT_RATIO
+    sharpness = np.array([face_sharpness(f, m) for f, m in zip(frames, meshes, strict=True)])
     enough = SHARP_ENOUGH * np.quantile(sharpness, 0.95)
     enough = min(enough, np.quantile(sharpness, 1 - LEAST_USABLE_SHARE))
     usable = is_usual & (sharpness >= enough)
-    # Closed eyes have less texture: a blink's sharpness says nothing.
-    closed = int(np.where(is_usual, openness, np.inf).argmin())
+    closed = int(np.where(usable, openness, np.inf).argmin())
     is_blink = bool(openness[closed] < CLOSED_OPENNESS)
     return choose_views([look_of(m) for m in meshes], usable, best, closed if is_blink else None)
 
@@ -61,6 +60,22 @@ def view_of(frame: ImageU8, mesh: Float32Array, stored_px: int | None = None) ->
     return Reference(
         cut_crop(frame, frame_from_crop, stored_px), mesh_to_crop(mesh, frame_from_crop)
     )
+
+
+def face_sharpness(frame: ImageU8, mesh: Float32Array) -> float:
+    """Variance of the Laplacian over the whole face at 128 px.
+
+    That around the eyes hardly falls when a video's first frames are coarsely compressed, because
+    their blocks have edges too, and falls when an eye closes.
+    """
+    frame_from_crop = crop_from_mesh(mesh, LEAST_STORED_PX)
+    crop = cut_crop(frame, frame_from_crop, LEAST_STORED_PX)
+    points = mesh_to_crop(mesh, frame_from_crop)[:, :2]
+    (left, top), (right, bottom) = points.min(0), points.max(0)
+    part = crop[max(0, int(top)) : int(bottom) + 1, max(0, int(left)) : int(right) + 1]
+    if part.size == 0:
+        return 0.0
+    return float(cv2.Laplacian(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
 
 
 def _brightness(frame: ImageU8, mesh: Float32Array) -> float:

@@ -122,7 +122,7 @@ def _choose(frames: Sequence[ImageU8], meshes: Float32Array) -> _Choice:
     in_mesh = _mesh_calibration(meshes)
     scores, sharpness = _scores(frames, meshes, in_mesh)
     openness = np.array([_mean_openness(mesh, in_mesh) for mesh in meshes])
-    views = choose_bank(frames, meshes, int(scores.argmax()), sharpness, openness)
+    views = choose_bank(frames, meshes, int(scores.argmax()), openness)
     return _Choice(views, scores, sharpness)
 
 

@@ -25,7 +25,7 @@ NOTHING = np.zeros((SIZE, SIZE), np.uint8)
 def at(pose: float, lids: float = 0.0) -> Look:
     """A look of one-dimensional pose and lids, as if measured."""
     line = np.array([pose, 0.0], np.float32)
-    return Look(line, line, np.full((2, 36), lids, np.float32))
+    return Look(line, line, line, np.full((2, 36), lids, np.float32))
 
 
 def flat(mesh: np.ndarray, value: int) -> Reference:

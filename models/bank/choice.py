@@ -33,13 +33,13 @@ def choose_views(
         closed: a view with closed eyes, if there is one.
         count: most views.
     """
-    whole = np.stack([look.whole for look in looks])
+    change = np.stack([look.change for look in looks])
     chosen = [first] if closed is None or closed == first else [first, closed]
-    distance = np.min([((whole - whole[index]) ** 2).sum(1) for index in chosen], 0)
+    distance = np.min([((change - change[index]) ** 2).sum(1) for index in chosen], 0)
     while len(chosen) < count:
         farthest = int(np.where(usable, distance, -1).argmax())
         if not usable[farthest] or distance[farthest] < ALIKE:
             break
         chosen.append(farthest)
-        distance = np.minimum(distance, ((whole - whole[farthest]) ** 2).sum(1))
+        distance = np.minimum(distance, ((change - change[farthest]) ** 2).sum(1))
     return chosen[:count]

@@ -22,7 +22,7 @@ Float32Array = NDArray[np.float32]
 SHARPNESS = 2.0  # weights go with the squared distance to this power
 LARGEST_STEP = 0.2  # of a view's weight per frame
 LARGEST_EYE_STEP = 0.4  # a blink closes in three frames
-LID_WEIGHT = 500.0  # of lids unlike the frame's, against pose: a view with the eyes as they are
+LID_WEIGHT = 1.25  # of lids unlike the frame's, against pose: a view with the eyes as they are
 KEPT_SHARE = 0.75  # of its squared distance counts for a view in use
 NEGLIGIBLE = 0.05  # a share below this is not worth a warp
 # An eye is taken from another view when that brings its lids nearer by these shares.

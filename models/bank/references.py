@@ -72,8 +72,8 @@ class ReferenceBank:
         return Layer(posed, full, picture)
 
     def _pose_change(self, mix: Mix, look: Look) -> Float32Array:
-        mixed = sum(weight * self._looks[view].whole for view, weight in mix.weights)
-        return np.asarray(look.whole - mixed, np.float32)
+        mixed = sum(weight * self._looks[view].change for view, weight in mix.weights)
+        return np.asarray(look.change - mixed, np.float32)
 
 
 def _extrapolators(views: Sequence[Reference], looks: Sequence[Look]) -> list[ViewExtrapolator]:
