@@ -90,8 +90,8 @@ def has_vnni(cpu_info: Path = CPU_INFO) -> bool:
 
 def _is_of_shipped(path: Path) -> bool:
     try:
-        made_from = json.loads(manifest_path(path).read_text())["made_from"]
-        return bool(made_from == json.loads(manifest_path(SHIPPED_NETWORK).read_text())["sha256"])
+        source = json.loads(manifest_path(path).read_text())["from_sha256"]
+        return bool(source == json.loads(manifest_path(SHIPPED_NETWORK).read_text())["sha256"])
     except (OSError, ValueError, KeyError):
         return False
 

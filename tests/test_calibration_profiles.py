@@ -89,12 +89,12 @@ def test_an_empty_list_names_the_command_that_makes_a_profile(
 def test_show_tells_quality_and_parts_and_writes_the_thumbnail_when_asked(
     capsys: pytest.CaptureFixture[str], own_folder: Path, tmp_path: Path
 ) -> None:
-    parts = dataclasses.replace(small_profile(OLD), light=Part(), others={"dreams": Part()})
+    parts = dataclasses.replace(small_profile(OLD), report=Part(), others={"dreams": Part()})
     save_profile(parts, own_folder / "anna")
     assert profiles("show", "anna", "--json", "--thumbnail", "anna.png") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["quality"] == {"sharpness": OLD}
-    assert (told["parts"], told["unknown_parts"]) == (["light"], ["dreams"])
+    assert (told["parts"], told["unknown_parts"]) == (["report"], ["dreams"])
     assert [view["size_px"] for view in told["views"]] == [32, 32]
     picture = cv2.imread(str(tmp_path / "anna.png"))
     assert (picture == small_profile(OLD).references[0].image).all()

@@ -107,7 +107,7 @@ def test_ranges_need_frames(network: Path, tmp_path: Path) -> None:
 def test_the_shipped_int8_network_is_that_of_the_shipped_one() -> None:
     """After a new training it must be made again: `unvisor quantize`."""
     original, int8 = load_network(SHIPPED_NETWORK), load_network(SHIPPED_INT8)
-    assert int8.manifest["made_from"] == original.manifest["sha256"]
+    assert int8.manifest["from_sha256"] == original.manifest["sha256"]
     assert (int8.width, int8.size_px) == (original.width, original.size_px)
     assert int8.manifest["ranges"]["split"] == "train"
     first, second = OnlineNetwork(SHIPPED_NETWORK), OnlineNetwork(SHIPPED_INT8)
@@ -141,6 +141,6 @@ def test_an_int8_network_of_an_older_one_is_not_chosen(
 ) -> None:
     (tmp_path / "cpuinfo").write_text("flags : avx512_vnni\n")
     stale = tmp_path / "stale.onnx"
-    manifest_path(stale).write_text(json.dumps({"made_from": "another"}))
+    manifest_path(stale).write_text(json.dumps({"from_sha256": "another"}))
     monkeypatch.setattr(shipped, "SHIPPED_INT8", stale)
     assert shipped_network("auto", tmp_path / "cpuinfo") == SHIPPED_NETWORK

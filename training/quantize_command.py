@@ -100,7 +100,7 @@ def _write_manifest(
         "settings": network.manifest["settings"],
         "precision": "int8",
         "target": target,
-        "made_from": network.manifest["sha256"],
+        "from_sha256": network.manifest["sha256"],
         "data": network.manifest.get("data", ""),
         "ranges": {
             "split": ranges["split"],

@@ -19,8 +19,6 @@ Array = NDArray[Any]
 # Name of the part = field of SessionProfile -> "module:class", imported when a profile has it.
 PARTS = {
     "identity": "edge.identity.face_print:IdentityPrint",
-    "plate": "edge.profile.parts:Part",
-    "light": "edge.profile.parts:Part",
     "camera": "edge.lens.lens:CalibratedLens",
     "report": "edge.profile.parts:Part",
 }

@@ -36,8 +36,6 @@ class SessionProfile:
     made: str = ""  # when it was first saved, ISO 8601 in UTC; empty = not yet saved
     # Parts that may be missing; see edge.profile.parts.
     identity: IdentityPrint | None = None
-    plate: Part | None = None
-    light: Part | None = None
     camera: CalibratedLens | None = None
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.

@@ -12,6 +12,8 @@ import cv2
 import typer
 from rich.console import Console
 
+from edge.profile import load_profile
+from edge.profile.unlock import passphrase_for
 from edge.profiler.budget import (
     SHIPPED_BUDGETS,
     Budget,
@@ -115,7 +117,12 @@ def _measured(
     with tempfile.TemporaryDirectory(prefix="unvisor-spans-") as folder, Sensors() as sensors:
         recorder = SessionRecorder(sensors)
         traced = override(settings, {"edge.spans": folder})
-        reports = measure(traced, console, probe=recorder, capacity_s=capacity_s)
+        profile = Path(settings.edge.profile)
+        passphrase = passphrase_for(profile)  # asked for before anything starts
+        load_profile(profile, passphrase)  # and a wrong profile told
+        reports = measure(
+            traced, console, probe=recorder, capacity_s=capacity_s, passphrase=passphrase
+        )
         spans = _spans(Path(folder))
     result = result_tree(timing_tree(*reports), recorder.recording, spans)
     held = choose_budget(chosen, result["machine"]) if isinstance(chosen, dict) else chosen

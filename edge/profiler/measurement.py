@@ -27,23 +27,26 @@ def measure(
     watcher: Callable[[StatusLine], OnStatus] = lambda line: line,
     probe: Probe | None = None,
     capacity_s: float = CAPACITY_S,
+    passphrase: str | None = None,
 ) -> tuple[SessionReport, SessionReport | None]:
     """The paced run and the capacity run, which a live camera and an early end leave out.
 
     `watcher` stands between the session and the status line; `probe` looks on at the paced run.
-    `capacity_s` of video, 0 = leave the capacity run out.
+    `capacity_s` of video, 0 = leave the capacity run out. `passphrase` opens an encrypted profile.
 
     Raises:
         UserError: a part of the product could not start or failed.
     """
     with StatusLine(console) as line:
-        paced = run_session(settings, watcher(line), probe=probe)
+        paced = run_session(settings, watcher(line), probe=probe, passphrase=passphrase)
     is_live = settings.edge.camera.source.startswith(WEBCAM)
     if is_live or not capacity_s or was_stopped_early(settings, paced):
         return paced, None
     console.print("measuring how fast it could go, without preview and recording …")
     with StatusLine(console) as line:
-        return paced, run_session(capacity_settings(settings, capacity_s), line)
+        return paced, run_session(
+            capacity_settings(settings, capacity_s), line, passphrase=passphrase
+        )
 
 
 def capacity_settings(settings: SessionSettings, seconds: float = CAPACITY_S) -> SessionSettings:

@@ -16,7 +16,7 @@ from rich.console import Console
 from edge.camera import WEBCAM
 from edge.clips import demo_clip
 from edge.demo_profile import profile_of_source
-from edge.profile import load_profile, profile_path, save_profile
+from edge.profile import profile_path, save_profile
 from edge.settings import CameraSettings, SessionSettings, load_toml, override
 from streaming.errors import UserError
 
@@ -65,9 +65,7 @@ def chosen_session(wanted: Wanted, console: Console) -> Iterator[SessionSettings
     name = wanted.profile or settings.edge.profile
     with tempfile.TemporaryDirectory(prefix="unvisor-profile-") as folder:
         path = profile_path(name) if name else Path(folder) / "wearer"
-        if name:
-            load_profile(path)
-        else:
+        if not name:
             _make_profile(settings, source, path, console)
         yield override(settings, {"edge.profile": str(path)})
 
