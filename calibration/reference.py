@@ -183,3 +183,7 @@ def _tell_result(draft: Draft, profile: str, folder: Path, is_saved: bool = Fals
         console.print(f"{count} of {len(draft.take.problems)} frames: {problem}. {ADVICE[problem]}")
     if is_saved:
         console.print(f"The profile is at {folder}; use it with --profile {profile}.")
+        console.print(
+            "With cameras in the headset, put it on and teach them this wearer's eyes: "
+            f"`unvisor calibrate-eyes --profile {profile}`."
+        )
