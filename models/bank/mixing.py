@@ -19,7 +19,7 @@ from models.bank.look import Look, lid_distances, pose_distances
 Float32Array = NDArray[np.float32]
 
 # Chosen on val and train clips; sharper weights look crisper, flatter ones average noise away.
-SHARPNESS = 2.0  # weights go with the squared distance to this power
+SHARPNESS = 4.0  # weights go with the squared distance to this power
 LARGEST_STEP = 0.2  # of a view's weight per frame
 LARGEST_EYE_STEP = 0.4  # a blink closes in three frames
 LID_WEIGHT = 1.25  # of lids unlike the frame's, against pose: a view with the eyes as they are
