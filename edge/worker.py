@@ -21,16 +21,15 @@ from pathlib import Path
 import cv2
 
 from edge.camera import CameraThread, Source, open_source
-from edge.eyes.arrivals import TOPICS, EyeArrivals
-from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
-from edge.eyes.renewal import open_renewal
+from edge.eyes.opening import open_eyes
+from edge.filler_opening import open_filler
 from edge.identity.badge import Badging
 from edge.identity.news import WrongPersonNews
 from edge.identity.person_check import make_check
 from edge.pipeline import Pipeline
 from edge.preview import introduce
-from edge.profile import SessionProfile, load_profile
+from edge.profile import load_profile
 from edge.profile.passphrase import given
 from edge.records import Capture, PipelineView
 from edge.remote import open_control, open_publisher, open_recorder
@@ -38,17 +37,14 @@ from edge.report import SessionReport, write_report
 from edge.settings import SessionSettings, from_json, keys_path
 from edge.simulation import open_simulation
 from edge.sinks import close_sinks, open_sinks
-from edge.timing import ProcessUsage, StageTimes, TimedEngine, device_name, rss_mib
+from edge.status_ticker import StatusTicker
+from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
 from edge.tracker import make_tracker
 from edge.webcam import Webcam
-from models.filling import DEFAULT_FILLER, Filler, NetworkFiller, Reference, make_filler
-from models.shipped import WeightsError, shipped_network
-from streaming.clock_follower import ClockFollower
+from models.filling import Filler
 from streaming.errors import UserError
 from streaming.security.door import open_guard
-from streaming.security.keys import load_client
 from streaming.spans import SpanRecorder
-from streaming.subscriber import Subscriber
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +80,7 @@ class Worker:
         is_kept = bool(settings.edge.spans)
         self._times = StageTimes(spans=self._spans if is_kept else None)
         self._usage = ProcessUsage()
-        self._ticker = _Ticker()
+        self._ticker = StatusTicker()
         self._statuses: Counter[str] = Counter()
         self._last_status: tuple[str, ...] = ()
         self._frames = self._first_id = self._last_id = 0
@@ -105,7 +101,9 @@ class Worker:
             passphrase = given()  # can be read once
             profile = load_profile(Path(edge.profile), passphrase)
             with self._spans.naming_new_threads("network pool"):
-                filler = self._open_filler(profile)
+                filler, self._network = open_filler(
+                    settings.models, profile, self._times, self._note
+                )
             host, keys = settings.streaming.host, keys_path(settings)
             guard = stack.enter_context(open_guard(host, keys, self._insecure_lan))
             publisher = stack.enter_context(open_publisher(settings.streaming, guard))
@@ -113,15 +111,7 @@ class Worker:
             control = stack.enter_context(
                 open_control(settings.streaming, publisher, self._stop.set, recorder, guard)
             )
-            hmd = settings.hmd_capture
-            eye_keys = load_client(Path(hmd.key)) if hmd.key else None
-            offset = None
-            if hmd.clock:
-                offset = stack.enter_context(ClockFollower(hmd.clock, eye_keys)).offset
-            eyes = EyeFusion(profile.eyes, round(edge.max_eye_age_ms * 1e6), offset)
-            subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS, eye_keys))
-            renewal = stack.enter_context(open_renewal(eyes, settings, passphrase))
-            arrivals = stack.enter_context(EyeArrivals(subscriber, renewal.observe))
+            eyes, renewal, arrivals = open_eyes(stack, settings, profile, passphrase)
             with self._spans.naming_new_threads("tracker pool"):
                 tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
@@ -198,28 +188,6 @@ class Worker:
     def _drops(self) -> int:
         return self._last_id + 1 - self._frames if self._frames else 0
 
-    def _open_filler(self, profile: SessionProfile) -> Filler:
-        models = self._settings.models
-        name = DEFAULT_FILLER if models.filler == "auto" else models.filler
-        try:
-            weights = Path(models.weights or shipped_network(models.precision))
-            filler = make_filler(
-                name,
-                profile.references,
-                size_px=models.size_px,
-                threads=models.threads,
-                weights=weights,
-                engine=models.engine,
-                tell=self._note,
-            )
-        except (WeightsError, ValueError) as error:
-            raise UserError(str(error), "Or choose --filler warp-blend.") from error
-        _warm_up(filler, profile.reference(models.size_px))
-        if isinstance(filler, NetworkFiller):
-            self._network = weights.name
-            filler.engine = TimedEngine(filler.engine, self._times)
-        return filler
-
     def _note(self, sentence: str) -> None:
         """Show a sentence for as long as nothing more urgent is to be said."""
         log.warning("%s", sentence)
@@ -250,42 +218,6 @@ class Worker:
             statuses=dict(self._statuses),
             eyes=settings.hmd_capture.eyes,
         )
-
-
-class _Ticker:
-    """Says when to tell the status again, and the frame rate since the last time."""
-
-    def __init__(self) -> None:
-        self._told_s = self._logged_s = self._rated_s = time.monotonic()
-        self._frames = 0
-
-    def is_due(self, period_s: float) -> bool:
-        now_s = time.monotonic()
-        if now_s - self._told_s < period_s:
-            return False
-        self._told_s = now_s
-        return True
-
-    def is_log_due(self, period_s: float) -> bool:
-        if self._told_s - self._logged_s < period_s:
-            return False
-        self._logged_s = self._told_s
-        return True
-
-    def rate(self, frames: int) -> float:
-        now_s = time.monotonic()
-        rate = (frames - self._frames) / max(now_s - self._rated_s, 1e-3)
-        self._frames, self._rated_s = frames, now_s
-        return rate
-
-
-def _warm_up(filler: Filler, reference: Reference) -> None:
-    """Let first-time costs fall before the first frame, not into it."""
-    hidden = (reference.image[..., 0] * 0).astype("uint8")
-    third = hidden.shape[0] // 3
-    hidden[third : 2 * third, third : 2 * third] = 1
-    filler.fill(reference.image, hidden, reference.mesh)
-    filler.reset()
 
 
 def main(arguments: list[str] | None = None) -> int:
