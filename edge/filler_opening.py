@@ -8,8 +8,9 @@ from pathlib import Path
 from edge.profile import SessionProfile
 from edge.settings import ModelsSettings
 from edge.timing import StageTimes, TimedEngine
+from models.engine.choice import session_network
 from models.filling import DEFAULT_FILLER, Filler, NetworkFiller, Reference, make_filler
-from models.shipped import WeightsError, shipped_network
+from models.shipped import WeightsError
 from streaming.errors import UserError
 
 
@@ -28,7 +29,7 @@ def open_filler(
     """
     name = DEFAULT_FILLER if models.filler == "auto" else models.filler
     try:
-        weights = Path(models.weights or shipped_network(models.precision))
+        weights = Path(models.weights or session_network(models.precision, models.engine))
         filler = make_filler(
             name,
             profile.references,

@@ -27,6 +27,10 @@ SIDE = 0.62  # the part of the picture that is drawn anew, to either side
 MARGIN = 0.1
 LID_EDGE = 0.02  # nearer to the lid than this a reference shows lashes, no eyeball
 LARGEST_TURN = 0.3
+# How far lids close, in widths of the eye, from which they are moved a little, and wholly: drawn
+# anew an eye loses a little. On val clips, one view: LPIPS .0216 over all frames (.0255 when always
+# moved, .0214 never); blinks keep 1.1 of the 1.2 dB that moving gains around the eyes.
+CLOSING = (0.07, 0.13)
 MIN_WIDTH_PX = 4.0
 FINE_PX = 256  # drawn at least as finely as a crop of this side, then averaged
 # Points of the face around an eye that neither lid nor iris moves.
@@ -107,7 +111,9 @@ def posed_views(
         if axes.width < MIN_WIDTH_PX:
             continue
         own = _lids(reference.mesh, eye, axes)
-        wanted = _no_wider(_lids_seen_from(reference.mesh, mesh, eye), own)
+        wanted = _as_far_as_needed(_no_wider(_lids_seen_from(reference.mesh, mesh, eye), own), own)
+        if wanted is own:
+            continue
         _draw(image, reference.image, axes, own, wanted)
         if not is_same:
             _draw(finer, full, axes.scaled(scale), own, wanted)
@@ -148,6 +154,23 @@ def _no_wider(wanted: _Lids, own: _Lids) -> _Lids:
     lower[:, 1] = np.maximum(np.minimum(lower[:, 1], _at(own.lower, lower[:, 0])), upper[:, 1])
     turn = np.clip(wanted.iris - own.iris, -LARGEST_TURN, LARGEST_TURN)
     return _Lids(upper, lower, own.iris + turn)
+
+
+def _as_far_as_needed(wanted: _Lids, own: _Lids) -> _Lids:
+    """Eyes that hardly close stay the picture's own, and `own` is returned: a warp moves them."""
+    start, whole = CLOSING
+    share = np.float32(np.clip((_gap(own) - _gap(wanted) - start) / (whole - start), 0, 1))
+    if share == 0:
+        return own
+    return _Lids(
+        own.upper + share * (wanted.upper - own.upper),
+        own.lower + share * (wanted.lower - own.lower),
+        own.iris + share * (wanted.iris - own.iris),
+    )
+
+
+def _gap(lids: _Lids) -> float:
+    return float(np.mean(lids.lower[2:7, 1] - lids.upper[2:7, 1]))
 
 
 def _draw(image: ImageU8, source: ImageU8, axes: _Axes, own: _Lids, wanted: _Lids) -> None:

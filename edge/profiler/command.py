@@ -33,8 +33,8 @@ from edge.profiler.subject import Wanted, chosen_session
 from edge.profiler.table import print_changes, print_layers, print_result
 from edge.profiler.trace import trace_events, write_trace
 from edge.settings import SessionSettings, override
+from models.engine.choice import session_network
 from models.headset_reader import SHIPPED_HEADSET_NET
-from models.shipped import shipped_network
 from streaming.errors import UserError
 from streaming.spans import ProcessSpans, load_spans
 
@@ -181,7 +181,7 @@ def _named_budget(name: str, path: Path) -> dict[str, Budget] | Budget | None:
 
 def _layers(settings: SessionSettings, console: Console) -> dict[str, Any]:
     models = settings.models
-    network = Path(models.weights or shipped_network(models.precision))
+    network = Path(models.weights or session_network(models.precision, models.engine))
     found: dict[str, Any] = {}
     for name, path in (("network", network), ("tracker", SHIPPED_HEADSET_NET)):
         timed = layer_times(path, models.threads)

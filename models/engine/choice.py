@@ -7,6 +7,7 @@ in one sentence and onnxruntime.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from models.engine.cuda.driver import Gpu, find_gpu
 from models.engine.fallback import FallbackEngine, Tell
@@ -17,7 +18,7 @@ from models.engine.plans.library import find_tensorrt
 from models.engine.plans.making import choose_precision
 from models.engine.plans.manifest import identity_of
 from models.engine.plans.store import EngineStore, Unusable
-from models.shipped import Network
+from models.shipped import SHIPPED_NETWORK, Network, Precision, shipped_network
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,17 @@ def open_engine(
         tell(f"onnxruntime runs the network, on the CPU: TensorRT could not be started ({error}).")
         return on_cpu()
     return FallbackEngine(engine, on_cpu, tell)
+
+
+def session_network(precision: Precision, choice: EngineChoice, gpu: Gpu | None = None) -> Path:
+    """The shipped network's file that a session opens.
+
+    Where TensorRT may run, that is the one its engines are built from: the INT8 file of `auto` is
+    made for processors. `gpu` is looked for unless given.
+    """
+    if precision == "auto" and choice != "onnx" and (gpu or find_gpu()) is not None:
+        return SHIPPED_NETWORK
+    return shipped_network(precision)
 
 
 def wants_build(
