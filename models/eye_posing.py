@@ -96,32 +96,74 @@ def with_eyes_of(reference: Reference, mesh: Float32Array) -> Reference:
     The mesh may be of any other picture size. Eyes further open than the reference's keep the
     reference's lids: what these hide is not known.
     """
-    return posed_views(reference, reference.image, mesh)[0]
+    return EyePoser(reference, reference.image).posed(mesh)[0]
 
 
-def posed_views(
-    reference: Reference, full: ImageU8, mesh: Float32Array
-) -> tuple[Reference, ImageU8]:
-    """`with_eyes_of`, and the same of `full` (R,R,3): the reference's picture at another size."""
-    image, posed = reference.image.copy(), reference.mesh.copy()
-    is_same = full is reference.image
-    finer, scale = image if is_same else full.copy(), len(full) / len(image)
-    for eye in EYES:
-        axes = _Axes.of(reference.mesh, eye)
-        if axes.width < MIN_WIDTH_PX:
-            continue
-        own = _lids(reference.mesh, eye, axes)
-        wanted = _as_far_as_needed(_no_wider(_lids_seen_from(reference.mesh, mesh, eye), own), own)
-        if wanted is own:
-            continue
-        _draw(image, reference.image, axes, own, wanted)
-        if not is_same:
-            _draw(finer, full, axes.scaled(scale), own, wanted)
-        for line, lid in ((eye.upper_lid, wanted.upper), (eye.lower_lid, wanted.lower)):
-            posed[list(line), :2] = axes.pixels(lid[:, 0], lid[:, 1])
-        turn = axes.pixels(*wanted.iris) - axes.pixels(*own.iris)
-        posed[[eye.iris_centre, *eye.iris_ring], :2] += turn
-    return Reference(image, posed), finer
+class EyePoser:
+    """Poses the eyes of one view for frame after frame."""
+
+    def __init__(self, reference: Reference, full: ImageU8) -> None:
+        """`full` (R,R,3) is the reference's picture at another size, or the same."""
+        self._reference, self._full = reference, full
+        eyes = [_Eye.of(reference.mesh, eye) for eye in EYES]
+        self._eyes = [eye for eye in eyes if eye.axes.width >= MIN_WIDTH_PX]
+
+    def posed(self, mesh: Float32Array) -> tuple[Reference, ImageU8]:
+        """`with_eyes_of`, and the same of the full picture; themselves where nothing changes."""
+        changes = [(eye, eye.wanted(mesh)) for eye in self._eyes]
+        changes = [(eye, wanted) for eye, wanted in changes if wanted is not eye.own]
+        if not changes:
+            return self._reference, self._full
+        source, full = self._reference.image, self._full
+        is_same, scale = full is source, len(full) / len(source)
+        image, posed = source.copy(), self._reference.mesh.copy()
+        finer = image if is_same else full.copy()
+        for eye, wanted in changes:
+            _draw(image, source, eye.axes, eye.own, wanted)
+            if not is_same:
+                _draw(finer, full, eye.axes.scaled(scale), eye.own, wanted)
+            eye.move(posed, wanted)
+        return Reference(image, posed), finer
+
+
+@dataclass(frozen=True)
+class _Eye:
+    """One eye of a view, with what does not change from frame to frame."""
+
+    points: EyePoints
+    axes: _Axes
+    own: _Lids
+    turn_from_points: NDArray[np.float64]  # (2,N): surroundings of another mesh to its turn (2,2)
+
+    @classmethod
+    def of(cls, mesh: Float32Array, points: EyePoints) -> _Eye:
+        around = mesh[list(SURROUNDINGS[points]), :2]
+        solved = np.linalg.pinv(np.column_stack([around, np.ones(len(around))]))[:2]
+        axes = _Axes.of(mesh, points)
+        return cls(points, axes, _lids(mesh, points, axes), solved)
+
+    def wanted(self, mesh: Float32Array) -> _Lids:
+        """Where lids and iris are to be for a frame's `mesh`; `own` if they can stay."""
+        return _as_far_as_needed(_no_wider(self._seen(mesh), self.own), self.own)
+
+    def move(self, mesh: Float32Array, wanted: _Lids) -> None:
+        """Put the points of the view's `mesh` (478,3) there."""
+        lines = ((self.points.upper_lid, wanted.upper), (self.points.lower_lid, wanted.lower))
+        for line, lid in lines:
+            mesh[list(line), :2] = self.axes.pixels(lid[:, 0], lid[:, 1])
+        turn = self.axes.pixels(*wanted.iris) - self.axes.pixels(*self.own.iris)
+        mesh[[self.points.iris_centre, *self.points.iris_ring], :2] += turn
+
+    def _seen(self, mesh: Float32Array) -> _Lids:
+        """The eye of `mesh` as the view's camera would see it: a turned head is narrower."""
+        turn = self.turn_from_points @ mesh[list(SURROUNDINGS[self.points]), :2]
+        here = _Axes.of(mesh, self.points)
+        down = self.axes.across @ turn
+        across = float(here.along[0] * down[1] - here.along[1] * down[0])
+        narrower = here.width / self.axes.width / max(across, 1e-3)
+        scale = np.array([1, np.clip(narrower, 0.4, 2.5)], np.float32)
+        seen = _lids(mesh, self.points, here)
+        return _Lids(seen.upper * scale, seen.lower * scale, seen.iris * scale)
 
 
 def _lids(mesh: Float32Array, eye: EyePoints, axes: _Axes) -> _Lids:
@@ -131,20 +173,6 @@ def _lids(mesh: Float32Array, eye: EyePoints, axes: _Axes) -> _Lids:
         axes.coordinates(points[list(eye.lower_lid)]),
         axes.coordinates(points[eye.iris_centre]),
     )
-
-
-def _lids_seen_from(reference_mesh: Float32Array, mesh: Float32Array, eye: EyePoints) -> _Lids:
-    """The eye of `mesh` as the reference's camera would see it: a turned head is narrower."""
-    around = list(SURROUNDINGS[eye])
-    points = np.column_stack([reference_mesh[around, :2], np.ones(len(around))])
-    turn = np.linalg.lstsq(points, mesh[around, :2], rcond=None)[0][:2]
-    there, here = _Axes.of(reference_mesh, eye), _Axes.of(mesh, eye)
-    down = there.across @ turn
-    across = float(here.along[0] * down[1] - here.along[1] * down[0])
-    stretch = np.float32(np.clip(here.width / there.width / max(across, 1e-3), 0.4, 2.5))
-    seen = _lids(mesh, eye, here)
-    scale = np.array([1, stretch], np.float32)
-    return _Lids(seen.upper * scale, seen.lower * scale, seen.iris * scale)
 
 
 def _no_wider(wanted: _Lids, own: _Lids) -> _Lids:

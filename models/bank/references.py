@@ -12,7 +12,7 @@ from models.bank.extrapolation import ViewExtrapolator
 from models.bank.layers import Ellipse, Layer, Mixture, around_eye
 from models.bank.look import Look, look_of
 from models.bank.mixing import Mix, ViewMixer
-from models.eye_posing import posed_views
+from models.eye_posing import EyePoser
 from models.face_mesh import EYES
 from models.face_raster import FaceRaster
 from models.reference import Reference
@@ -33,7 +33,8 @@ class ReferenceBank:
         if not references:
             raise ValueError("a bank needs at least one view")
         self._views = [reference.resized(size_px) for reference in references]
-        self._full = [reference.image for reference in references]
+        full = [reference.image for reference in references]
+        self._posers = [EyePoser(*pair) for pair in zip(self._views, full, strict=True)]
         self._looks = [look_of(view.mesh) for view in self._views]
         self._mixer = ViewMixer(self._looks)
         self._extrapolators = _extrapolators(self._views, self._looks)
@@ -65,7 +66,7 @@ class ReferenceBank:
 
     def _posed(self, view: int, mesh: Float32Array, look: Look) -> Layer:
         """A view with its eyes as the frame's, which a warp cannot close, and with its colours."""
-        posed, full = posed_views(self._views[view], self._full[view], mesh)
+        posed, full = self._posers[view].posed(mesh)
         picture = posed.image
         if self._extrapolators:
             picture = self._extrapolators[view].continued(picture, look)
