@@ -136,8 +136,7 @@ class Worker:
             )
             self._emit({"event": "ready", "control": control.port, "publisher": publisher.port})
             camera = CameraThread(source, edge.camera, self._times, dress)
-            ahead = TrackingAhead(camera, pipeline.track, is_live=camera.is_paced)
-            with camera, ahead:
+            with camera, TrackingAhead(camera, pipeline.track) as ahead:
                 while (tracked := self._next(ahead, source)) is not None:
                     self._count(tracked.capture, pipeline.restore(tracked))
                     notes = (renewal.note, pipeline.note, arrivals.note, self._lasting_note)
