@@ -17,6 +17,11 @@ from torch import Tensor, nn
 
 from models.contract import TensorContract
 from models.evi_hrnet import EviHrnet, NetworkSettings
+from models.peers.comb_cn import CombCn, CombCnSettings
+from models.peers.lgtsm import Lgtsm, LgtsmSettings
+from models.peers.m_csam import MCsam, MCsamSettings
+from models.peers.per_frame import PerFrame, PerFrameSettings
+from models.peers.stn_gan import StnGan, StnGanSettings
 
 States = list[Tensor]
 
@@ -62,7 +67,15 @@ class Architecture:
 
 EVI_HRNET = "evi-hrnet"
 ARCHITECTURES: dict[str, Architecture] = {
-    EVI_HRNET: Architecture(EVI_HRNET, NetworkSettings, EviHrnet),
+    each.name: each
+    for each in (
+        Architecture(EVI_HRNET, NetworkSettings, EviHrnet),
+        Architecture("comb-cn", CombCnSettings, CombCn),
+        Architecture("lgtsm", LgtsmSettings, Lgtsm),
+        Architecture("m-csam", MCsamSettings, MCsam),
+        Architecture("per-frame", PerFrameSettings, PerFrame),
+        Architecture("stn-gan", StnGanSettings, StnGan),
+    )
 }
 
 
