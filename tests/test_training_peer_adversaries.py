@@ -146,7 +146,7 @@ def test_the_local_view_is_the_square_around_the_hole() -> None:
     mask[0, :, 20:30, 10:50] = 1
     seen = around_hole(columns, mask, 32)
     assert seen.shape == (2, 1, 32, 32)
-    # 40 columns and a tenth on either side (samples lie 1.5 px apart); a frame without a hole is seen whole.
+    # 40 columns and a tenth on either side, in steps of 1.5 px; without a hole, the whole frame.
     assert float(seen[0, 0, 0, 0]) * SIZE == pytest.approx(10 - 4 + 0.25)
     assert float(seen[0, 0, 0, -1]) * SIZE == pytest.approx(50 + 4 - 1.25)
     assert float(seen[1, 0, 0, 0]) * SIZE == pytest.approx(0.5, abs=0.1)
