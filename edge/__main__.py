@@ -102,6 +102,10 @@ COMMANDS = {
         "training.evaluate_tracker:evaluate_tracker",
         "Score the headset tracker on photos, and its false alarms.",
     ),
+    "architectures": (
+        "training.sizes.command:architectures",
+        "Tell what every recipe's network holds and costs.",
+    ),
     "quantize": ("training.quantize_command:quantize", "Write a trained network as INT8."),
     "export": ("models.export:export", "Write a trained network as ONNX."),
 }
