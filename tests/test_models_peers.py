@@ -121,7 +121,7 @@ def test_the_past_matters_where_there_is_a_memory(name: str, remembers: bool) ->
 def test_temporal_blocks_of_zero_weight_leave_the_still_network_as_it_was() -> None:
     stills = busy(ONLINE["stills"])
     video = StnGan(StnGanSettings(**SMALL, temporal_layers=2)).eval()
-    video.start_from_stills(stills.state_dict())
+    video.start_from(stills.state_dict())
     clip = frames(4)
     with torch.no_grad():
         assert torch.equal(video(clip)[0], stills(clip)[0])
@@ -140,7 +140,7 @@ def test_weights_of_another_still_network_are_refused() -> None:
     wider = StnGan(StnGanSettings(width=16, size_px=32)).state_dict()
     for weights in (wider, {}):
         with pytest.raises(ValueError, match="of another network"):
-            video.start_from_stills(weights)
+            video.start_from(weights)
 
 
 @pytest.mark.parametrize("name", ["stills", "two temporal blocks"])
