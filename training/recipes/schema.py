@@ -106,6 +106,7 @@ class Batch:
     accumulate: int = 1  # backward passes per optimiser step
     plays: int = 1  # how often a prepared stream is played before it is dropped
     kept_streams: int = 64  # prepared streams to choose repetitions from, on the device
+    window_parts: int = 0  # shards that streams are made from at a time, in order; 0 = all
 
 
 @dataclass(frozen=True)
