@@ -229,6 +229,10 @@ def _checked(hint: Any, value: Any, origin: str) -> Any:
         if value not in choices:
             raise UserError(f"{origin} must be one of {', '.join(choices)}, not {value!r}.")
         return value
+    if typing.get_origin(hint) is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{origin} must be a section, not {value!r}.")
+        return dict(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:

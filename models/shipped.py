@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from models.contract import TensorContract, evi_hrnet_contract
+from models.contract import (
+    TensorContract,
+    TensorSpec,
+    evi_hrnet_contract,
+    recurrent_contract,
+)
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED_NETWORK = WEIGHTS_FOLDER / "unvisor.onnx"
@@ -39,9 +44,15 @@ class Network:
 
     @property
     def contract(self) -> TensorContract:
-        """Its tensors."""
-        state_dtype = str(self.manifest.get("state_dtype", "float32"))
-        return evi_hrnet_contract(self.width, self.size_px, state_dtype=state_dtype)
+        """Its tensors: states as the manifest lists them, or those of EVI-HRnet."""
+        dtype = str(self.manifest.get("state_dtype", "float32"))
+        if "states" not in self.manifest:
+            return evi_hrnet_contract(self.width, self.size_px, state_dtype=dtype)
+        states = [
+            TensorSpec(name, tuple(shape), dtype=dtype)
+            for name, shape in self.manifest["states"]
+        ]
+        return recurrent_contract(self.size_px, states)
 
     @property
     def precision(self) -> str:
