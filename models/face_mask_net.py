@@ -8,6 +8,7 @@ and yet every pixel is decided.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class FaceMaskNet(nn.Module):
             )
         )
         self.lateral = nn.ModuleList(
-            _pointwise(deep, shallow) for shallow, deep in zip(widths, widths[1:], strict=False)
+            _pointwise(deep, shallow) for shallow, deep in pairwise(widths)
         )
         self.decoder = nn.ModuleList(
             _dense(2 * width, width) if level < 2 else _Separable(2 * width, width)

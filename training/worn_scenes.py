@@ -249,6 +249,7 @@ def crop_matrix(centre: Float32Array, side: float, roll_deg: float) -> NDArray[n
 
 
 def warped(image: ImageU8, matrix: NDArray[np.float64], edge: int) -> ImageU8:
+    """A picture (H,W[,3]) under a matrix of `crop_matrix`; `edge` is one of cv2's borders."""
     # Strongly reduced pictures are halved first, else the warp leaves out pixels.
     scale = float(np.hypot(*matrix[:, 0]))
     matrix = matrix.copy()

@@ -1,1 +1,1 @@
-"""Simulated face masks and scarves, fitted to a face mesh: their cut, their cloth, their drawing."""
+"""Simulated face masks and scarves, fitted to a face mesh: their cut, cloth and drawing."""

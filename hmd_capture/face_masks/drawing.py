@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from hmd_capture.canvas import Patch
 from hmd_capture.face_masks import patterns
-from hmd_capture.face_masks.cloth import woven
+from hmd_capture.face_masks.cloth import Cloth, woven
 from hmd_capture.face_masks.cut import Cut, cut_of
 from hmd_capture.face_masks.patterns import Textures
 from hmd_capture.face_masks.surface import COLUMNS, ROWS, Surface, fitted
@@ -42,6 +43,17 @@ class _Box:
         return np.asarray((points - (self.left, self.top) + 0.5) * scale - 0.5)
 
 
+@dataclass(frozen=True)
+class _Worn:
+    """A mask on one face, before it is coloured."""
+
+    box: _Box
+    grid: FloatArray  # (ROWS,COLUMNS,2) px of the frame
+    light: FloatArray  # (ROWS,COLUMNS) brightness
+    body: Float32Array  # (h,w) share of each pixel of the box that the mask covers
+    band: Float32Array  # likewise its straps beside the mask
+
+
 class FaceMask:
     """One face mask; the same kind, seed and split of textures draw the same one."""
 
@@ -53,31 +65,51 @@ class FaceMask:
         Raises:
             ValueError: there is no such kind.
         """
-        random = np.random.default_rng(patterns.FIRST_SEED[textures] + seed)
-        self.cut: Cut = cut_of(kind, random)
-        self._cloth = woven(self.cut.kind, random, textures)
+        self._seed, self._textures = patterns.FIRST_SEED[textures] + seed, textures
+        self.cut: Cut = cut_of(kind, np.random.default_rng(self._seed))
+
+    @cached_property
+    def _cloth(self) -> Cloth:
+        # Woven when it is first seen: holes are cut without.
+        return woven(self.cut.kind, np.random.default_rng((self._seed, 1)), self._textures)
 
     def draw(self, mesh: Float32Array, image: ImageU8) -> Patch | None:
         """Draw over a (478,3) px mesh of an (H,W,3) image; None if all of it is outside."""
-        pose = head_pose(mesh)
-        surface = fitted(self.cut, mesh, pose)
-        grid = _in_frame(surface.grid, pose)
-        straps = _shown_straps(surface, pose)
-        everything = [grid.reshape(-1, 2), *straps]
-        box = _box_around(np.concatenate(everything), image.shape)
-        if box is None:
+        worn = self._worn(mesh, image.shape)
+        if worn is None:
             return None
+        box, body, band = worn.box, worn.body, worn.band
         light = light_of(image)
-        body = _coverage(box, _shown_quads(grid))
-        colour = self._coloured(box, grid, _lit(surface.grid, pose)) * light
-        band = np.zeros_like(body)
-        if straps:
-            width = self.cut.strap_width * pose.span_px
-            band = _lines(box, straps, width) * (1 - body)
+        colour = self._coloured(box, worn.grid, worn.light) * light
         mixed = colour * body[..., None] + self._cloth.strap * (0.85 * light) * band[..., None]
         alpha = np.asarray((body + band) * 255 + 0.5, np.uint8)
         limit = alpha[..., None].astype(np.float32)
         return Patch(box.left, box.top, np.minimum(mixed + 0.5, limit).astype(np.uint8), alpha)
+
+    def hole(self, mesh: Float32Array, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """(H,W) 1 = pixels of which `draw` would cover half or more, in an image of a shape."""
+        hidden = np.zeros(shape, np.uint8)
+        worn = self._worn(mesh, shape)
+        if worn is not None:
+            box = worn.box
+            area = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
+            hidden[area] = worn.body + worn.band >= 0.5
+        return hidden
+
+    def _worn(self, mesh: Float32Array, shape: tuple[int, ...]) -> _Worn | None:
+        """Where the mask lies on a (478,3) px mesh in an image of a shape; None = outside."""
+        pose = head_pose(mesh)
+        surface = fitted(self.cut, mesh, pose)
+        grid = _in_frame(surface.grid, pose)
+        straps = _shown_straps(surface, pose)
+        box = _box_around(np.concatenate([grid.reshape(-1, 2), *straps]), shape)
+        if box is None:
+            return None
+        body = _coverage(box, _shown_quads(grid))
+        band = np.zeros_like(body)
+        if straps:
+            band = _lines(box, straps, self.cut.strap_width * pose.span_px) * (1 - body)
+        return _Worn(box, grid, _lit(surface.grid, pose), body, band)
 
     def _coloured(self, box: _Box, grid: FloatArray, light: FloatArray) -> Float32Array:
         """The cloth's picture in the box, lit; right wherever the mask covers it."""

@@ -1,4 +1,4 @@
-"""What is printed on cloth: colours and patterns. Some are kept for testing and never trained on."""
+"""What is printed on cloth: colours and patterns. Some are kept for testing only."""
 
 from __future__ import annotations
 
@@ -21,12 +21,7 @@ def colour(random: np.random.Generator) -> Float32Array:
     kind = random.random()
     if kind < 0.3:
         return np.asarray(random.uniform(12, 250) + random.normal(0, 5, 3), np.float32)
-    hue, saturation, value = (
-        random.uniform(0, 180),
-        random.uniform(30, 255),
-        random.uniform(30, 250),
-    )
-    pixel = np.array([[[hue, saturation, value]]], np.uint8)
+    pixel = random.uniform((0, 30, 30), (180, 255, 250)).astype(np.uint8)[None, None]
     return np.asarray(cv2.cvtColor(pixel, cv2.COLOR_HSV2BGR)[0, 0], np.float32)
 
 
@@ -79,9 +74,9 @@ def checks(shape: tuple[int, int], random: np.random.Generator) -> Float32Array:
     picture = np.ascontiguousarray(plain(shape, random))
     for axis in (x, y):
         for _ in range(2):
-            line = _wave(axis * random.uniform(3, 12), 1.0) > random.uniform(0.4, 0.8)
-            share = random.uniform(0.3, 0.7) * line[..., None]
-            picture = picture * (1 - share) + colour(random) * share
+            is_line = _wave(axis * random.uniform(3, 12), 1.0) > random.uniform(0.4, 0.8)
+            share = random.uniform(0.3, 0.7) * is_line[..., None]
+            picture = np.asarray(picture * (1 - share) + colour(random) * share, np.float32)
     return np.asarray(picture, np.float32)
 
 
@@ -89,9 +84,8 @@ def camouflage(shape: tuple[int, int], random: np.random.Generator) -> Float32Ar
     """Patches of three or four colours."""
     picture = np.ascontiguousarray(plain(shape, random))
     for _ in range(int(random.integers(2, 4))):
-        picture[_noise(shape, random.uniform(5, 14), random) > random.uniform(0, 0.5)] = colour(
-            random
-        )
+        area = _noise(shape, random.uniform(5, 14), random) > random.uniform(0, 0.5)
+        picture[area] = colour(random)
     return picture
 
 
