@@ -85,6 +85,10 @@ COMMANDS = {
         "training.face_covers.train:train_cover",
         "Train the network that notices hands, hair and glare over a face.",
     ),
+    "train-face-mask": (
+        "training.face_masks.train:train_face_mask",
+        "Train the network that finds face masks.",
+    ),
     "train-eyes": (
         "training.eyes.train_command:train_eyes",
         "Train the network that reads eye cameras.",
