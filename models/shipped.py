@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from models.contract import TensorContract, evi_hrnet_contract
+from models.contract import TensorContract, contract_from, evi_hrnet_contract
+from models.inputs_choice import InputsChoice
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED_NETWORK = WEIGHTS_FOLDER / "unvisor.onnx"
@@ -33,7 +34,7 @@ class Network:
     """A verified network file."""
 
     path: Path
-    width: int
+    width: int  # 0 for architectures that have none
     size_px: int
     manifest: dict[str, Any]
 
@@ -41,7 +42,16 @@ class Network:
     def contract(self) -> TensorContract:
         """Its tensors."""
         state_dtype = str(self.manifest.get("state_dtype", "float32"))
-        return evi_hrnet_contract(self.width, self.size_px, state_dtype=state_dtype)
+        if "contract" not in self.manifest:  # older, or made from another file
+            return evi_hrnet_contract(self.width, self.size_px, state_dtype=state_dtype)
+        contract = contract_from(self.manifest["contract"])
+        states = tuple(replace(state, dtype=state_dtype) for state in contract.states)
+        return replace(contract, states=states)
+
+    @property
+    def inputs(self) -> InputsChoice:
+        """What of a prepared frame it is shown."""
+        return InputsChoice(**self.manifest.get("inputs", {}))
 
     @property
     def precision(self) -> str:
@@ -64,7 +74,10 @@ def load_network(path: Path) -> Network:
     manifest = check_manifest(path, INPAINTING)
     try:
         settings = manifest["settings"]
-        return Network(path, int(settings["width"]), int(settings["size_px"]), manifest)
+        width = int(settings.get("width", 0))
+        network = Network(path, width, int(settings["size_px"]), manifest)
+        _ = network.contract, network.inputs  # says now what cannot be read
+        return network
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{manifest_path(path)} cannot be read ({error}): {REMEDY}.") from error
 
