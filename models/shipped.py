@@ -49,8 +49,7 @@ class Network:
         if "states" not in self.manifest:
             return evi_hrnet_contract(self.width, self.size_px, state_dtype=dtype)
         states = [
-            TensorSpec(name, tuple(shape), dtype=dtype)
-            for name, shape in self.manifest["states"]
+            TensorSpec(name, tuple(shape), dtype=dtype) for name, shape in self.manifest["states"]
         ]
         return recurrent_contract(self.size_px, states)
 
