@@ -55,7 +55,7 @@ class DetailedFiller(Filler, Protocol):
 
     @property
     def detail(self) -> Detail | None:
-        """Of the last fill; None before the first and after a reset."""
+        """Of the last fill; None before one, after a reset, and of fills not made of the views."""
         ...
 
 
@@ -128,7 +128,7 @@ class WarpRegisterFiller:
 
 
 class NetworkFiller(WarpRegisterFiller):
-    """The recurrent network, run by an engine, on top of the prepared reference."""
+    """A recurrent network, run by an engine: ours on top of the prepared reference, or a peer."""
 
     name = "unvisor"
 
@@ -143,6 +143,8 @@ class NetworkFiller(WarpRegisterFiller):
         """See `Filler.fill`."""
         prepared = self._prepared(crop, hidden, mesh)
         planes = self.engine.step(self.inputs.network_input(prepared)[None])[0]
+        if self.inputs.reference != "prepared":
+            self.detail = None  # of views that this fill does not come from
         return preparation.compose(preparation.image_from_planes(planes), crop, hidden)
 
     def reset(self) -> None:
