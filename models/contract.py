@@ -5,6 +5,7 @@ Export, engines and fakes read it, so that no shape is typed twice. Torch-free.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 INPUT, FILL = "inputs", "fill"
@@ -96,10 +97,17 @@ def evi_hrnet_contract(
         )
         for layer in SHIFTED_LAYERS
     )
+    return recurrent_contract(size_px, states, batch)
+
+
+def recurrent_contract(
+    size_px: int, states: Sequence[TensorSpec] = (), batch: int = 1
+) -> TensorContract:
+    """Contract of any inpainting network on crops of `size_px`, with its `states`."""
     return TensorContract(
         inputs=(TensorSpec(INPUT, (batch, INPUT_CHANNELS, size_px, size_px), (0, 1)),),
         outputs=(TensorSpec(FILL, (batch, 3, size_px, size_px), (0, 1)),),
-        states=states,
+        states=tuple(states),
     )
 
 

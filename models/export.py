@@ -17,6 +17,7 @@ import torch
 import typer
 from torch import Tensor, nn
 
+from models.architectures import as_inpainter, name_of
 from models.contract import FILL, INPUT, TensorContract
 from models.cover_contract import COVER_NET, cover_net_contract
 from models.cover_net import CoverNet, ExportedCoverNet
@@ -24,6 +25,8 @@ from models.evi_hrnet import EviHrnet, NetworkSettings
 from models.eye_contract import EYE_NET, eye_net_contract
 from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings
 from models.face_chip import BARE
+from models.face_mask_contract import FACE_MASK_NET, face_mask_net_contract
+from models.face_mask_net import ExportedFaceMaskNet, FaceMaskNet
 from models.face_print_contract import CHIP, FACE_PRINT, face_print_contract
 from models.face_print_net import FacePrintNet
 from models.filter_storage import store_filters_in_8_bit
@@ -45,23 +48,34 @@ class Precision(str, Enum):
 class _Step(nn.Module):
     """One frame, states as separate arguments: the shape of the exported graph."""
 
-    def __init__(self, network: EviHrnet) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, inputs: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        fill, after = self.network.step(inputs, list(states))
+        fill, after = as_inpainter(self.network).step(inputs, list(states))
         return (fill, *after)
 
 
-def export_network(network: EviHrnet, path: Path, testimony: dict[str, Any]) -> None:
-    """Write `path` (.onnx) and its manifest; `testimony` (data, scores, …) goes into the latter."""
-    contract = network.settings.contract
+def export_network(network: nn.Module, path: Path, testimony: dict[str, Any]) -> None:
+    """Write `path` (.onnx) and its manifest; `testimony` (data, scores, …) goes into the latter.
+
+    `network` is one of `models.architectures`; raises ValueError for one that needs whole clips.
+    """
+    inpainter = as_inpainter(network.eval())
+    if not inpainter.is_online:
+        raise ValueError(f"a {name_of(network)} that looks ahead cannot run frame by frame")
+    contract: TensorContract = inpainter.settings.contract
     enters = [INPUT, *(name for name, _ in contract.state_names)]
     leaves = [FILL, *(name for _, name in contract.state_names)]
-    example = (torch.zeros(contract.inputs[0].shape), *network.eval().initial_states(1))
+    example = (torch.zeros(contract.inputs[0].shape), *inpainter.initial_states(1))
     _write_onnx(_Step(network), example, path, enters, leaves)
-    _write_manifest(path, {"settings": asdict(network.settings), **testimony})
+    described = {
+        "architecture": name_of(network),
+        "settings": asdict(inpainter.settings),
+        "states": [[state.name, state.shape] for state in contract.states],
+    }
+    _write_manifest(path, {**described, **testimony})
 
 
 def _write_onnx(
@@ -102,6 +116,13 @@ def export_eye_net(network: EyeNet, path: Path, testimony: dict[str, Any]) -> No
     """Write EyeNet as `path` (.onnx) with its manifest."""
     settings = {"kind": EYE_NET, "settings": asdict(network.settings)}
     _export_stateless(ExportedEyeNet(network), eye_net_contract(), path, {**settings, **testimony})
+
+
+def export_face_mask_net(network: FaceMaskNet, path: Path, testimony: dict[str, Any]) -> None:
+    """Write FaceMaskNet as `path` (.onnx) with its manifest."""
+    settings = {"kind": FACE_MASK_NET, "settings": asdict(network.settings)}
+    exported = ExportedFaceMaskNet(network)
+    _export_stateless(exported, face_mask_net_contract(), path, {**settings, **testimony})
 
 
 def _export_stateless(

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from models.contract import TensorContract, evi_hrnet_contract, states_in_rows
+from models.contract import (
+    TensorContract,
+    TensorSpec,
+    evi_hrnet_contract,
+    recurrent_contract,
+    states_in_rows,
+)
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED_NETWORK = WEIGHTS_FOLDER / "unvisor.onnx"
@@ -39,9 +45,14 @@ class Network:
 
     @property
     def contract(self) -> TensorContract:
-        """Its tensors."""
-        state_dtype = str(self.manifest.get("state_dtype", "float32"))
-        contract = evi_hrnet_contract(self.width, self.size_px, state_dtype=state_dtype)
+        """Its tensors: states as the manifest lists them, or those of EVI-HRnet."""
+        dtype = str(self.manifest.get("state_dtype", "float32"))
+        if "states" in self.manifest:
+            listed = self.manifest["states"]
+            states = [TensorSpec(name, tuple(shape), dtype=dtype) for name, shape in listed]
+            contract = recurrent_contract(self.size_px, states)
+        else:
+            contract = evi_hrnet_contract(self.width, self.size_px, state_dtype=dtype)
         is_in_rows = self.manifest.get("state_layout") == "rows"
         return states_in_rows(contract) if is_in_rows else contract
 
