@@ -81,6 +81,10 @@ COMMANDS = {
         "Learn how shift and tint go together over the face.",
     ),
     "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
+    "quantize-headset": (
+        "training.quantisation.headset_command:quantize_headset",
+        "Write the headset tracker's network as INT8.",
+    ),
     "train-cover": (
         "training.face_covers.train:train_cover",
         "Train the network that notices hands, hair and glare over a face.",
