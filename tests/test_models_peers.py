@@ -222,7 +222,7 @@ def test_the_exported_network_runs_as_torch_does(
 
 
 def test_a_network_that_looks_ahead_is_not_exported(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="cannot run frame by frame"):
+    with pytest.raises(ValueError, match="needs the frames that follow"):
         export_network(busy(OFFLINE["structure, then detail"]), tmp_path / "peer.onnx", {})
 
 
