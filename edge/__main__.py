@@ -114,6 +114,10 @@ COMMANDS = {
         "training.evaluate_tracker:evaluate_tracker",
         "Score the headset tracker on photos, and its false alarms.",
     ),
+    "edit": (
+        "training.editing.command:edit",
+        "Restore a clip under other landmarks; tell whose face it is.",
+    ),
     "architectures": (
         "training.sizes.command:architectures",
         "Tell what every recipe's network holds and costs.",

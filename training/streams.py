@@ -17,7 +17,7 @@ from models import preparation
 from models.contract import CONTOURS, MASK, REFERENCE_RGB
 from models.face_chip import chip_from_frame
 from models.inputs_choice import InputsChoice
-from models.preparation import Reference
+from models.preparation import Prepared, Reference
 from training.feeding import variations
 from training.masks.headset import HeadsetHole
 from training.masks.registry import MASKS
@@ -149,12 +149,17 @@ class StreamMaker:
         self, image: ImageU8, hidden: ImageU8, mesh: Float32Array, reference: Reference
     ) -> ImageU8:
         prepared = preparation.prepare(image, hidden, mesh, reference)
-        inputs = self._settings.inputs.network_input(prepared)
-        planes = np.empty((PLANES, *image.shape[:2]), np.uint8)
-        planes[:3] = image[..., ::-1].transpose(2, 0, 1)
-        planes[MASK], planes[CONTOURS] = inputs[MASK], inputs[CONTOURS]
-        planes[REFERENCE_RGB] = np.rint(inputs[REFERENCE_RGB] * 255)
-        return planes
+        return prepared_planes(prepared, self._settings.inputs)
+
+
+def prepared_planes(prepared: Prepared, choice: InputsChoice) -> ImageU8:
+    """One frame's planes (8,S,S) uint8: the network's channels, with the true colours unhidden."""
+    inputs = choice.network_input(prepared)
+    planes = np.empty(inputs.shape, np.uint8)
+    planes[:3] = prepared.crop[..., ::-1].transpose(2, 0, 1)
+    planes[MASK], planes[CONTOURS] = inputs[MASK], inputs[CONTOURS]
+    planes[REFERENCE_RGB] = np.rint(inputs[REFERENCE_RGB] * 255)
+    return planes
 
 
 def _mask_sources(choice: MaskChoice) -> list[tuple[MaskSource, float]]:

@@ -25,13 +25,13 @@ SMOOTH_SPANS = 0.35  # over which random shifts go together: brow, eye, nose mov
 def swapped(meshes: Float32Array, hidden: MaskU8, others: Float32Array) -> Float32Array:
     """`meshes` (T,478,3) px with the hidden points as `others` (T',478,3) have them.
 
-    `hidden` is (T,S,S), 1 = hidden. The other face is laid over what is visible by a similarity;
-    where it has fewer frames, it is played back and forth.
+    `hidden` is (T,S,S), 1 = hidden. The other head is turned and sized as this one; where it
+    has fewer frames, it is played back and forth.
     """
     turns = np.concatenate([np.arange(len(others)), np.arange(len(others) - 2, 0, -1)])
     return np.stack(
         [
-            _moved(mesh, mask, _towards(mesh, mask, others[turns[index % len(turns)]]))
+            _moved(mesh, mask, _towards(mesh, others[turns[index % len(turns)]]))
             for index, (mesh, mask) in enumerate(zip(meshes, hidden, strict=True))
         ]
     )
@@ -50,20 +50,20 @@ def perturbed(meshes: Float32Array, hidden: MaskU8, sigma: float, seed: int = 0)
     return np.stack([_moved(mesh, mask, shift) for mesh, mask in zip(meshes, hidden, strict=True)])
 
 
-def _towards(mesh: Float32Array, hidden: MaskU8, other: Float32Array) -> Float64Array:
-    """Shift (468,2) in eye spans from a face to another one laid over its visible points."""
-    own = registration.face_shape(mesh)[:, :2].astype(np.float64)
-    wanted = registration.face_shape(other)[:, :2].astype(np.float64)
-    seen = registration.visible_points(mesh, hidden)
-    if seen.sum() < 3:
-        seen = np.ones(len(own), np.bool_)
-    a, b = (points[:, 0] + 1j * points[:, 1] for points in (wanted, own))
-    centre_a, centre_b = a[seen].mean(), b[seen].mean()
-    turn = np.vdot(a[seen] - centre_a, b[seen] - centre_b) / np.vdot(
-        a[seen] - centre_a, a[seen] - centre_a
-    )
-    laid = (a - centre_a) * turn + centre_b
-    shift: Float64Array = np.stack([laid.real, laid.imag], 1) - own
+def _towards(mesh: Float32Array, other: Float32Array) -> Float64Array:
+    """Shift (468,2) in eye spans from a face to another one, turned and sized as it is.
+
+    Umeyama, PAMI 1991, in space: another pose of the other head must not show as another face.
+    """
+    own = registration.face_shape(mesh).astype(np.float64)
+    shape = registration.face_shape(other).astype(np.float64)
+    centred, wanted = shape - shape.mean(0), own - own.mean(0)
+    left, stretch, right = np.linalg.svd(wanted.T @ centred)
+    proper = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    turn = (left * proper) @ right
+    scale = (stretch * proper).sum() / (centred**2).sum()
+    laid = scale * centred @ turn.T + own.mean(0)
+    shift: Float64Array = (laid - own)[:, :2]
     return shift
 
 
