@@ -88,9 +88,8 @@ def start_plan(
     device = PycudaDevice() if device is None else device
     try:
         contract = engine_contract(network, precision)
-        return TensorRtEngine(
-            contract, OpenedPlan(library, plan), device, _name(library, precision)
-        )
+        opened = OpenedPlan(library, plan)
+        return TensorRtEngine(contract, opened, device, _name(library, precision))
     except Exception as error:  # pycuda's and TensorRT's errors have no common class
         device.close()
         if isinstance(error, EngineError):
