@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +36,8 @@ class Network:
     width: int
     size_px: int
     manifest: dict[str, Any]
+    # The graph in memory, where it is not the file's own: see `models.personal`.
+    content: bytes | None = field(default=None, repr=False)
 
     @property
     def contract(self) -> TensorContract:
