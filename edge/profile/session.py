@@ -47,9 +47,4 @@ class SessionProfile:
 
     def reference(self, size_px: int, index: int = 0) -> Reference:
         """One view, the best by default, as a crop of (size_px,size_px)."""
-        return resized(self.references[index], size_px)
-
-
-def resized(reference: Reference, size_px: int) -> Reference:
-    """`reference` with image and mesh scaled to (size_px,size_px)."""
-    return reference.resized(size_px)
+        return self.references[index].resized(size_px)
