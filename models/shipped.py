@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,8 @@ class Network:
     width: int  # 0 for architectures that have none
     size_px: int
     manifest: dict[str, Any]
+    # The graph in memory, where it is not the file's own: see `models.personal`.
+    content: bytes | None = field(default=None, repr=False)
 
     @property
     def contract(self) -> TensorContract:
