@@ -135,8 +135,8 @@ class StnGan(Peer):
         )
         self.draw = nn.Conv2d(w, 3, 7, 1, 3, bias=False)
 
-    def start_from_stills(self, weights: dict[str, Tensor]) -> None:
-        """Take a still network's (SI) weights; temporal blocks stay as they are.
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Take trained weights; of a still network (SI), whose temporal blocks are missing, too.
 
         Raises ValueError when `weights` are of another network.
         """

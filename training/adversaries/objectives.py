@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-Objective = Literal["hinge", "wgan-gp"]
-OBJECTIVES: tuple[Objective, ...] = ("hinge", "wgan-gp")
+Objective = Literal["hinge", "wgan-gp", "lsgan"]
+OBJECTIVES: tuple[Objective, ...] = ("hinge", "wgan-gp", "lsgan")
 PENALTY_WEIGHT = 10.0
 
 
@@ -41,3 +41,23 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     (slope,) = torch.autograd.grad(scores, between, create_graph=True)
     slopes: Tensor = slope.flatten(1).norm(dim=1)
     return (slopes - 1).square().mean()
+
+
+def least_squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Mao et al.: LSGAN, ICCV 2017, on scores squashed to 0..1, as LGTSM's."""
+    return ((torch.sigmoid(real) - 1).square().mean() + torch.sigmoid(fake).square().mean()) / 2
+
+
+def least_squares_generator(fake: Tensor) -> Tensor:
+    """The other side of `least_squares_discriminator`."""
+    return (torch.sigmoid(fake) - 1).square().mean()
+
+
+def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Relativistic average least squares (Jolicoeur-Martineau, ICLR 2019): real above fake by 1."""
+    return ((real - fake.mean() - 1).square().mean() + (fake - real.mean() + 1).square().mean()) / 2
+
+
+def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """The other side of `relativistic_discriminator`: fake above real by 1."""
+    return relativistic_discriminator(fake, real)

@@ -43,6 +43,11 @@ class JudgedClips:
 class Adversary(nn.Module):
     """A network, or several, that tells filled clips from true ones."""
 
+    judge_steps: int = 1  # how often `judge_loss` is descended for each step of the network
+
+    def look_through(self, features: nn.Module) -> None:
+        """Take frozen VGG16 (`training.helper_weights`), for those that judge features by it."""
+
     def generator_loss(self, clips: JudgedClips) -> Tensor:
         """What the inpainting network adds to its losses, a scalar; gradients reach `composite`."""
         raise NotImplementedError

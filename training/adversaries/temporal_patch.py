@@ -23,6 +23,8 @@ from training.adversaries.objectives import (
     gradient_penalty,
     hinge_discriminator,
     hinge_generator,
+    least_squares_discriminator,
+    least_squares_generator,
     wasserstein_critic,
 )
 from training.adversaries.registry import Adversary, JudgedClips
@@ -76,7 +78,10 @@ class TemporalPatchAdversary(Adversary):
 
     def generator_loss(self, clips: JudgedClips) -> Tensor:
         """See `Adversary`."""
-        return hinge_generator(self(self._seen(clips.composite, clips)))
+        scores = self(self._seen(clips.composite, clips))
+        if self.settings.objective == "lsgan":
+            return least_squares_generator(scores)
+        return hinge_generator(scores)
 
     def judge_loss(self, clips: JudgedClips) -> Tensor:
         """See `Adversary`."""
@@ -84,13 +89,15 @@ class TemporalPatchAdversary(Adversary):
         true_scores, false_scores = self(torch.cat([real, fake])).chunk(2)
         if self.settings.objective == "hinge":
             return hinge_discriminator(true_scores, false_scores)
+        if self.settings.objective == "lsgan":
+            return least_squares_discriminator(true_scores, false_scores)
         penalty = gradient_penalty(self, real, fake)
         return wasserstein_critic(true_scores, false_scores) + PENALTY_WEIGHT * penalty
 
     def _convolution(self, inputs: int, outputs: int) -> nn.Module:
         convolution = nn.Conv2d(inputs, outputs, 5, 2, 2)
         # A gradient penalty bounds the slope by itself; both together bound it twice.
-        return spectral_norm(convolution) if self.settings.objective == "hinge" else convolution
+        return convolution if self.settings.objective == "wgan-gp" else spectral_norm(convolution)
 
     def _seen(self, images: Tensor, clips: JudgedClips) -> Tensor:
         more = [clips.mask] + [clips.contours] * self.settings.sees_landmarks
