@@ -72,6 +72,10 @@ COMMANDS = {
         "Build the network's TensorRT engine for this GPU.",
     ),
     "train": ("training.train:train", "Train the network."),
+    "pack-clips": (
+        "training.shards.command:pack_clips_command",
+        "Pack face clips into archives for a training machine.",
+    ),
     "fit-registration": (
         "training.registration:fit_registration",
         "Learn how shift and tint go together over the face.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 INPUT, FILL = "inputs", "fill"
 INPUT_CHANNELS = 8
@@ -109,3 +110,20 @@ def recurrent_contract(
         outputs=(TensorSpec(FILL, (batch, 3, size_px, size_px), (0, 1)),),
         states=tuple(states),
     )
+
+
+def contract_from(tree: dict[str, Any]) -> TensorContract:
+    """A contract of `dataclasses.asdict`, as manifests hold it; KeyError if it is none."""
+
+    def specs(name: str) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(
+                spec["name"],
+                tuple(spec["shape"]),
+                None if spec["value_range"] is None else tuple(spec["value_range"]),
+                spec["dtype"],
+            )
+            for spec in tree[name]
+        )
+
+    return TensorContract(specs("inputs"), specs("outputs"), specs("states"))

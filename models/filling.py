@@ -20,7 +20,7 @@ from models.bank.references import ReferenceBank
 from models.detail import Detail
 from models.engine.choice import open_engine
 from models.engine.interface import Engine, EngineChoice
-from models.inputs_choice import InputsChoice, shown_to
+from models.inputs_choice import InputsChoice
 from models.preparation import Reference
 from models.shipped import SHIPPED_NETWORK, load_network
 
@@ -133,17 +133,17 @@ class NetworkFiller(WarpRegisterFiller):
     name = "unvisor"
 
     def __init__(
-        self, bank: ReferenceBank, engine: Engine, shown: InputsChoice | None = None
+        self, bank: ReferenceBank, engine: Engine, inputs: InputsChoice | None = None
     ) -> None:
-        """Fill from the views of `bank` with a loaded network of their size, `shown` its inputs."""
+        """Fill from the views of `bank` with a loaded network of their size, shown `inputs`."""
         super().__init__(bank)
-        self.engine, self._shown = engine, shown or InputsChoice()
+        self.engine, self.inputs = engine, inputs or InputsChoice()
 
     def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
         """See `Filler.fill`."""
         prepared = self._prepared(crop, hidden, mesh)
-        planes = self.engine.step(self._shown.network_input(prepared)[None])[0]
-        if self._shown.reference != "prepared":
+        planes = self.engine.step(self.inputs.network_input(prepared)[None])[0]
+        if self.inputs.reference != "prepared":
             self.detail = None  # of views that this fill does not come from
         return preparation.compose(preparation.image_from_planes(planes), crop, hidden)
 
@@ -198,4 +198,4 @@ def make_filler(
             f"{network.path.name} works at {network.size_px} px, the reference has {size_px} px"
         )
     opened = open_engine(network, engine, threads, tell=tell)
-    return NetworkFiller(ReferenceBank(views, size_px), opened, shown_to(network.manifest))
+    return NetworkFiller(ReferenceBank(views, size_px), opened, network.inputs)

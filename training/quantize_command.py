@@ -28,7 +28,7 @@ from models.shipped import (
 from streaming.errors import UserError
 from training.faces import FaceClip, FaceClips
 from training.parity import Parity, check_drift, check_parity
-from training.streams import STREAM_FRAMES, DecodedClip, TrainingStreams
+from training.streams import DecodedClip, StreamMaker, StreamSettings
 
 RANGE_CLIPS, RANGE_STREAMS, VAL_CLIPS = 24, 16, 12
 KEPT_FRAMES = frozenset({0, 1, 3, 8, 16, 24, 31})  # cold states, warming ones, warm ones
@@ -80,9 +80,9 @@ def _range_clips(
 ) -> Iterator[Iterator[Float32Array]]:
     """Training's own streams: references near and far, tinted, with headsets of many shapes."""
     decoded = [DecodedClip(clips.frames(row, size_px), clips.meshes(row, size_px)) for row in rows]
-    streams = iter(TrainingStreams(decoded, 1, STREAM_FRAMES, SEED))
-    for _ in range(RANGE_STREAMS):
-        frames = next(streams).inputs[0]
+    maker = StreamMaker(decoded, StreamSettings(), SEED)
+    for number in range(RANGE_STREAMS):
+        frames = maker.make(number).inputs()
         yield (np.ascontiguousarray(frame[None], np.float32) for frame in frames)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge.settings import from_mapping
+from edge.strict_mapping import from_mapping
 from streaming.errors import UserError
 from training.recipes.schema import Recipe
 

@@ -65,7 +65,10 @@ class LossSettings:
 
     region: Literal["hole", "frame"] = "hole"  # of perceptual and style: around the hole, or all
     perceptual_share: float = 0.125  # of the frames, in turn: VGG16 costs more than it teaches
-    expression_share: float = 0.125
+    first_layer: int = 0  # of VGG16's relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
+    layers: int = 3  # how many of them, from the first one on
+    normalised: bool = True  # False: VGG16 sees RGB in 0..1 as it is
+    expression_share: float = 0.125  # of the frames, also for identity
     expression_network: Literal["face-api", "hsemotion"] = "face-api"
 
 
@@ -94,6 +97,7 @@ class Optimisation:
     average_decay: float = 0.995  # of the exponential moving average
     largest_gradient: float = 1.0  # norm; larger ones are scaled down
     bfloat16: bool = True
+    compile: bool = False  # torch.compile: minutes before the first step, quicker ones after it
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class Batch:
     accumulate: int = 1  # backward passes per optimiser step
     plays: int = 1  # how often a prepared stream is played before it is dropped
     kept_streams: int = 64  # prepared streams to choose repetitions from, on the device
+    window_parts: int = 0  # shards that streams are made from at a time, in order; 0 = all
 
 
 @dataclass(frozen=True)
