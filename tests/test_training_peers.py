@@ -26,8 +26,8 @@ SMALL = (
     *("batch.streams=2", "batch.chunk_frames=2", "batch.stream_frames=8", "batch.plays=1"),
     *("batch.kept_streams=2", "optimiser.bfloat16=false", "optimiser.warm_up_steps=1"),
 )
-JUDGED = ("lgtsm-online", "lgtsm-offline", "lgtsm-ref-lm", "per-frame", "stn-si", "stn-si-lm")
-JUDGED = (*JUDGED, "stn", "stn-lm", "m-csam", "m-csam-plain-conv", "m-csam-whole-image")
+JUDGED = ("lgtsm-online", "lgtsm-offline", "stn-lm", "m-csam")
+JUDGED_ALIKE = ("lgtsm-ref-lm", "per-frame", "stn-si", "stn-si-lm", "stn", "m-csam-plain-conv")
 
 
 class DrawnFeatures(torch.nn.Module):
@@ -89,7 +89,9 @@ def changed(before: list[torch.Tensor], module: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", JUDGED)
+@pytest.mark.parametrize(
+    "name", [*JUDGED, *(pytest.param(name, marks=pytest.mark.slow) for name in JUDGED_ALIKE)]
+)
 def test_a_peers_recipe_trains_network_and_adversary(name: str, clips: list[DecodedClip]) -> None:
     recipe = small(name)
     trainer = trainer_of(recipe)
