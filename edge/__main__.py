@@ -72,11 +72,19 @@ COMMANDS = {
         "Build the network's TensorRT engine for this GPU.",
     ),
     "train": ("training.train:train", "Train the network."),
+    "pack-clips": (
+        "training.shards.command:pack_clips_command",
+        "Pack face clips into archives for a training machine.",
+    ),
     "fit-registration": (
         "training.registration:fit_registration",
         "Learn how shift and tint go together over the face.",
     ),
     "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
+    "quantize-headset": (
+        "training.quantisation.headset_command:quantize_headset",
+        "Write the headset tracker's network as INT8.",
+    ),
     "train-cover": (
         "training.face_covers.train:train_cover",
         "Train the network that notices hands, hair and glare over a face.",
@@ -105,6 +113,14 @@ COMMANDS = {
     "evaluate-tracker": (
         "training.evaluate_tracker:evaluate_tracker",
         "Score the headset tracker on photos, and its false alarms.",
+    ),
+    "edit": (
+        "training.editing.command:edit",
+        "Restore a clip under other landmarks; tell whose face it is.",
+    ),
+    "architectures": (
+        "training.sizes.command:architectures",
+        "Tell what every recipe's network holds and costs.",
     ),
     "quantize": ("training.quantize_command:quantize", "Write a trained network as INT8."),
     "export": ("models.export:export", "Write a trained network as ONNX."),

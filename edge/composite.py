@@ -156,12 +156,12 @@ def _weights(grown: MaskU8, feather: int) -> MaskU8:
 
 def _blend(camera: NDArray[np.uint8], fill: NDArray[np.uint8], weight: MaskU8) -> ImageU8:
     # Integer arithmetic: weight 255 gives the fill and 0 the camera, to the bit.
-    share = weight[..., None].astype(np.uint16)
-    mixed = fill * share
-    mixed += camera * (np.uint16(255) - share)
+    share = cv2.merge([weight, weight, weight])
+    mixed = cv2.multiply(fill, share, dtype=cv2.CV_16U)
+    mixed += cv2.multiply(camera, 255 - share, dtype=cv2.CV_16U)
     mixed += np.uint16(127)
-    mixed //= np.uint16(255)
-    return mixed.astype(np.uint8)
+    mixed += (mixed >> 8) + np.uint16(1)  # with the shift below: a division by 255, exact here
+    return (mixed >> 8).astype(np.uint8)
 
 
 def _dilate(mask: NDArray[np.uint8], radius: int) -> MaskU8:

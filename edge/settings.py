@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from edge.records import CoverKind
+from edge.strict_mapping import from_mapping
 from hmd_capture.eye_source import EyesBy
 from hmd_capture.sources.eye_view import EyeCameraSettings
 from models.engine.interface import EngineChoice
@@ -32,7 +32,6 @@ Playback = Literal["once", "loop", "back-and-forth"]
 Landmarks = Literal["oracle", "tracker", "mediapipe"]
 Cover = Literal["headset", "face-mask", "auto"]
 PixelFormat = Literal["jpeg", "bgr", "gray"]
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -209,32 +208,3 @@ def override(settings: SessionSettings, changes: Mapping[str, Any]) -> SessionSe
             raise UserError(f"Unknown setting {key!r}.")
         node[leaf] = value
     return from_mapping(SessionSettings, tree, "command line")
-
-
-def from_mapping(record: type[Record], tree: Mapping[str, Any], origin: str) -> Record:
-    """Build a settings record from nested mappings; unknown keys and wrong types are errors."""
-    hints = typing.get_type_hints(record)
-    unknown = sorted(set(tree) - set(hints))
-    if unknown:
-        raise UserError(
-            f"Unknown key {unknown[0]!r} in {origin}; known here: {', '.join(sorted(hints))}."
-        )
-    values = {key: _checked(hints[key], tree[key], f"{origin}: {key}") for key in tree}
-    return record(**values)
-
-
-def _checked(hint: Any, value: Any, origin: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{origin} must be a section, not {value!r}.")
-        return from_mapping(hint, value, origin)
-    if typing.get_origin(hint) is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise UserError(f"{origin} must be one of {', '.join(choices)}, not {value!r}.")
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        raise UserError(f"{origin} must be a {hint.__name__}, not {value!r}.")
-    return value

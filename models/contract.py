@@ -5,7 +5,9 @@ Export, engines and fakes read it, so that no shape is typed twice. Torch-free.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 INPUT, FILL = "inputs", "fill"
 INPUT_CHANNELS = 8
@@ -96,8 +98,41 @@ def evi_hrnet_contract(
         )
         for layer in SHIFTED_LAYERS
     )
+    return recurrent_contract(size_px, states, batch)
+
+
+def recurrent_contract(
+    size_px: int, states: Sequence[TensorSpec] = (), batch: int = 1
+) -> TensorContract:
+    """Contract of any inpainting network on crops of `size_px`, with its `states`."""
     return TensorContract(
         inputs=(TensorSpec(INPUT, (batch, INPUT_CHANNELS, size_px, size_px), (0, 1)),),
         outputs=(TensorSpec(FILL, (batch, 3, size_px, size_px), (0, 1)),),
-        states=states,
+        states=tuple(states),
     )
+
+
+def states_in_rows(contract: TensorContract) -> TensorContract:
+    """The same with states (B,H,W,C), as networks of integer operators keep them."""
+    turned = []
+    for state in contract.states:
+        batch, channels, height, width = state.shape
+        turned.append(replace(state, shape=(batch, height, width, channels)))
+    return replace(contract, states=tuple(turned))
+
+
+def contract_from(tree: dict[str, Any]) -> TensorContract:
+    """A contract of `dataclasses.asdict`, as manifests hold it; KeyError if it is none."""
+
+    def specs(name: str) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(
+                spec["name"],
+                tuple(spec["shape"]),
+                None if spec["value_range"] is None else tuple(spec["value_range"]),
+                spec["dtype"],
+            )
+            for spec in tree[name]
+        )
+
+    return TensorContract(specs("inputs"), specs("outputs"), specs("states"))

@@ -11,7 +11,8 @@ published one, which draws the face itself.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as functional
@@ -25,7 +26,13 @@ from models.contract import (
     TensorContract,
     evi_hrnet_contract,
 )
-from models.temporal_shift import OnlineTemporalShift
+from models.temporal_shift import (
+    SHIFT_KINDS,
+    OfflineTemporalShift,
+    OnlineTemporalShift,
+    ShiftKind,
+    temporal_shift,
+)
 
 LEAK = 0.2
 DILATIONS = (2, 4, 8, 16)
@@ -41,16 +48,25 @@ class NetworkSettings:
     size_px: int = 128
     head: str = "correction"  # or "rgb"
     attention: str = "32"  # "32": at the 32×32 level only; "both": at 64×64 too; "none"
+    shift: ShiftKind = "online"  # "offline" looks one frame ahead per layer: clips only
 
     def __post_init__(self) -> None:
         """Refuse heads and attention levels that do not exist."""
         if self.head not in ("correction", "rgb") or self.attention not in ("32", "both", "none"):
             raise ValueError(f"unknown head or attention in {asdict(self)}")
+        if self.shift not in SHIFT_KINDS:
+            raise ValueError(f"unknown shift '{self.shift}'; it is one of {', '.join(SHIFT_KINDS)}")
 
     @property
     def contract(self) -> TensorContract:
         """Tensor contract of the exported network."""
-        return evi_hrnet_contract(self.width, self.size_px)
+        contract = evi_hrnet_contract(self.width, self.size_px)
+        return contract if self.keeps_states else replace(contract, states=())
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether something is carried from frame to frame."""
+        return self.shift in ("online", "static")
 
 
 class GatedConv(nn.Module):
@@ -64,25 +80,27 @@ class GatedConv(nn.Module):
         *,
         stride: int = 1,
         dilation: int = 1,
-        shifted: bool = True,
+        shift: ShiftKind = "online",
         upsample: bool = False,
         activated: bool = True,
     ) -> None:
-        """Build both convolutions; `upsample` doubles the map first, `shifted` adds a state."""
+        """Build both convolutions; `upsample` doubles the map, an online `shift` adds a state."""
         super().__init__()
         padding = dilation * (kernel - 1) // 2
         shape = (inputs, outputs, kernel, stride, padding, dilation)
         self.feature, self.gate = nn.Conv2d(*shape), nn.Conv2d(*shape)
-        self.shift = OnlineTemporalShift(inputs) if shifted else None
+        self.shift = temporal_shift(shift, inputs)
         self.upsample, self.activated = upsample, activated
         self._keep_variance()
 
     def forward(self, x: Tensor, states: States, frames: int) -> tuple[Tensor, States]:
         """Consume this layer's state from the front of `states`; return output and next state."""
         shifted, following = x, []
-        if self.shift is not None:
+        if isinstance(self.shift, OnlineTemporalShift):
             shifted, after = self.shift(x, states.pop(0), frames)
             following = [after]
+        elif isinstance(self.shift, OfflineTemporalShift):
+            shifted = self.shift(x, frames)
         if self.upsample:
             x, shifted = _twice(x), _twice(shifted)
         feature = self.feature(shifted)
@@ -131,22 +149,23 @@ class EviHrnet(nn.Module):
         """Build the layers of `settings`, untrained."""
         super().__init__()
         self.settings = settings
-        w = settings.width
-        self.conv1 = GatedConv(INPUT_CHANNELS, w, 5, shifted=False)
-        self.conv2 = GatedConv(w, 2 * w, 4, stride=2)
+        self.is_online = settings.shift != "offline"
+        w, gated = settings.width, partial(GatedConv, shift=settings.shift)
+        self.conv1 = GatedConv(INPUT_CHANNELS, w, 5, shift="none")
+        self.conv2 = gated(w, 2 * w, 4, stride=2)
         self.attention64 = SelfAttention(2 * w) if settings.attention == "both" else nn.Identity()
-        self.conv3 = GatedConv(2 * w, 2 * w, 3)
-        self.conv4 = GatedConv(2 * w, 4 * w, 4, stride=2)
-        self.conv5, self.conv6 = GatedConv(4 * w, 4 * w, 3), GatedConv(4 * w, 4 * w, 3)
+        self.conv3 = gated(2 * w, 2 * w, 3)
+        self.conv4 = gated(2 * w, 4 * w, 4, stride=2)
+        self.conv5, self.conv6 = gated(4 * w, 4 * w, 3), gated(4 * w, 4 * w, 3)
         none = settings.attention == "none"
         self.attention32 = nn.Identity() if none else SelfAttention(4 * w)
-        self.dilated = nn.ModuleList(GatedConv(4 * w, 4 * w, 3, dilation=d) for d in DILATIONS)
-        self.conv7, self.conv8 = GatedConv(4 * w, 4 * w, 3), GatedConv(4 * w, 4 * w, 3)
-        self.deconv1 = GatedConv(4 * w, 2 * w, 3, upsample=True)
-        self.conv9 = GatedConv(2 * w, 2 * w, 3)
-        self.deconv2 = GatedConv(2 * w, w, 3, upsample=True)
-        self.conv10 = GatedConv(w, w // 2, 3)
-        self.conv11 = GatedConv(w // 2, 3, 3, activated=False)
+        self.dilated = nn.ModuleList(gated(4 * w, 4 * w, 3, dilation=d) for d in DILATIONS)
+        self.conv7, self.conv8 = gated(4 * w, 4 * w, 3), gated(4 * w, 4 * w, 3)
+        self.deconv1 = gated(4 * w, 2 * w, 3, upsample=True)
+        self.conv9 = gated(2 * w, 2 * w, 3)
+        self.deconv2 = gated(2 * w, w, 3, upsample=True)
+        self.conv10 = gated(w, w // 2, 3)
+        self.conv11 = gated(w // 2, 3, 3, activated=False)
         self.smooth_head = nn.Conv2d(2 * w, 8, 3, padding=1)  # flow 2, gain 3, offset 3
         if settings.head == "correction":
             for layer in (self.smooth_head, self.conv11.feature):
@@ -155,6 +174,8 @@ class EviHrnet(nn.Module):
 
     def initial_states(self, batch: int) -> States:
         """Zero states, as at the start of a session."""
+        if not self.settings.keeps_states:
+            return []
         contract = evi_hrnet_contract(self.settings.width, self.settings.size_px, batch)
         like = self.conv1.feature.weight
         return [like.new_zeros(state.shape) for state in contract.states]

@@ -17,10 +17,10 @@ import torch
 import typer
 from torch import Tensor, nn
 
+from models import architectures
 from models.contract import FILL, INPUT, TensorContract
 from models.cover_contract import COVER_NET, cover_net_contract
 from models.cover_net import CoverNet, ExportedCoverNet
-from models.evi_hrnet import EviHrnet, NetworkSettings
 from models.eye_contract import EYE_NET, eye_net_contract
 from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings
 from models.face_chip import BARE
@@ -34,6 +34,11 @@ from models.headset_contract import HEADSET_NET, headset_net_contract
 from models.headset_net import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
 from models.shipped import MANIFEST_SCHEMA, WeightsError, manifest_path, sha256
 
+# What checkpoints of `unvisor train` say about themselves, and manifests repeat.
+TOLD = (
+    *("inputs", "recipe", "data_hash", "licence_classes", "hours", "device", "seed", "commit"),
+    "torch",
+)
 OPSET = 17  # GridSample needs 16; TensorRT 8.6 and later read 17
 
 
@@ -47,23 +52,32 @@ class Precision(str, Enum):
 class _Step(nn.Module):
     """One frame, states as separate arguments: the shape of the exported graph."""
 
-    def __init__(self, network: EviHrnet) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, inputs: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        fill, after = self.network.step(inputs, list(states))
+        fill, after = architectures.as_inpainter(self.network).step(inputs, list(states))
         return (fill, *after)
 
 
-def export_network(network: EviHrnet, path: Path, testimony: dict[str, Any]) -> None:
-    """Write `path` (.onnx) and its manifest; `testimony` (data, scores, …) goes into the latter."""
-    contract = network.settings.contract
+def export_network(network: nn.Module, path: Path, testimony: dict[str, Any]) -> None:
+    """Write `path` (.onnx) and its manifest; `testimony` (data, scores, …) goes into the latter.
+
+    Raises:
+        ValueError: the network is of no registered architecture, or looks at frames that follow.
+    """
+    inpainter, name = architectures.as_inpainter(network), architectures.name_of(network)
+    if not inpainter.is_online:
+        raise ValueError("it needs the frames that follow: evaluate its run folder instead")
+    contract: TensorContract = inpainter.settings.contract
     enters = [INPUT, *(name for name, _ in contract.state_names)]
     leaves = [FILL, *(name for _, name in contract.state_names)]
-    example = (torch.zeros(contract.inputs[0].shape), *network.eval().initial_states(1))
+    network.eval()
+    example = (torch.zeros(contract.inputs[0].shape), *inpainter.initial_states(1))
     _write_onnx(_Step(network), example, path, enters, leaves)
-    _write_manifest(path, {"settings": asdict(network.settings), **testimony})
+    told = {"architecture": name, "settings": asdict(inpainter.settings)}
+    _write_manifest(path, {**told, "contract": asdict(contract), **testimony})
 
 
 def _write_onnx(
@@ -199,6 +213,7 @@ def _export_full(checkpoint: Path, output: Path, notes: Path | None) -> None:
         "validation": kept["validation"],
         "training": kept.get("training", {}),
         "commit": _commit(),
+        **{key: kept[key] for key in TOLD if key in kept},
         **(json.loads(notes.read_text()) if notes else {}),
     }
     if isinstance(network, HeadsetNet):
@@ -208,12 +223,15 @@ def _export_full(checkpoint: Path, output: Path, notes: Path | None) -> None:
     elif isinstance(network, FacePrintNet):
         export_face_print(network, output, testimony)
     else:
-        export_network(network, output, testimony)
+        try:
+            export_network(network, output, testimony)
+        except ValueError as error:
+            raise typer.BadParameter(f"{checkpoint} cannot be exported: {error}") from error
 
 
-def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet | EyeNet | FacePrintNet:
+def _trained(kept: dict[str, Any]) -> nn.Module:
     """The averaged network of a checkpoint of one of the `unvisor train…` commands."""
-    network: EviHrnet | HeadsetNet | EyeNet | FacePrintNet
+    network: nn.Module
     if "eye_net" in kept:
         network = EyeNet(EyeNetSettings(**kept["eye_net"]))
     elif "face_print" in kept:
@@ -221,7 +239,9 @@ def _trained(kept: dict[str, Any]) -> EviHrnet | HeadsetNet | EyeNet | FacePrint
     elif "headset_net" in kept:
         network = HeadsetNet(HeadsetNetSettings(**kept["headset_net"]))
     else:
-        network = EviHrnet(NetworkSettings(**kept["settings"]))
+        # Checkpoints of earlier versions name no architecture: there was one.
+        name = kept.get("architecture", architectures.EVI_HRNET)
+        network = architectures.build(name, kept["settings"])
     network.load_state_dict(kept["average"])
     return network
 

@@ -20,6 +20,7 @@ from models.bank.references import ReferenceBank
 from models.detail import Detail
 from models.engine.choice import open_engine
 from models.engine.interface import Engine, EngineChoice
+from models.inputs_choice import InputsChoice
 from models.preparation import Reference
 from models.shipped import SHIPPED_NETWORK, load_network
 
@@ -54,7 +55,7 @@ class DetailedFiller(Filler, Protocol):
 
     @property
     def detail(self) -> Detail | None:
-        """Of the last fill; None before the first and after a reset."""
+        """Of the last fill; None before one, after a reset, and of fills not made of the views."""
         ...
 
 
@@ -127,19 +128,23 @@ class WarpRegisterFiller:
 
 
 class NetworkFiller(WarpRegisterFiller):
-    """The recurrent network, run by an engine, on top of the prepared reference."""
+    """A recurrent network, run by an engine: ours on top of the prepared reference, or a peer."""
 
     name = "unvisor"
 
-    def __init__(self, bank: ReferenceBank, engine: Engine) -> None:
-        """Fill from the views of `bank` with a loaded network of their size."""
+    def __init__(
+        self, bank: ReferenceBank, engine: Engine, inputs: InputsChoice | None = None
+    ) -> None:
+        """Fill from the views of `bank` with a loaded network of their size, shown `inputs`."""
         super().__init__(bank)
-        self.engine = engine
+        self.engine, self.inputs = engine, inputs or InputsChoice()
 
     def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
         """See `Filler.fill`."""
         prepared = self._prepared(crop, hidden, mesh)
-        planes = self.engine.step(preparation.network_input(prepared)[None])[0]
+        planes = self.engine.step(self.inputs.network_input(prepared)[None])[0]
+        if self.inputs.reference != "prepared":
+            self.detail = None  # of views that this fill does not come from
         return preparation.compose(preparation.image_from_planes(planes), crop, hidden)
 
     def reset(self) -> None:
@@ -193,4 +198,4 @@ def make_filler(
             f"{network.path.name} works at {network.size_px} px, the reference has {size_px} px"
         )
     opened = open_engine(network, engine, threads, tell=tell)
-    return NetworkFiller(ReferenceBank(views, size_px), opened)
+    return NetworkFiller(ReferenceBank(views, size_px), opened, network.inputs)

@@ -1,3 +1,5 @@
+"""The trainer's step on drawn clips: it learns, resumes exactly, refuses, and ships."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -7,72 +9,97 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from test_models_preparation import crop_mesh, smooth_image  # noqa: E402
+from drawn_training import drawn_clips  # noqa: E402
+from test_models_preparation import crop_mesh  # noqa: E402
 
-from models.evi_hrnet import NetworkSettings  # noqa: E402
+from models import architectures  # noqa: E402
 from models.export import export_network  # noqa: E402
 from models.shipped import load_network  # noqa: E402
-from training import checkpoint, validation  # noqa: E402
+from training import checkpoint  # noqa: E402
 from training.coverings import HeadsetShape, headset_mask  # noqa: E402
-from training.losses import LossWeights, PerceptualLoss, decibels, l1_in_hole  # noqa: E402
-from training.streams import STREAM_FRAMES, DecodedClip, TrainingStreams  # noqa: E402
-from training.trainer import Trainer, TrainerSettings, TrainingDiverged  # noqa: E402
+from training.feeding.playlist import Playlist  # noqa: E402
+from training.feeding.pool import Chunk, StreamPool  # noqa: E402
+from training.loss_terms.terms import LossTerms  # noqa: E402
+from training.recipes.loader import load_recipe  # noqa: E402
+from training.recipes.schema import Recipe  # noqa: E402
+from training.streams import DecodedClip, StreamMaker, StreamSettings  # noqa: E402
+from training.trainer import Trainer, TrainingDiverged  # noqa: E402
+from training.validation import Validation  # noqa: E402
 
-NETWORK = NetworkSettings(width=8, size_px=128, attention="none")
+SMALL = (
+    *("network.settings.width=8", "network.settings.size_px=64", "network.settings.attention=none"),
+    *("losses.perceptual=0", "losses.style=0", "losses.expression=0"),
+    *("batch.streams=2", "batch.chunk_frames=2", "batch.stream_frames=8"),
+    *("batch.plays=1", "batch.kept_streams=2", "optimiser.bfloat16=false"),
+    *("optimiser.warm_up_steps=1", "adversary.from_step=2"),
+)
 
 
-@pytest.fixture
-def clips(canonical_mesh: np.ndarray) -> list[DecodedClip]:
-    """Two clips of a drawn face that drifts and brightens."""
-    made = []
-    for seed in (0, 1):
-        image = smooth_image(seed) // 2
-        images = [np.roll(image, i // 8, 1) + np.uint8(i // 4) for i in range(STREAM_FRAMES + 8)]
-        meshes = [crop_mesh(canonical_mesh, (i // 8, 0)) for i in range(len(images))]
-        made.append(DecodedClip(np.stack(images), np.stack(meshes)))
-    return made
+@pytest.fixture(scope="module")
+def clips() -> list[DecodedClip]:
+    return drawn_clips()
 
 
-def trainer(clips: list[DecodedClip], **settings: object) -> tuple[Trainer, TrainingStreams]:
+def recipe(*changes: str) -> Recipe:
+    return load_recipe("unvisor", [*SMALL, *changes])
+
+
+def trainer(*changes: str) -> Trainer:
     torch.manual_seed(0)
-    chosen = TrainerSettings(**{"warm_up_steps": 1, "adversarial_from_step": 2, **settings})
-    made = Trainer(NETWORK, chosen, LossWeights(), None, torch.device("cpu"))
-    return made, TrainingStreams(clips, streams=2, chunk_frames=2, seed=0)
+    chosen = recipe(*changes)
+    return Trainer(chosen, LossTerms.load(chosen.losses, chosen.loss_settings, Path("nowhere")))
+
+
+def chunks(clips: list[DecodedClip], count: int) -> list[Chunk]:
+    """What the first ticks of the small recipe play."""
+    chosen = recipe()
+    maker = StreamMaker(clips, StreamSettings.of(chosen), 0)
+    playlist = Playlist(chosen.batch, 0, 0.5)
+    pool = StreamPool(playlist.capacity(0), 8, 64, torch.device("cpu"))
+    found = []
+    for tick in range(count):
+        turns = playlist.turns(tick)
+        for turn in turns:
+            if not pool.holds(turn.stream):
+                pool.put(turn.stream, maker.make(turn.stream))
+        found.append(pool.chunk(turns, 2))
+    return found
 
 
 def test_training_lowers_the_loss_on_what_it_sees(clips: list[DecodedClip]) -> None:
-    made, streams = trainer(clips, adversarial_from_step=1000, learning_rate=2e-3)
-    chunk = next(iter(streams))
-    chunk.truth[:] += 0.1  # the drawn clips leave nothing else to correct
-    first = made.step(chunk)["l1"]
+    made = trainer("adversary.kind=none", "optimiser.learning_rate=2e-3")
+    chunk = chunks(clips, 1)[0]
+    chunk.truth.add_(0.1)  # the drawn clips leave nothing else to correct
+    first = made.check(made.step([chunk]))["l1"]
     for _ in range(25):
-        last = made.step(chunk)["l1"]
+        last = made.check(made.step([chunk]))["l1"]
     assert last < 0.8 * first
 
 
-def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(
-    clips: list[DecodedClip], tmp_path: Path
-) -> None:
-    made, streams = trainer(clips)
-    chunks = [chunk for chunk, _ in zip(streams, range(4), strict=False)]
-    for chunk in chunks[:3]:
-        made.step(chunk)
-    checkpoint.save(made.state_dict(), tmp_path / "last.pt")
-    resumed, _ = trainer(clips)
-    resumed.load_state_dict(checkpoint.load(tmp_path / "last.pt"))
+def test_a_resumed_trainer_goes_on_exactly(clips: list[DecodedClip], tmp_path: Path) -> None:
+    made = trainer()
+    played = chunks(clips, 6)
+    for chunk in played[:3]:
+        made.step([chunk])
+    checkpoint.save({**made.state_dict(), "states": made.states}, tmp_path / "last.pt")
+    resumed, kept = trainer(), checkpoint.load(tmp_path / "last.pt")
+    resumed.load_state_dict(kept)
+    resumed.states = kept["states"]
     assert resumed.finished_steps == 3
-    made._states = None  # a stopped run's states are gone; its next streams begin anew
-    expected, found = made.step(chunks[3]), resumed.step(chunks[3])
-    assert found == pytest.approx(expected, rel=1e-5)
+    for chunk in played[3:]:
+        assert resumed.check(resumed.step([chunk])) == made.check(made.step([chunk]))
 
 
-def test_a_checkpoint_of_another_network_is_refused(clips: list[DecodedClip]) -> None:
-    made, _ = trainer(clips)
-    other = Trainer(
-        NetworkSettings(width=16), TrainerSettings(), LossWeights(), None, torch.device("cpu")
-    )
-    with pytest.raises(ValueError, match="another network"):
-        made.load_state_dict(other.state_dict())
+def test_two_chunks_may_make_one_step(clips: list[DecodedClip]) -> None:
+    made = trainer("adversary.from_step=0")
+    losses = made.check(made.step(chunks(clips, 2)))
+    assert made.finished_steps == 1
+    assert {"l1", "decibel", "temporal", "adversarial", "judge"} == set(losses)
+
+
+def test_a_checkpoint_of_another_network_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"another network or adversary.*evi-hrnet"):
+        trainer().load_state_dict(trainer("network.settings.width=16").state_dict())
 
 
 def test_a_damaged_checkpoint_says_so(tmp_path: Path) -> None:
@@ -97,44 +124,47 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(clips: list[DecodedClip]) -> None:
-    made, streams = trainer(clips)
-    chunk = next(iter(streams))
+    made = trainer()
+    chunk = chunks(clips, 1)[0]
     chunk.truth[:] = np.nan
-    with pytest.raises(TrainingDiverged, match="not a number"):
-        made.step(chunk)
+    with pytest.raises(TrainingDiverged, match=r"not a number by step 1.*last checkpoint is good"):
+        made.check(made.step([chunk]))
 
 
-def test_streams_are_repeatable_and_begin_with_zero_states(clips: list[DecodedClip]) -> None:
-    first, again = (next(iter(trainer(clips)[1])) for _ in range(2))
-    assert np.array_equal(first.inputs, again.inputs)
-    assert first.inputs.shape == (2, 2, 8, 128, 128)
-    begun = [chunk.begins for chunk, _ in zip(trainer(clips)[1], range(17), strict=False)]
-    assert begun[0][0]
-    assert sum(row[0] for row in begun) == 2  # a stream of 32 frames is 16 chunks of 2
-
-
-def test_clips_that_are_too_short_are_refused(clips: list[DecodedClip]) -> None:
-    short = DecodedClip(clips[0].images[:10], clips[0].meshes[:10])
-    with pytest.raises(ValueError, match="no clip is longer"):
-        TrainingStreams([short], streams=1, chunk_frames=4, seed=0)
+def test_the_rate_warms_up_and_falls_with_the_share_of_the_run() -> None:
+    made = trainer("optimiser.warm_up_steps=10", "optimiser.learning_rate=1e-3")
+    found = []
+    for step, share in ((0, 0.0), (20, 0.0), (20, 0.5), (20, 1.0)):
+        made.finished_steps, made.finished_share = step, share
+        made._schedule()
+        found.append(made.optimiser.param_groups[0]["lr"])
+    assert found == pytest.approx([1e-4, 1e-3, 5.25e-4, 5e-5])
 
 
 def test_an_untrained_network_scores_as_its_start_does(clips: list[DecodedClip]) -> None:
-    made, _ = trainer(clips)
-    distance = PixelDistance()
-    score = validation.validate(made.average, clips, distance, frame_step=8)
+    score = Validation(clips, PixelDistance(), frame_step=4).score(trainer().average)
     assert score.psnr_db == pytest.approx(score.start_psnr_db, abs=0.05)
     assert score.lpips == pytest.approx(score.start_lpips, abs=1e-3)
 
 
 def test_a_trained_network_can_be_shipped(clips: list[DecodedClip], tmp_path: Path) -> None:
-    made, streams = trainer(clips)
-    made.step(next(iter(streams)))
+    made = trainer("inputs.landmarks=false")
+    made.step(chunks(clips, 1))
     checkpoint.save(made.shippable(), tmp_path / "best.pt")
     kept = checkpoint.load(tmp_path / "best.pt")
-    assert NetworkSettings(**kept["settings"]) == NETWORK
-    export_network(made.average, tmp_path / "network.onnx", {"step": kept["step"]})
-    assert load_network(tmp_path / "network.onnx").width == NETWORK.width
+    rebuilt = architectures.build(kept["architecture"], kept["settings"])
+    rebuilt.load_state_dict(kept["average"])
+    export_network(rebuilt, tmp_path / "network.onnx", {"inputs": kept["inputs"]})
+    network = load_network(tmp_path / "network.onnx")
+    assert (network.width, network.size_px) == (8, 64)
+    assert network.contract == rebuilt.settings.contract
+    assert not network.inputs.landmarks
+
+
+def test_a_network_that_looks_ahead_is_not_exported(tmp_path: Path) -> None:
+    made = trainer("network.settings.shift=offline")
+    with pytest.raises(ValueError, match="frames that follow"):
+        export_network(made.average, tmp_path / "network.onnx", {})
 
 
 def test_a_wider_headset_with_a_strap_hides_more_than_the_protocols_box(
@@ -145,29 +175,6 @@ def test_a_wider_headset_with_a_strap_hides_more_than_the_protocols_box(
     assert (wider >= headset_mask(mesh, 128)).all()
     assert wider[:, 0].any()  # the strap runs on to the border
     assert not headset_mask(mesh, 128)[:, 0].any()
-
-
-def test_losses_on_a_known_case() -> None:
-    truth, mask = torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)
-    mask[:, :, 2:4, 2:4] = 1
-    fill = torch.full_like(truth, 0.1)
-    assert float(l1_in_hole(fill, truth, mask)) == pytest.approx(0.1)
-    # 4 of 64 pixels are off by 0.1: the frame's squared error is 0.01 / 16.
-    assert float(decibels(fill, truth, mask)) == pytest.approx(10 * np.log10(0.01 / 16), abs=0.01)
-
-
-def test_the_perceptual_loss_looks_around_the_hole_only() -> None:
-    class Raw(torch.nn.Module):
-        def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-            self.seen = image.shape
-            return [image]
-
-    features = Raw()
-    loss = PerceptualLoss(features)
-    truth, mask = torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
-    mask[:, :, 30:34, 20:40] = 1
-    assert float(loss(truth + 0.5, truth, mask)) == pytest.approx(0.5)
-    assert tuple(features.seen[-2:]) == (4 + 16, 20 + 16)
 
 
 class PixelDistance(torch.nn.Module):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from torch import nn
@@ -16,9 +16,13 @@ from models.shipped import WeightsError
 from streaming.errors import UserError
 from training import protocol as protocols
 from training import score_report
-from training.faces import FaceClip, FaceClips, ImageU8
-from training.metrics import FrameScores, score_frames
+from training.evaluation import plan
+from training.evaluation.networks import TrainedNetwork, WholeClipFiller
+from training.faces import FaceClips, ImageU8
+from training.metrics import FrameScores, psnr, score_frames
 from training.protocol import ScoredClip
+
+Item = TypeVar("Item")
 
 
 class FillerMaker(Protocol):
@@ -41,6 +45,7 @@ class MethodScores:
     segments: list[str] = field(default_factory=list)
     clips: list[FrameScores] = field(default_factory=list)
     fill_ms: list[float] = field(default_factory=list)  # of every frame, wall clock
+    told_psnr_db: list[float] = field(default_factory=list)  # clip by clip, of true landmarks
 
 
 @dataclass
@@ -63,20 +68,22 @@ def evaluate_fillers(
     size_px: int = protocols.PUBLISHED_PX,
     distance: nn.Module | None = None,
     limit_clips: int | None = None,
+    licence_classes: tuple[str, ...] = (),
     on_clip: Callable[[int, int, ScoredClip, Mapping[str, ImageU8]], None] | None = None,
 ) -> Evaluation:
     """Run every maker's filler over the protocol's clips and score what it fills in.
 
     A maker is called once per clip with the clip's reference and the crop's side in px.
-    `distance` is an LPIPS module, or None to leave LPIPS out. `on_clip` hears, after each clip:
-    its index, the number of clips, the clip and the filled frames (N,S,S,3) by method.
+    `distance` is an LPIPS module, or None to leave LPIPS out; `licence_classes` keeps clips of
+    these classes only. `on_clip` hears, after each clip: its index, the number of clips, the clip
+    and the filled frames (N,S,S,3) by method.
 
     Raises:
         UserError: if the clips cannot be used for the protocol.
         ValueError: if a filler changes pixels that are not hidden.
     """
-    kept, short = protocols.eligible(clips.rows(split), protocol)
-    rows = spread(kept, limit_clips)
+    kept, short = plan.takes(clips, split, protocol, licence_classes)
+    chosen = spread(kept, limit_clips)
     evaluation = Evaluation(
         protocol,
         split,
@@ -84,19 +91,38 @@ def evaluate_fillers(
         [row.segment for row in short],
         {m: MethodScores() for m in makers},
     )
-    for index, row in enumerate(rows):
-        clip = protocols.load(clips, row, protocol, size_px)
-        reference = Reference(clip.reference_image, clip.reference_mesh)
-        filled = {}
-        for name, maker in makers.items():
-            scores = evaluation.methods[name]
-            filled[name] = fill_clip(maker(reference, size_px), clip, scores)
-            scores.identities.append(clip.identity)
-            scores.segments.append(clip.segment)
-            scores.clips.append(score_frames(filled[name], clip.truth, clip.hidden, distance))
+    for index, take in enumerate(chosen):
+        clip = take.load(clips, size_px)
+        filled = {
+            name: _scored(maker, clip, size_px, evaluation.methods[name], distance)
+            for name, maker in makers.items()
+        }
         if on_clip is not None:
-            on_clip(index, len(rows), clip, filled)
+            on_clip(index, len(chosen), clip, filled)
     return evaluation
+
+
+def _scored(
+    maker: FillerMaker,
+    clip: ScoredClip,
+    size_px: int,
+    scores: MethodScores,
+    distance: nn.Module | None,
+) -> ImageU8:
+    """Fill one clip with one method and note its scores; returns the filled frames."""
+    reference = Reference(clip.reference_image, clip.reference_mesh)
+    filled = fill_clip(maker(reference, size_px), clip, scores)
+    counted = clip.scored
+    scores.identities.append(clip.identity)
+    scores.segments.append(clip.segment)
+    scores.clips.append(
+        score_frames(filled[counted], clip.truth[counted], clip.hidden[counted], distance)
+    )
+    if clip.noisy_meshes is not None:
+        told = replace(clip, noisy_meshes=None)
+        shown = fill_clip(maker(reference, size_px), told, MethodScores())
+        scores.told_psnr_db.append(float(psnr(shown[counted], clip.truth[counted]).mean()))
+    return filled
 
 
 def fill_clip(filler: Filler, clip: ScoredClip, scores: MethodScores) -> ImageU8:
@@ -106,30 +132,43 @@ def fill_clip(filler: Filler, clip: ScoredClip, scores: MethodScores) -> ImageU8
     """
     filler.reset()
     scores.filler = filler.name
-    filled = np.empty_like(clip.truth)
-    for index, (truth, hidden, mesh) in enumerate(
-        zip(clip.truth, clip.hidden, clip.meshes, strict=True)
-    ):
-        crop = np.where(hidden[..., None] != 0, np.uint8(0), truth)
+    crops = np.where(clip.hidden[..., None] != 0, np.uint8(0), clip.truth)
+    if isinstance(filler, WholeClipFiller):
         started_ns = time.perf_counter_ns()
-        filled[index] = filler.fill(crop, hidden, mesh)
-        scores.fill_ms.append((time.perf_counter_ns() - started_ns) / 1e6)
+        filled = filler.fill_clip(crops, clip.hidden, clip.given)
+        each_ms = (time.perf_counter_ns() - started_ns) / 1e6 / len(crops)
+        scores.fill_ms += [each_ms] * len(crops)
+    else:
+        filled = np.empty_like(clip.truth)
+        for index, frame in enumerate(zip(crops, clip.hidden, clip.given, strict=True)):
+            started_ns = time.perf_counter_ns()
+            filled[index] = filler.fill(*frame)
+            scores.fill_ms.append((time.perf_counter_ns() - started_ns) / 1e6)
     if np.any((filled != clip.truth) & (clip.hidden[..., None] == 0)):
         raise ValueError(f"filler '{filler.name}' changed known pixels of clip {clip.segment}")
     return filled
 
 
 def makers_of(
-    names: Sequence[str], threads: int = 1, weights: Path | None = None
+    names: Sequence[str],
+    threads: int = 1,
+    weights: Path | None = None,
+    networks: Mapping[str, TrainedNetwork] | None = None,
 ) -> dict[str, FillerMaker]:
-    """Makers of the fillers called `names`; `weights` replaces the network of `unvisor`.
+    """Makers of the fillers called `names`, among which may be those of `networks`.
+
+    `weights` replaces the network of `unvisor`.
 
     Raises:
         UserError: if a name is unknown.
     """
+    trained = dict(networks or {})
     for name in names:
-        if name not in METHODS:
-            raise UserError(f"There is no method '{name}'.", f"Use one of {', '.join(METHODS)}.")
+        if name not in METHODS and name not in trained:
+            raise UserError(
+                f"There is no method '{name}'.",
+                f"Use one of {', '.join(METHODS)}, or bring one with --weights {name}=FILE.onnx.",
+            )
 
     def maker(name: str) -> FillerMaker:
         chosen = weights if name == "unvisor" else None
@@ -145,7 +184,7 @@ def makers_of(
 
         return make
 
-    return {name: maker(name) for name in names}
+    return {name: trained.get(name) or maker(name) for name in names}
 
 
 def report(evaluation: Evaluation) -> dict[str, Any]:
@@ -155,10 +194,13 @@ def report(evaluation: Evaluation) -> dict[str, Any]:
         "protocol": evaluation.protocol,
         "split": evaluation.split,
         "clips": max((len(scores.clips) for scores in methods.values()), default=0),
+        "frames": max((sum(len(c.mse) for c in m.clips) for m in methods.values()), default=0),
         "people": len({who for scores in methods.values() for who in scores.identities}),
         "too_short": evaluation.too_short,
         "size_px": evaluation.size_px,
-        "landmarks": "oracle",
+        "landmarks": "erring where hidden"
+        if evaluation.protocol == protocols.PERTURBED
+        else "oracle",
         "methods": {
             name: {
                 "filler": scores.filler,
@@ -167,14 +209,24 @@ def report(evaluation: Evaluation) -> dict[str, Any]:
                     "p50": float(np.percentile(scores.fill_ms, 50)),
                     "p99": float(np.percentile(scores.fill_ms, 99)),
                 },
+                **_loss(scores),
             }
             for name, scores in methods.items()
         },
     }
 
 
-def spread(rows: list[FaceClip], limit: int | None) -> list[FaceClip]:
-    """At most `limit` rows, spread over all of them."""
+def _loss(scores: MethodScores) -> dict[str, float]:
+    """What landmarks that err cost, in dB, where they did."""
+    if not scores.told_psnr_db:
+        return {}
+    told = float(np.mean(scores.told_psnr_db))
+    erring = float(np.mean([clip.psnr_db.mean() for clip in scores.clips]))
+    return {"told_psnr_db": told, "loss_db": told - erring}
+
+
+def spread(rows: list[Item], limit: int | None) -> list[Item]:
+    """At most `limit` of `rows`, spread over all of them."""
     if limit is None or limit >= len(rows):
         return rows
     return [rows[index] for index in np.linspace(0, len(rows) - 1, limit).round().astype(int)]

@@ -2,117 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.filling import DEFAULT_FILLER
 from training import score_report
 from training.bank_protocol import BANK
 from training.bank_report import bank_document
-from training.evaluate import METHODS, evaluate_fillers, makers_of, report
+from training.evaluate import METHODS, makers_of
+from training.evaluation import options, tables
+from training.evaluation.options import OUTPUT, WHAT, progress_bar
+from training.evaluation.plan import PROTOCOLS
+from training.evaluation.run import Advance, Measures, Request, networks_of, score
 from training.eyes.evaluation import EYES, eyes_document
 from training.eyes.report import tell_eyes
 from training.faces import FaceClips, ImageU8
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
-from training.live_report import LIVE, Advance, live_document
+from training.live_report import LIVE, live_document
 from training.protocol import ScoredClip
 
 
 def evaluate(
     data: Annotated[
-        Path, typer.Option(help="Folder of face clips; of near-eye images for eyes (docs/DATA.md).")
+        Path,
+        typer.Option(
+            help="Folder of face clips; of near-eye images for eyes (docs/DATA.md).",
+            rich_help_panel=WHAT,
+        ),
     ],
-    protocol: Annotated[str, typer.Option(help="hmd, hmd-far, bank, live or eyes.")] = "hmd",
-    split: Annotated[str, typer.Option(help="train, val, test or demo.")] = "test",
-    method: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Repeat for several; default: {', '.join(METHODS)}."),
-    ] = None,
-    filler_size: Annotated[int, typer.Option(min=32, max=512, help="Crop side, px.")] = 128,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="ONNX file that `unvisor`, or `eyes`, runs instead of the shipped one."),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the network.")] = 1,
-    helper_weights: Annotated[
-        Path, typer.Option(help="Folder of the LPIPS network's weights.")
-    ] = DEFAULT_FOLDER,
-    lpips: Annotated[bool, typer.Option(help="Score LPIPS too (needs --helper-weights).")] = True,
+    protocol: Annotated[
+        str, typer.Option(help=f"{', '.join(PROTOCOLS)}, bank, live or eyes.", rich_help_panel=WHAT)
+    ] = "hmd",
+    split: options.Split = "test",
+    method: options.Method = None,
+    measures: Annotated[
+        Measures,
+        typer.Option(
+            help="images: PSNR, SSIM, MSE, LPIPS. faces: also L1, MS-SSIM, motion, identity, "
+            "expression, blinks. all: also the video-FID.",
+            rich_help_panel=WHAT,
+        ),
+    ] = Measures.IMAGES,
+    filler_size: options.FillerSize = 128,
+    limit_clips: options.LimitClips = None,
+    licence_class: options.LicenceClass = None,
     headsets: Annotated[
-        Path | None, typer.Option(help="live: folder of headset pictures with a manifest.")
+        Path | None,
+        typer.Option(
+            help="live: folder of headset pictures with a manifest.", rich_help_panel=WHAT
+        ),
     ] = None,
     faces: Annotated[
-        Path | None, typer.Option(help="eyes: folder of face clips, to score simulated eyes too.")
-    ] = None,
-    limit_clips: Annotated[
-        int | None,
-        typer.Option(min=1, help="Score this many clips, spread over the split."),
-    ] = None,
-    json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="Write every score here."),
+        typer.Option(
+            help="eyes: folder of face clips, to score simulated eyes too.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    weights: options.Weights = None,
+    threads: options.Threads = 1,
+    helper_weights: options.HelperWeights = DEFAULT_FOLDER,
+    lpips: Annotated[
+        bool, typer.Option(help="Score LPIPS too (needs --helper-weights).", rich_help_panel=WHAT)
+    ] = True,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every score here.", rich_help_panel=OUTPUT)
     ] = None,
     markdown: Annotated[
-        Path | None,
-        typer.Option(help="Write the table here."),
+        Path | None, typer.Option(help="Write the table here.", rich_help_panel=OUTPUT)
     ] = None,
     strips: Annotated[
         Path | None,
-        typer.Option(help="Folder for pictures: per clip all methods, per source the eyes read."),
+        typer.Option(
+            help="Folder for pictures: per clip all methods, the worst five of each apart; per "
+            "source the eyes read.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
 ) -> None:
-    """Score fillers on face clips under a simulated headset.
+    """Score fillers and networks on face clips under a simulated headset.
 
-    hmd, hmd-far and bank give the true outline and landmarks; live gives nothing: the product finds
-    both. eyes scores the network that reads eye cameras, on near-eye images.
+    hmd and hmd-far give the true outline and landmarks; perturbed gives landmarks that err; the
+    boxes and free-form hide other places; eye-state and turned take a reference that is far off.
+    bank scores several views. live gives nothing: the product finds all. eyes scores the network
+    that reads eye cameras, on near-eye images.
     """
+    networks, alone = networks_of(weights or [], threads)
     if protocol == EYES:
-        with _progress(f"{protocol}, {split}") as advance:
-            document = eyes_document(data, split, weights, faces, strips, advance)
+        with progress_bar(f"{protocol}, {split}") as advance:
+            document = eyes_document(data, split, alone, faces, strips, advance)
         tell_eyes(document, json_file, markdown)
         return
-    clips = FaceClips(data)
-    if method is None and protocol in (LIVE, BANK):
-        method = [DEFAULT_FILLER]
-    makers = makers_of(method or METHODS, threads, weights)
-    distance = lpips_alex(helper_weights) if lpips else None
-    with _progress(f"{protocol}, {split}") as advance:
-        if protocol == LIVE:
-            document = live_document(
-                clips, split, makers, headsets, filler_size, distance, limit_clips, strips, advance
-            )
-        elif protocol == BANK:
-            document = bank_document(
-                clips, split, makers, filler_size, distance, limit_clips, _watcher(strips, advance)
-            )
+    with progress_bar(f"{protocol}, {split}") as advance:
+        if protocol in (LIVE, BANK):
+            clips = FaceClips(data)
+            makers = makers_of(method or [DEFAULT_FILLER, *networks], threads, alone, networks)
+            common = (filler_size, lpips_alex(helper_weights) if lpips else None, limit_clips)
+            if protocol == LIVE:
+                document = live_document(clips, split, makers, headsets, *common, strips, advance)
+            else:
+                watcher = _watcher(strips, advance)
+                document = bank_document(clips, split, makers, *common, watcher)
         else:
-            document = report(
-                evaluate_fillers(
-                    clips,
-                    makers,
-                    protocol=protocol,
-                    split=split,
-                    size_px=filler_size,
-                    distance=distance,
-                    limit_clips=limit_clips,
-                    on_clip=_watcher(strips, advance),
-                )
+            request = Request(
+                data=data,
+                protocol=protocol,
+                split=split,
+                methods=tuple(dict.fromkeys([*(method or METHODS), *networks])),
+                networks=networks,
+                unvisor=alone,
+                size_px=filler_size,
+                threads=threads,
+                measures=measures,
+                helper_weights=helper_weights,
+                lpips=lpips,
+                limit_clips=limit_clips,
+                licence_classes=tuple(licence_class or ()),
+                strips=strips,
             )
+            document = score(request, advance)
     _tell(document, json_file, markdown)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Advance]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _watcher(
@@ -128,10 +140,14 @@ def _watcher(
 
 def _tell(document: dict[str, Any], json_file: Path | None, markdown: Path | None) -> None:
     Console().print(score_report.rich_table(document))
+    if "truth" in document:
+        Console().print(tables.rich_table(document))
     if "tracker" in document:
         Console().print(score_report.tracker_table(document))
         Console().print(score_report.eyes_table(document))
     if json_file is not None:
         score_report.write_json(json_file, document)
     if markdown is not None:
-        score_report.write_text(markdown, score_report.markdown_table(document))
+        text = score_report.markdown_table(document)
+        more = "\n" + tables.markdown_table(document) if "truth" in document else ""
+        score_report.write_text(markdown, text + more)

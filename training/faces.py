@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import UserError
+from training.packed_meshes import CLIP_PX as CLIP_PX
+from training.packed_meshes import MESH_POINTS as MESH_POINTS
+from training.packed_meshes import MESH_STEPS_PER_PX as MESH_STEPS_PER_PX
+from training.packed_meshes import BadMeshes, unpacked
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
-CLIP_PX = 256  # side of the stored videos, and the unit of the stored meshes
-MESH_POINTS = 478
-MESH_STEPS_PER_PX = np.array([8.0, 8.0, 4.0], np.float32)  # x, y in 1/8 px; z in 1/4 px
 NEEDED_COLUMNS = ("segment", "split", "identity", "frames")
 
 
@@ -125,15 +126,9 @@ class FaceClips:
         """
         packed = self._landmarks(row)
         try:
-            first = packed["first"].astype(np.int64)
-            steps = np.moveaxis(packed["delta"].astype(np.int64), 2, 0)
-            counts = np.cumsum(np.concatenate([first[None], steps]), axis=0)
-        except (KeyError, ValueError, IndexError) as error:
+            return unpacked(packed, size_px)
+        except BadMeshes as error:
             raise self._bad_landmarks(row) from error
-        if counts.shape[1:] != (MESH_POINTS, 3):
-            raise self._bad_landmarks(row)
-        meshes = counts.astype(np.float32) / MESH_STEPS_PER_PX * np.float32(size_px / CLIP_PX)
-        return np.asarray(meshes, np.float32)
 
     def yaw(self, row: FaceClip) -> Float32Array:
         """Head turn of each frame, (T,) float32 degrees.

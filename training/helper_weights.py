@@ -150,6 +150,23 @@ def lpips_alex(folder: Path | str = DEFAULT_FOLDER) -> Lpips:
     return Lpips(ConvStack(ALEXNET, weights), weights)
 
 
+def read_tensors(path: Path, needed: str) -> dict[str, Tensor]:
+    """Tensors (float32) of a converted helper network, among which `needed` must be.
+
+    Raises:
+        HelperWeightsError: the file is missing, damaged or of another network.
+    """
+    try:
+        weights = {name: value.float() for name, value in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise HelperWeightsError(
+            f"{path} cannot be read ({error}); name its folder with --helper-weights"
+        ) from error
+    if needed not in weights:
+        raise HelperWeightsError(f"{path} is of another network (no {needed}); copy it again")
+    return weights
+
+
 def _load(architecture: Architecture, folder: Path) -> dict[str, Tensor]:
     readers: dict[str, Callable[[Architecture, Path], dict[str, Tensor]]] = {
         f"{architecture.name}_lpips_fp16.safetensors": _read_converted,

@@ -1,25 +1,13 @@
-"""Losses on the composited frame: reconstruction, perceptual, adversarial."""
+"""Losses on pixels: reconstruction in the hole or the frame, and change from frame to frame."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-import torch.nn.functional as functional
-from torch import Tensor, nn
+from torch import Tensor
+
+from training.recipes.schema import LossWeights as LossWeights
 
 MSE_FLOOR = 1e-6  # keeps the logarithm finite on frames that are already perfect
-BOX_MARGIN_PX = 8
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weight of each term."""
-
-    l1: float = 1.0  # mean over the hole
-    decibel: float = 0.01  # mean squared error per frame in dB: what PSNR averages
-    perceptual: float = 0.1
-    adversarial: float = 0.002
 
 
 def l1_in_hole(fill: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
@@ -33,42 +21,11 @@ def decibels(fill: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     return 10 * torch.log10(error + MSE_FLOOR).mean()
 
 
-class PerceptualLoss(nn.Module):
-    """L1 between VGG16 features (Johnson, Alahi, Li: ECCV 2016), around the hole only."""
+def temporal_change(composite: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """How much else changes from frame to frame than in truth, per pixel hidden in both frames.
 
-    def __init__(self, features: nn.Module, layers: int = 3) -> None:
-        """Look through `features` (list of activations), at its first `layers` activations."""
-        super().__init__()
-        self.features, self.layers = features, layers
-
-    def forward(self, composite: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-        """Mean feature difference; images (N,3,S,S) RGB 0..1."""
-        rows, columns = box_around(mask)
-        seen = self.features(composite[..., rows, columns])[: self.layers]
-        with torch.no_grad():
-            wanted = self.features(truth[..., rows, columns])[: self.layers]
-        terms = [functional.l1_loss(a, b) for a, b in zip(seen, wanted, strict=True)]
-        return torch.stack(terms).sum()
-
-
-def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Hinge loss of the discriminator on its scores of real and generated frames."""
-    return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
-
-
-def hinge_generator(fake: Tensor) -> Tensor:
-    """Hinge loss of the generator."""
-    return -fake.mean()
-
-
-def box_around(mask: Tensor) -> tuple[slice, slice]:
-    """Rows and columns that hold every hole of the batch (N,1,S,S), with a margin."""
-    size = mask.shape[-1]
-    hidden = mask.amax((0, 1)) > 0
-
-    def span(present: Tensor) -> slice:
-        where = present.nonzero()
-        low = max(int(where.min()) - BOX_MARGIN_PX, 0)
-        return slice(low, min(int(where.max()) + 1 + BOX_MARGIN_PX, size))
-
-    return span(hidden.any(1)), span(hidden.any(0))
+    Clips (B,T,3,S,S), (B,T,3,S,S), (B,T,1,S,S); 0 for clips of one frame.
+    """
+    change = (composite - truth).diff(dim=1).abs()
+    both = mask[:, 1:] * mask[:, :-1]
+    return (change * both).sum() / (3 * both.sum()).clamp(min=1)

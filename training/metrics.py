@@ -106,15 +106,24 @@ def psnr_from_mse(error: FloatArray) -> FloatArray:
 
 def ssim(image: ImageU8, other: ImageU8) -> FloatArray:
     """Structural similarity of each frame, (N,): Gaussian window, per channel, then averaged."""
-    a, b = rgb_tensor(image), rgb_tensor(other)
+    return np.asarray(ssim_map(image, other).mean((1, 2)), np.float64)
+
+
+def ssim_map(image: ImageU8, other: ImageU8) -> FloatArray:
+    """Structural similarity around each position whose window lies inside, (N,S-10,S-10)."""
+    luminance, structure = similarity_maps(rgb_tensor(image), rgb_tensor(other))
+    return np.asarray((luminance * structure).mean(1).numpy(), np.float64)
+
+
+def similarity_maps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """SSIM's two factors, luminance and structure, each (N,C,H-10,W-10), of (N,C,H,W) in 0..1."""
     mean_a, mean_b = _window(a), _window(b)
     variance_a = _window(a * a) - mean_a.square()
     variance_b = _window(b * b) - mean_b.square()
     covariance = _window(a * b) - mean_a * mean_b
     c1, c2 = SSIM_FLOORS
     luminance = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
-    structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
-    return np.asarray((luminance * structure).mean((1, 2, 3)).numpy(), np.float64)
+    return luminance, (2 * covariance + c2) / (variance_a + variance_b + c2)
 
 
 def lpips(distance: nn.Module, image: ImageU8, other: ImageU8) -> FloatArray:

@@ -1,7 +1,10 @@
-"""The headset protocols: which frames of a clip are scored, from which reference, under which mask.
+"""The protocols with a given outline: which frames are scored, from which reference, which holes.
 
 `hmd` refers to the clip's first frame and scores the next 32. `hmd-far` scores the same 32 from a
-later frame, the one whose head turn differs most from theirs. The published values are at 128 px.
+later frame, the one whose head turn differs most from theirs. `static-box`, `moving-box` and
+`free-form` have the frames of `hmd` under other holes, fixed by the clip's place in its split.
+`perturbed` is `hmd` with landmarks that err where they are hidden. The published values are at
+128 px. Harder choices of frames are in `training.evaluation.hard_cases`.
 """
 
 from __future__ import annotations
@@ -11,14 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.face_mesh import LEFT_SIDE, RIGHT_SIDE
 from streaming.errors import UserError
-from training.coverings import headset_mask
 from training.faces import FaceClip, FaceClips, FaceDataError, Float32Array, ImageU8
+from training.masks import MASKS, MaskSource
+from training.masks.headset import PROTOCOL_HEADSET
 
-PROTOCOLS = ("hmd", "hmd-far")
+HMD, FAR, PERTURBED = "hmd", "hmd-far", "perturbed"
+BOXES = ("static-box", "moving-box", "free-form")  # kinds of `training.masks`
+PROTOCOLS = (HMD, FAR, *BOXES, PERTURBED)
 PUBLISHED_PX = 128
 SCORED_FRAMES = 32  # frames 1..32; frame 0 is never scored
 SHORTEST_FAR_FRAMES = 75  # a shorter clip has no frame far enough from the scored ones
+LANDMARK_NOISE = 0.02  # standard deviation of `perturbed`, of the face's width
+MASK_SEED, NOISE_SEED = 20, 21  # with the clip's place: every run draws the same
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,18 @@ class ScoredClip:
     truth: ImageU8  # (N,S,S,3) uint8 BGR
     meshes: Float32Array  # (N,478,3) px: true landmarks, an oracle
     hidden: NDArray[np.uint8]  # (N,S,S) 1 = hidden
+    noisy_meshes: Float32Array | None = None  # what methods get instead of `meshes`
+    counted: NDArray[np.bool_] | None = None  # (N,) frames that are scored; None = all
+
+    @property
+    def given(self) -> Float32Array:
+        """(N,478,3) px: the landmarks that methods get."""
+        return self.meshes if self.noisy_meshes is None else self.noisy_meshes
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """(N,) whether a frame counts; the others only lead up to those that do."""
+        return np.ones(len(self.truth), np.bool_) if self.counted is None else self.counted
 
 
 def eligible(rows: list[FaceClip], protocol: str) -> tuple[list[FaceClip], list[FaceClip]]:
@@ -42,7 +63,7 @@ def eligible(rows: list[FaceClip], protocol: str) -> tuple[list[FaceClip], list[
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"There is no protocol '{protocol}'.", f"Use {' or '.join(PROTOCOLS)}.")
-    shortest = SHORTEST_FAR_FRAMES if protocol == "hmd-far" else 2
+    shortest = SHORTEST_FAR_FRAMES if protocol == FAR else 2
     kept = [row for row in rows if row.frames >= shortest]
     if not kept:
         raise UserError(
@@ -58,14 +79,12 @@ def load(clips: FaceClips, row: FaceClip, protocol: str, size_px: int = PUBLISHE
     Raises:
         FaceDataError: if the clip is damaged, or its video, meshes and manifest row disagree.
     """
-    images, meshes = clips.frames(row, size_px), clips.meshes(row, size_px)
-    if not len(images) == len(meshes) == row.frames:
-        raise FaceDataError(
-            f"Clip {row.segment} has {len(images)} images and {len(meshes)} meshes where the "
-            f"manifest says {row.frames}; copy the clip again."
-        )
+    images, meshes = read(clips, row, size_px)
     scored = slice(1, 1 + SCORED_FRAMES)
-    reference_index = _far_index(clips.yaw(row)) if protocol == "hmd-far" else 0
+    reference_index = _far_index(clips.yaw(row)) if protocol == FAR else 0
+    place = clips.rows(row.split).index(row)
+    hidden = holes(meshes[scored], size_px, protocol, place)
+    noisy = with_noise(meshes[scored], hidden, place) if protocol == PERTURBED else None
     return ScoredClip(
         segment=row.segment,
         identity=row.identity,
@@ -73,8 +92,45 @@ def load(clips: FaceClips, row: FaceClip, protocol: str, size_px: int = PUBLISHE
         reference_mesh=meshes[reference_index],
         truth=images[scored],
         meshes=meshes[scored],
-        hidden=np.stack([headset_mask(mesh, size_px) for mesh in meshes[scored]]),
+        hidden=hidden,
+        noisy_meshes=noisy,
     )
+
+
+def read(clips: FaceClips, row: FaceClip, size_px: int) -> tuple[ImageU8, Float32Array]:
+    """All frames (T,S,S,3) and meshes (T,478,3) of a clip; raises as `load` does."""
+    images, meshes = clips.frames(row, size_px), clips.meshes(row, size_px)
+    if not len(images) == len(meshes) == row.frames:
+        raise FaceDataError(
+            f"Clip {row.segment} has {len(images)} images and {len(meshes)} meshes where the "
+            f"manifest says {row.frames}; copy the clip again."
+        )
+    return images, meshes
+
+
+def holes(
+    meshes: Float32Array, size_px: int, protocol: str = HMD, place: int = 0
+) -> NDArray[np.uint8]:
+    """(N,S,S) 1 = hidden, for meshes (N,478,3) px of the clip at `place` in its split."""
+    source: MaskSource = MASKS[protocol] if protocol in BOXES else PROTOCOL_HEADSET
+    return source.masks(meshes, size_px, np.random.default_rng([MASK_SEED, place]))
+
+
+def with_noise(meshes: Float32Array, hidden: NDArray[np.uint8], place: int) -> Float32Array:
+    """`meshes` (N,478,3) px whose points under `hidden` (N,S,S) err, each on its own, every frame.
+
+    Normal in x and y, with `LANDMARK_NOISE` of the distance between the face's sides.
+    """
+    random = np.random.default_rng([NOISE_SEED, place])
+    sides = meshes[:, LEFT_SIDE, :2] - meshes[:, RIGHT_SIDE, :2]
+    deviation = LANDMARK_NOISE * np.linalg.norm(sides, axis=1)
+    noise = random.normal(size=(*meshes.shape[:2], 2)) * deviation[:, None, None]
+    spots = np.clip(np.rint(meshes[..., :2]).astype(int), 0, hidden.shape[1] - 1)
+    frames = np.arange(len(meshes))[:, None]
+    under = hidden[frames, spots[..., 1], spots[..., 0]] != 0
+    noisy = meshes.copy()
+    noisy[..., :2] += np.where(under[..., None], noise, 0)
+    return noisy
 
 
 def _far_index(yaw: Float32Array) -> int:

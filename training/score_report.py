@@ -30,17 +30,28 @@ MASK_GREY = 128
 def method_scores(
     segments: Sequence[str], identities: Sequence[str], clips: Sequence[FrameScores]
 ) -> dict[str, Any]:
-    """Means over clips; `people_mean`, where each person counts once; `per_person`; `per_clip`."""
+    """Means over clips; `people_mean`, where each person counts once; `per_person`; `per_clip`.
+
+    `people_deviation` is the standard deviation over people.
+    """
     people = {
         who: joined([clip for clip, owner in zip(clips, identities, strict=True) if owner == who])
         for who in dict.fromkeys(identities)
     }
     per_clip = {segment: summarise([clip]) for segment, clip in zip(segments, clips, strict=True)}
+    per_person = {who: summarise([scores]) for who, scores in people.items()}
     return summarise(clips) | {
         "people_mean": summarise(list(people.values())),
-        "per_person": {who: summarise([scores]) for who, scores in people.items()},
+        "people_deviation": deviations(list(per_person.values())),
+        "per_person": per_person,
         "per_clip": per_clip,
     }
+
+
+def deviations(people: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Standard deviation over people of every score that all of them have."""
+    shared = [name for name in people[0] if all(name in person for person in people)]
+    return {name: float(np.std([person[name] for person in people])) for name in shared}
 
 
 def rich_table(document: Mapping[str, Any]) -> Table:

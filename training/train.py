@@ -1,156 +1,130 @@
-"""`unvisor train`: train the inpainting network on face clips; resumable."""
+"""`unvisor train`: train an inpainting network by a recipe; resumable."""
 
 from __future__ import annotations
 
-import json
 import logging
-import time
-from dataclasses import asdict
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
-import torch
 import typer
-from rich.progress import Progress, track
 
-from models.evi_hrnet import NetworkSettings
 from streaming.errors import UserError
-from training import checkpoint, validation
-from training.faces import FaceClips, FaceDataError
-from training.helper_weights import (
-    DEFAULT_FOLDER,
-    HelperWeightsError,
-    lpips_alex,
-    vgg16_features,
-)
-from training.losses import LossWeights, PerceptualLoss
-from training.streams import DecodedClip, TrainingStreams
-from training.trainer import Trainer, TrainerSettings, TrainingDiverged
+from training import checkpoint
+from training.feeding.sources import open_source
+from training.helper_weights import DEFAULT_FOLDER, HelperWeightsError
+from training.inpainting import InpaintingTraining, Setting, worker_count
+from training.loop import Limits, Loop, Rhythm
+from training.processes import Processes, join_processes
+from training.recipes.loader import load_recipe
+from training.recipes.schema import Recipe
+from training.run_folder import RunFolder
+from training.trainer import TrainingDiverged
+from training.validation import ValidationScore
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT, BEST, CURVE, SETTINGS = "last.pt", "best.pt", "curve.jsonl", "settings.json"
+READ_EVERY_ON_GPU = 16  # steps between looks at the losses, for which the GPU would wait
+LOOK_EVERY_TOGETHER = 8  # steps between looks at the clock, when several processes must agree
 
 
 def train(
-    data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of shards (`unvisor pack-clips`) or of face clips.")
+    ],
     run: Annotated[Path, typer.Option(help="Folder of this run; an unfinished run goes on.")],
-    steps: Annotated[int, typer.Option(help="Optimiser steps in all.", min=1)] = 2000,
-    minutes: Annotated[float, typer.Option(help="Stop after this time; 0 = no limit.")] = 0,
-    width: Annotated[int, typer.Option(help="Channels of the first layer.")] = 32,
-    size_px: Annotated[int, typer.Option(help="Side of the crop.")] = 128,
-    streams: Annotated[int, typer.Option(help="Clips played side by side.", min=1)] = 8,
-    chunk_frames: Annotated[int, typer.Option(help="Frames per step and stream.")] = 4,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
-    adversarial_from: Annotated[int, typer.Option(help="First step with a discriminator.")] = 600,
-    validate_every: Annotated[int, typer.Option(help="Steps between validations.", min=1)] = 200,
+    recipe: Annotated[
+        str, typer.Option(help="Name in training/recipes, or a TOML file.")
+    ] = "unvisor",
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="SECTION.KEY=VALUE in place of the recipe's; repeatable."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimiser steps in all; default: the recipe's.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Training time in all, instead of steps; 0 = no limit.")
+    ] = 0,
+    stop_after: Annotated[
+        float, typer.Option(min=0, help="Save and stop this call after so many minutes.")
+    ] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that prepare clips; default: all cores but one."),
+    ] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint whose weights a new run starts with.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of data order and initial weights.")] = 0,
+    licence_class: Annotated[
+        list[str] | None, typer.Option(help="Only clips of this licence class; repeatable.")
     ] = None,
     helper_weights: Annotated[
         Path, typer.Option(help="Folder of the loss networks.")
     ] = DEFAULT_FOLDER,
-    bfloat16: Annotated[bool, typer.Option(help="Mixed precision.")] = True,
-    seed: Annotated[int, typer.Option(help="Seed of data order and initial weights.")] = 0,
-    limit_clips: Annotated[int, typer.Option(help="Use only so many clips; 0 = all.")] = 0,
 ) -> None:
-    """Train EVI-HRnet on top of the warped reference; start the same command again to resume."""
+    """Train an inpainting network by a recipe; start the same command again to resume."""
     cv2.setNumThreads(1)
-    torch.manual_seed(seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = load_recipe(recipe, change or ())
+    # With minutes alone, the schedule follows the clock, and ends when they do.
+    wanted = steps if steps is not None or minutes else chosen.optimiser.steps
+    limits = Limits(wanted, minutes, stop_after)
+    processes = join_processes()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count = worker_count(workers, processes.world, cores or 1)
     try:
-        clips = _decode(FaceClips(data), "train", size_px, limit_clips)
-        val_clips = _decode(FaceClips(data), "val", size_px, limit_clips)
-        perceptual = PerceptualLoss(vgg16_features(helper_weights))
-        lpips = lpips_alex(helper_weights)
-        settings = TrainerSettings(
-            learning_rate=learning_rate,
-            total_steps=steps,
-            adversarial_from_step=adversarial_from,
-            bfloat16=bfloat16,
-        )
-        network = NetworkSettings(width=width, size_px=size_px)
-        trainer = Trainer(network, settings, LossWeights(), perceptual, device)
-        _resume(trainer, run, start_from)
-        _write_settings(run, network, settings, LossWeights(), data=str(data), seed=seed)
-        chunks = TrainingStreams(clips, streams, chunk_frames, seed + trainer.finished_steps)
-        _loop(trainer, chunks, val_clips, lpips, run, steps, minutes, validate_every)
-    except (FaceDataError, HelperWeightsError, checkpoint.CheckpointError, TrainingDiverged) as e:
-        raise UserError(str(e)) from e
+        source = open_source(data, licence_class or ())
+        setting = Setting(chosen, source, helper_weights, seed, count)
+        weights = checkpoint.load(start_from)["average"] if start_from else None
+        _train(setting, RunFolder(run), processes, limits, weights)
+    except (HelperWeightsError, checkpoint.CheckpointError, TrainingDiverged) as error:
+        raise UserError(str(error)) from error
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"Training cannot start: {error}.") from error
 
 
-def _loop(
-    trainer: Trainer,
-    chunks: TrainingStreams,
-    val_clips: list[DecodedClip],
-    lpips: torch.nn.Module,
-    run: Path,
-    steps: int,
-    minutes: float,
-    validate_every: int,
+def _train(
+    setting: Setting,
+    folder: RunFolder,
+    processes: Processes,
+    limits: Limits,
+    weights: dict[str, Any] | None,
 ) -> None:
-    best = _best_so_far(run)
-    until = time.monotonic() + minutes * 60 if minutes else float("inf")
-    with Progress(transient=True) as progress:
-        bar = progress.add_task("training", total=steps, completed=trainer.finished_steps)
-        for chunk in chunks:
-            done = trainer.finished_steps >= steps or time.monotonic() >= until
-            if done or trainer.finished_steps % validate_every == 0:
-                best = _validate(trainer, val_clips, lpips, run, best)
-            if done:
-                return
-            losses = trainer.step(chunk)
-            progress.update(bar, completed=trainer.finished_steps)
-            _record(run, {"step": trainer.finished_steps, **losses})
+    training = InpaintingTraining(setting, folder, processes)
+    over = False
+    try:
+        trained_s = training.resume(weights)
+        if training.finished_steps:
+            log.info("resuming %s at step %d", folder.path, training.finished_steps)
+        training.write_settings()
+        writes = folder if processes.rank == 0 else None
+        rhythm = _rhythm(setting.recipe, processes)
+        loop = Loop(training, writes, limits, rhythm, trained_s, _best(folder))
+        over = loop.run()
+        log.info(
+            "step %d, %.1f minutes of training; %.1f s waited for clips in this call",
+            training.finished_steps,
+            loop.trained_s / 60,
+            training.waited_s,
+        )
+    finally:
+        training.close(over)
 
 
-def _validate(
-    trainer: Trainer,
-    clips: list[DecodedClip],
-    lpips: torch.nn.Module,
-    run: Path,
-    best: float,
-) -> float:
-    score = validation.validate(trainer.average, clips, lpips, frame_step=2)
-    log.info("step %d: %s", trainer.finished_steps, score)
-    _record(run, {"step": trainer.finished_steps, "validation": asdict(score)})
-    checkpoint.save(trainer.state_dict(), run / CHECKPOINT)
-    if score.total > best:
-        checkpoint.save({**trainer.shippable(), "validation": asdict(score)}, run / BEST)
-    return max(score.total, best)
+def _rhythm(recipe: Recipe, processes: Processes) -> Rhythm:
+    on_gpu = processes.device.type == "cuda"
+    return Rhythm(
+        recipe.watching.validate_every_steps,
+        recipe.watching.save_every_minutes,
+        READ_EVERY_ON_GPU if on_gpu else 1,
+        LOOK_EVERY_TOGETHER if processes.world > 1 else 1,
+    )
 
 
-def _decode(faces: FaceClips, split: str, size_px: int, limit: int) -> list[DecodedClip]:
-    rows = faces.rows(split)[: limit or None]
-    return [
-        DecodedClip(faces.frames(row, size_px), faces.meshes(row, size_px))
-        for row in track(rows, f"decoding {split} clips", transient=True)
-    ]
-
-
-def _resume(trainer: Trainer, run: Path, start_from: Path | None) -> None:
-    if (run / CHECKPOINT).exists():
-        trainer.load_state_dict(checkpoint.load(run / CHECKPOINT))
-        log.info("resuming %s at step %d", run, trainer.finished_steps)
-    elif start_from is not None:
-        trainer.start_with(checkpoint.load(start_from)["average"])
-
-
-def _best_so_far(run: Path) -> float:
-    if not (run / BEST).exists():
-        return -float("inf")
-    return validation.ValidationScore(**checkpoint.load(run / BEST)["validation"]).total
-
-
-def _write_settings(run: Path, *parts: Any, **more: Any) -> None:
-    run.mkdir(parents=True, exist_ok=True)
-    settings = {type(part).__name__: asdict(part) for part in parts}
-    (run / SETTINGS).write_text(json.dumps({**settings, **more}, indent=1) + "\n")
-
-
-def _record(run: Path, row: dict[str, Any]) -> None:
-    with open(run / CURVE, "a") as file:
-        file.write(json.dumps(row) + "\n")
+def _best(folder: RunFolder) -> float:
+    kept = folder.best()
+    return -float("inf") if kept is None else ValidationScore(**kept["validation"]).total

@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from models import architectures
 from models.contract import MASK
-from models.evi_hrnet import EviHrnet, NetworkSettings, States
-from training.discriminator import PatchDiscriminator
-from training.losses import (
-    LossWeights,
-    PerceptualLoss,
-    decibels,
-    hinge_discriminator,
-    hinge_generator,
-    l1_in_hole,
-)
-from training.streams import Chunk
+from training.adversaries.kinds import ADVERSARIES
+from training.adversaries.registry import JudgedClips, make_adversary
+from training.feeding.pool import Chunk
+from training.loss_terms.terms import LossTerms, Terms, weighted
+from training.processes import OneProcess, Processes
+from training.recipes.schema import Recipe
 
-Losses = dict[str, float]
-PERCEPTUAL_STRIDE = 8
-
-
-@dataclass(frozen=True)
-class TrainerSettings:
-    """Optimisation."""
-
-    learning_rate: float = 1e-3
-    warm_up_steps: int = 50
-    total_steps: int = 2000  # the cosine schedule ends here
-    adversarial_from_step: int = 600
-    average_decay: float = 0.995  # of the exponential moving average that is shipped
-    largest_gradient: float = 1.0
-    bfloat16: bool = False
+LOWEST_RATE = 0.05  # where the cosine ends
 
 
 class TrainingDiverged(Exception):
@@ -44,74 +27,105 @@ class TrainingDiverged(Exception):
 
 
 class Trainer:
-    """Trains a network on chunks whose states follow each other."""
+    """Trains a recipe's network on chunks whose states follow each other."""
 
     def __init__(
-        self,
-        network: NetworkSettings,
-        settings: TrainerSettings,
-        weights: LossWeights,
-        perceptual: PerceptualLoss | None,
-        device: torch.device,
+        self, recipe: Recipe, terms: LossTerms, processes: Processes | None = None
     ) -> None:
-        """Start untrained; `perceptual` None leaves that term out."""
-        self.settings, self.weights, self.device = settings, weights, device
-        self.generator = EviHrnet(network).to(device)
-        self.average = EviHrnet(network).to(device).requires_grad_(False)
-        self.average.load_state_dict(self.generator.state_dict())
-        self.discriminator = PatchDiscriminator().to(device)
-        self.perceptual = None if perceptual is None else perceptual.to(device)
-        rate = settings.learning_rate
-        self.optimiser = torch.optim.Adam(self.generator.parameters(), rate)
-        self.judge_optimiser = torch.optim.Adam(self.discriminator.parameters(), rate / 2)
-        self.finished_steps = 0
-        self._states: States | None = None
+        """Start untrained.
 
-    def step(self, chunk: Chunk) -> Losses:
-        """Learn from one chunk; returns the value of every loss term."""
+        Raises:
+            ValueError: the recipe names a network, an adversary or a setting that does not exist.
+        """
+        self.recipe = recipe
+        self.processes: Processes = processes or OneProcess()
+        self.device = self.processes.device
+        name, settings = recipe.network.architecture, recipe.network.settings
+        self.generator = architectures.build(name, settings).to(self.device)
+        self.average = architectures.build(name, settings).to(self.device)
+        self.average.requires_grad_(False).load_state_dict(self.generator.state_dict())
+        self.inpainter = architectures.as_inpainter(self.generator)
+        adversary = make_adversary(ADVERSARIES, recipe.adversary.kind, recipe.adversary.settings)
+        self.adversary = None if adversary is None else adversary.to(self.device)
+        self.terms = terms.to(self.device)
+        self.optimiser = self._adam(self.generator, 1.0)
+        ratio = recipe.adversary.learning_rate_ratio
+        self.judge_optimiser = self._adam(self.adversary, ratio) if self.adversary else None
+        self.finished_steps, self.finished_share = 0, 0.0
+        self.states: list[Tensor] | None = None
+        if self.device.type == "cuda":
+            self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._run: Any = torch.compile(self.generator) if recipe.optimiser.compile else None
+
+    def step(self, chunks: Sequence[Chunk]) -> Terms:
+        """Learn from chunks that follow each other; returns the mean of every loss term.
+
+        The values stay on the device, so that it need not wait for them: see `check`.
+        """
         self._schedule()
-        inputs = torch.from_numpy(chunk.inputs).to(self.device)
-        truth = torch.from_numpy(chunk.truth).to(self.device).flatten(0, 1)
-        states = self._continued(chunk, len(inputs))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-            fill, after = self.generator(inputs, states)
-        self._states = [state.detach().float() for state in after]
-        mask = inputs.flatten(0, 1)[:, MASK]
-        fill = fill.flatten(0, 1).float()
-        composite = truth * (1 - mask) + fill * mask
-        terms = self._generator_terms(fill, composite, truth, mask)
-        loss = sum(value * getattr(self.weights, name) for name, value in terms.items())
-        if not math.isfinite(float(torch.as_tensor(loss).detach())):
-            raise TrainingDiverged(
-                f"The loss is not a number after step {self.finished_steps}; the last checkpoint "
-                "is good. Resume from it with a smaller --learning-rate."
-            )
-        self._descend(self.optimiser, self.generator, loss)
-        losses = {name: float(value.detach()) for name, value in terms.items()}
-        if "adversarial" in terms:
-            losses["judge"] = self._teach_judge(composite.detach(), truth, mask)
+        self.optimiser.zero_grad(set_to_none=True)
+        seen: list[JudgedClips] = []
+        found: list[Terms] = []
+        for chunk in chunks:
+            clips = self._filled(chunk)
+            terms = self._generator_terms(clips, chunk)
+            (weighted(terms, self.recipe.losses) / len(chunks)).backward()  # type: ignore[no-untyped-call]
+            found.append({name: value.detach() for name, value in terms.items()})
+            seen.append(clips.cut_off())
+        self._descend(self.optimiser, self.generator)
+        means = {name: torch.stack([t[name] for t in found]).mean() for name in found[0]}
+        if "adversarial" in means:
+            means["judge"] = self._teach_judge(seen)
         self._follow_average()
         self.finished_steps += 1
-        return losses
+        return means
+
+    def check(self, losses: Terms) -> dict[str, float]:
+        """The losses as numbers, which waits for the device.
+
+        Raises:
+            TrainingDiverged: one of them is not a number.
+        """
+        values = torch.stack(list(losses.values())).double().cpu().tolist()
+        numbers = dict(zip(losses, values, strict=True))
+        wrong = [name for name, value in numbers.items() if not math.isfinite(value)]
+        if wrong:
+            raise TrainingDiverged(
+                f"The loss is not a number by step {self.finished_steps} ({', '.join(wrong)}); "
+                "the last checkpoint is good. Start the same command with a smaller rate, as in "
+                f"--set optimiser.learning_rate={self.recipe.optimiser.learning_rate / 3:.1g}."
+            )
+        return numbers
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
+        """What a checkpoint holds, the streams' states excepted."""
+        judged = self.adversary is not None and self.judge_optimiser is not None
         return {
             "step": self.finished_steps,
+            "network": asdict(self.recipe.network),
             "generator": self.generator.state_dict(),
             "average": self.average.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "judge_optimiser": self.judge_optimiser.state_dict(),
+            "adversary": self.adversary.state_dict() if judged and self.adversary else {},
+            "judge_optimiser": self.judge_optimiser.state_dict()
+            if judged and self.judge_optimiser
+            else {},
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
 
     def shippable(self) -> dict[str, Any]:
-        """What `unvisor export` needs: averaged weights and the settings that made them."""
+        """What `unvisor export` needs: averaged weights, and the recipe that made them."""
+        settings = architectures.settings_of(
+            self.recipe.network.architecture, self.recipe.network.settings
+        )
         return {
             "step": self.finished_steps,
             "average": self.average.state_dict(),
-            "settings": asdict(self.generator.settings),
-            "training": {"optimisation": asdict(self.settings), "losses": asdict(self.weights)},
+            "architecture": self.recipe.network.architecture,
+            "settings": asdict(settings),
+            "inputs": asdict(self.recipe.inputs),
+            "recipe": asdict(self.recipe),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -119,16 +133,21 @@ class Trainer:
         try:
             self.generator.load_state_dict(state["generator"])
             self.average.load_state_dict(state["average"])
-            self.discriminator.load_state_dict(state["discriminator"])
-        except (KeyError, RuntimeError) as error:
+            if self.adversary is not None and self.judge_optimiser is not None:
+                self.adversary.load_state_dict(state["adversary"])
+                self.judge_optimiser.load_state_dict(state["judge_optimiser"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            made = state.get("network", {"architecture": "an earlier version's network"})
             raise ValueError(
-                "the checkpoint is of another network; give the same --width and --size-px, or "
-                "another --run folder"
+                f"the checkpoint is of another network or adversary ({made}); give the --recipe "
+                "and --set that it was made with, or another --run folder"
             ) from error
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.judge_optimiser.load_state_dict(state["judge_optimiser"])
         self.finished_steps = int(state["step"])
-        self._states = None
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"] and self.device.type == "cuda":
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        self.states = None
 
     def start_with(self, weights: dict[str, Tensor]) -> None:
         """Begin a new run from trained weights instead of from the prepared reference."""
@@ -138,56 +157,82 @@ class Trainer:
         except RuntimeError as error:
             raise ValueError("the weights to start from are of another network") from error
 
-    def _continued(self, chunk: Chunk, streams: int) -> States:
-        if self._states is None:
-            return self.generator.initial_states(streams)
-        goes_on = torch.from_numpy(~chunk.begins).to(self.device).float()[:, None, None, None]
-        return [state * goes_on for state in self._states]
+    def _adam(self, module: nn.Module, ratio: float) -> torch.optim.Optimizer:
+        o = self.recipe.optimiser
+        return torch.optim.Adam(
+            [p for p in module.parameters() if p.requires_grad],
+            o.learning_rate * ratio,
+            (o.beta1, o.beta2),
+            weight_decay=o.weight_decay,
+            amsgrad=o.amsgrad,
+            fused=self.device.type == "cuda",
+        )
 
-    def _generator_terms(
-        self, fill: Tensor, composite: Tensor, truth: Tensor, mask: Tensor
-    ) -> dict[str, Tensor]:
-        terms = {"l1": l1_in_hole(fill, truth, mask), "decibel": decibels(fill, truth, mask)}
-        if self.perceptual is not None:
-            # An eighth of the frames, in turn: VGG16 costs more than the network it teaches.
-            some = slice(self.finished_steps % PERCEPTUAL_STRIDE, None, PERCEPTUAL_STRIDE)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-                terms["perceptual"] = self.perceptual(composite[some], truth[some], mask[some])
-        if self.finished_steps >= self.settings.adversarial_from_step:
-            terms["adversarial"] = hinge_generator(
-                self.discriminator(torch.cat([composite, mask], 1))
-            )
+    def _filled(self, chunk: Chunk) -> JudgedClips:
+        """Run the network on from where its streams are."""
+        states = self.states
+        if states is None:
+            states = self.inpainter.initial_states(len(chunk.inputs))
+        goes_on = (~chunk.begins).float()[:, None, None, None]
+        with self._autocast():
+            run = self._run or self.inpainter
+            fill, after = run(chunk.inputs, [state * goes_on for state in states])
+        self.states = [state.detach().float() for state in after]
+        mask = chunk.inputs[:, :, MASK]
+        composite = chunk.truth * (1 - mask) + fill.float() * mask
+        return JudgedClips(composite, chunk.truth, chunk.inputs)
+
+    def _generator_terms(self, clips: JudgedClips, chunk: Chunk) -> Terms:
+        with self._autocast():
+            terms: Terms = self.terms(clips, chunk, self.finished_steps)
+        judged = self.finished_steps >= self.recipe.adversary.from_step
+        if self.adversary is not None and judged and self.recipe.losses.adversarial:
+            # The judge's own gradients of this are dropped before it learns.
+            terms["adversarial"] = self.adversary.generator_loss(clips)
         return terms
 
-    def _teach_judge(self, fake: Tensor, real: Tensor, mask: Tensor) -> float:
-        scores = self.discriminator(
-            torch.cat([torch.cat([real, mask], 1), torch.cat([fake, mask], 1)])
-        )
-        loss = hinge_discriminator(*scores.chunk(2))
-        self._descend(self.judge_optimiser, self.discriminator, loss)
-        return float(loss.detach())
+    def _teach_judge(self, seen: Sequence[JudgedClips]) -> Tensor:
+        assert self.adversary is not None
+        assert self.judge_optimiser is not None
+        self.judge_optimiser.zero_grad(set_to_none=True)
+        losses = []
+        for clips in seen:
+            loss = self.adversary.judge_loss(clips)
+            (loss / len(seen)).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        self._descend(self.judge_optimiser, self.adversary)
+        return torch.stack(losses).mean()
 
-    def _descend(
-        self, optimiser: torch.optim.Optimizer, module: torch.nn.Module, loss: Any
-    ) -> None:
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), self.settings.largest_gradient)
+    def _descend(self, optimiser: torch.optim.Optimizer, module: nn.Module) -> None:
+        self.processes.average_gradients(module)
+        largest = self.recipe.optimiser.largest_gradient
+        torch.nn.utils.clip_grad_norm_(module.parameters(), largest)
         optimiser.step()
 
+    def _autocast(self) -> torch.autocast:
+        enabled = self.recipe.optimiser.bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
     def _schedule(self) -> None:
-        """Linear warm-up, then a cosine down to a twentieth."""
-        s, step = self.settings, self.finished_steps
-        progress = min(step / max(s.total_steps, 1), 1.0)
-        cosine = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress))
-        rate = s.learning_rate * min((step + 1) / s.warm_up_steps, cosine)
-        for group in self.optimiser.param_groups:
+        """Linear warm-up, then constant or a cosine over the run's steps or time."""
+        o, step = self.recipe.optimiser, self.finished_steps
+        share = 1.0
+        if o.schedule == "cosine":
+            done = min(self.finished_share, 1.0)
+            share = LOWEST_RATE + (1 - LOWEST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+        rate = o.learning_rate * min((step + 1) / max(o.warm_up_steps, 1), share)
+        self._set_rate(self.optimiser, rate)
+        if self.judge_optimiser is not None:
+            self._set_rate(self.judge_optimiser, rate * self.recipe.adversary.learning_rate_ratio)
+
+    @staticmethod
+    def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+        for group in optimiser.param_groups:
             group["lr"] = rate
 
     @torch.no_grad()
     def _follow_average(self) -> None:
-        decay = min(
-            self.settings.average_decay, (1 + self.finished_steps) / (10 + self.finished_steps)
-        )
-        for kept, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            kept.lerp_(new, 1 - decay)
+        steps = self.finished_steps
+        decay = min(self.recipe.optimiser.average_decay, (1 + steps) / (10 + steps))
+        kept: list[Tensor] = list(self.average.parameters())
+        torch._foreach_lerp_(kept, list(self.generator.parameters()), 1 - decay)

@@ -24,9 +24,9 @@ def cover_tracker(
 
     `open_headset` makes the headset's tracker. Raises WeightsError if a network cannot be used.
     """
-    cover = settings.edge.cover
-    threads = settings.models.threads
-    headsets, masks = HeadsetReader(threads=threads), FaceMaskReader(threads=threads)
+    cover, models = settings.edge.cover, settings.models
+    headsets = HeadsetReader(threads=models.threads, precision=models.precision)
+    masks = FaceMaskReader(threads=models.threads)
     if cover == "headset":
         tracker = open_headset(settings, profile, headsets)
         return MindingTracker(tracker, "headset", FaceMaskWitness(masks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -13,6 +14,9 @@ from models.contract import FILL, INPUT
 from models.shipped import Network
 
 Float32Array = NDArray[np.float32]
+# In a file's metadata: the byte that means 0, by state. Other states are numbers that start as 0.
+STATE_ZEROS = "state_zeros"
+DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 MOST_THREADS = 4  # by the rule; a user may want more
 
 
@@ -44,6 +48,20 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def empty_feed(session: onnxruntime.InferenceSession) -> dict[str, NDArray[Any]]:
+    """What means 0 for every input of a file, by name, in the file's own types and layouts."""
+    zeros = json.loads(session.get_modelmeta().custom_metadata_map.get(STATE_ZEROS, "{}"))
+    return {
+        given.name: np.full(given.shape, zeros.get(given.name, 0), DTYPES[given.type])
+        for given in session.get_inputs()
+    }
+
+
+def empty_states(session: onnxruntime.InferenceSession) -> dict[str, NDArray[Any]]:
+    """New states of a recurrent network by name, as at the start of a session."""
+    return {name: value for name, value in empty_feed(session).items() if name != INPUT}
+
+
 class OnnxEngine:
     """Runs an exported network on the CPU; nothing is allocated per frame."""
 
@@ -55,10 +73,9 @@ class OnnxEngine:
         contract = network.contract
         self._inputs = np.zeros(contract.inputs[0].shape, np.float32)
         self._fill = np.zeros(contract.outputs[0].shape, np.float32)
-        self._states = tuple(
-            [np.zeros(state.shape, state.dtype) for state in contract.states] for _ in range(2)
-        )
+        self._empty = empty_states(self._session)
         names = contract.state_names
+        self._states = tuple([self._empty[name].copy() for name, _ in names] for _ in range(2))
         # Even frames read buffer 0 and write buffer 1, odd frames the reverse.
         self._bindings = tuple(self._bound(names, source, 1 - source) for source in range(2))
         self._turn = 0
@@ -71,9 +88,9 @@ class OnnxEngine:
         return self._fill
 
     def reset(self) -> None:
-        """Zero the states."""
-        for state in self._states[self._turn]:
-            state.fill(0)
+        """Let the states mean 0."""
+        for state, empty in zip(self._states[self._turn], self._empty.values(), strict=True):
+            np.copyto(state, empty)
 
     def _bound(
         self, names: tuple[tuple[str, str], ...], source: int, target: int

@@ -1,0 +1,45 @@
+"""Settings records from plain mappings: unknown keys and wrong types are refused with advice."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from streaming.errors import UserError
+
+Record = TypeVar("Record")
+
+
+def from_mapping(record: type[Record], tree: Mapping[str, Any], origin: str) -> Record:
+    """Build a settings record from nested mappings; unknown keys and wrong types are errors."""
+    hints = typing.get_type_hints(record)
+    unknown = sorted(set(tree) - set(hints))
+    if unknown:
+        raise UserError(
+            f"Unknown key {unknown[0]!r} in {origin}; known here: {', '.join(sorted(hints))}."
+        )
+    values = {key: _checked(hints[key], tree[key], f"{origin}: {key}") for key in tree}
+    return record(**values)
+
+
+def _checked(hint: Any, value: Any, origin: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{origin} must be a section, not {value!r}.")
+        return from_mapping(hint, value, origin)
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise UserError(f"{origin} must be one of {', '.join(choices)}, not {value!r}.")
+        return value
+    if typing.get_origin(hint) is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{origin} must be a section, not {value!r}.")
+        return dict(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise UserError(f"{origin} must be a {hint.__name__}, not {value!r}.")
+    return value

@@ -1,0 +1,1 @@
+"""Other published face inpainting networks, beside ours: trained, scored and run the same way."""

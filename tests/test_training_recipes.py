@@ -1,0 +1,94 @@
+"""Recipes are strict, and every one that comes with the project can be built."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_models_preparation import crop_mesh, smooth_image
+
+torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
+
+from models import architectures, preparation  # noqa: E402
+from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB  # noqa: E402
+from models.inputs_choice import InputsChoice  # noqa: E402
+from models.preparation import Reference  # noqa: E402
+from streaming.errors import UserError  # noqa: E402
+from training.adversaries.kinds import ADVERSARIES  # noqa: E402
+from training.adversaries.registry import make_adversary  # noqa: E402
+from training.coverings import headset_mask  # noqa: E402
+from training.recipes.loader import load_recipe, recipe_from, recipe_names  # noqa: E402
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_names_a_network_and_an_adversary_that_exist(name: str) -> None:
+    recipe = load_recipe(name, ["network.settings.size_px=64", "network.settings.width=8"])
+    network = architectures.build(recipe.network.architecture, recipe.network.settings)
+    assert architectures.name_of(network) == recipe.network.architecture
+    make_adversary(ADVERSARIES, recipe.adversary.kind, recipe.adversary.settings)
+    assert recipe.about
+    assert recipe_from(asdict(recipe)) == recipe
+
+
+def test_an_ablation_differs_from_ours_in_what_it_leaves_out_only() -> None:
+    ours, ablated = asdict(load_recipe("unvisor")), asdict(load_recipe("no-landmarks"))
+    different = {key for key in ours if ours[key] != ablated[key]}
+    assert different == {"name", "about", "inputs"}
+    assert not ablated["inputs"]["landmarks"]
+
+
+def test_an_unknown_key_is_refused_with_the_valid_ones(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "unvisor"\n[optimiser]\nlearning_rat = 1.0\n')
+    with pytest.raises(UserError, match=r"learning_rat'.*learning_rate"):
+        load_recipe(tmp_path / "mine.toml")
+    with pytest.raises(UserError, match=r"no recipe 'mine'.*unvisor"):
+        load_recipe("mine")
+    with pytest.raises(UserError, match="must divide"):
+        load_recipe("unvisor", ["batch.chunk_frames=5"])
+
+
+def test_changes_are_laid_over_a_recipe() -> None:
+    recipe = load_recipe("unvisor", ["optimiser.learning_rate=3e-4", "adversary.kind=none"])
+    assert recipe.optimiser.learning_rate == pytest.approx(3e-4)
+    assert make_adversary(ADVERSARIES, recipe.adversary.kind, recipe.adversary.settings) is None
+    with pytest.raises(UserError, match=r"must be a float, not 'fast'"):
+        load_recipe("unvisor", ["optimiser.learning_rate=fast"])
+
+
+def test_another_network_does_not_inherit_the_settings_of_the_one_it_replaces(
+    tmp_path: Path,
+) -> None:
+    text = 'extends = "unvisor"\n[adversary]\nkind = "other"\nsettings = { depth = 3 }\n'
+    (tmp_path / "mine.toml").write_text(text)
+    assert load_recipe(tmp_path / "mine.toml").adversary.settings == {"depth": 3}
+
+
+def test_unknown_settings_of_networks_and_adversaries_name_the_valid_ones() -> None:
+    with pytest.raises(ValueError, match="no setting 'depth'; it has width, size_px"):
+        architectures.build("evi-hrnet", {"depth": 3})
+    with pytest.raises(ValueError, match=r"choose one of .*evi-hrnet"):
+        architectures.build("unet", {})
+    with pytest.raises(ValueError, match="no setting 'depth'; it has width"):
+        make_adversary(ADVERSARIES, "patch", {"depth": 3})
+
+
+def test_the_inputs_choice_replaces_channels_and_leaves_the_rest(
+    canonical_mesh: np.ndarray,
+) -> None:
+    image, mesh = smooth_image(0), crop_mesh(canonical_mesh)
+    hidden = headset_mask(mesh, len(image))
+    reference = Reference(smooth_image(1), crop_mesh(canonical_mesh, (5, 0)))
+    prepared = preparation.prepare(image, hidden, mesh, reference)
+    ours = InputsChoice().network_input(prepared)
+    raw = InputsChoice("raw", reference_in_hole_only=True).network_input(prepared)
+    blind = InputsChoice("none", landmarks=False).network_input(prepared)
+    assert np.array_equal(ours, preparation.network_input(prepared))
+    expected = preparation.planes(reference.image) * hidden
+    assert np.allclose(raw[REFERENCE_RGB], expected)
+    assert not blind[REFERENCE_RGB].any()
+    assert not blind[CONTOURS].any()
+    for kept in (KNOWN_RGB, MASK):
+        assert np.array_equal(raw[kept], ours[kept])
+        assert np.array_equal(blind[kept], ours[kept])

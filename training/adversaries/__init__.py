@@ -1,0 +1,1 @@
+"""Adversaries: networks that learn to tell filled frames from true ones, training only."""

@@ -1,0 +1,1 @@
+"""Scoring what fillers and networks fill in: protocols, measures, methods and their reports."""

@@ -1,0 +1,232 @@
+"""Trained networks as methods: ONNX files with their manifests, and run folders of `unvisor train`.
+
+A network that runs frame by frame is stepped; one that looks ahead gets the whole clip at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models import preparation
+from models.architectures import Inpainter, as_inpainter, build
+from models.bank.references import ReferenceBank
+from models.engine.choice import open_engine
+from models.engine.interface import Engine
+from models.filling import Filler, Reference, WarpRegisterFiller
+from models.inputs_choice import InputsChoice
+from models.preparation import Prepared
+from models.shipped import Network, WeightsError, load_network, manifest_path
+from streaming.errors import UserError
+from training import checkpoint
+from training.evaluation.testimony import Testimony, of_checkpoint, of_manifest
+
+ImageU8 = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+
+BEST = "best.pt"  # of a run folder
+
+
+@runtime_checkable
+class WholeClipFiller(Protocol):
+    """A filler that needs the frames that follow."""
+
+    name: str
+
+    def fill_clip(self, crops: ImageU8, hidden: NDArray[np.uint8], meshes: Float32Array) -> ImageU8:
+        """The clip (N,S,S,3) with its holes (N,S,S) filled in; `meshes` (N,478,3) px."""
+        ...
+
+
+class _Preparing(WarpRegisterFiller):
+    """What networks of either kind share: views, and what of a frame they are shown."""
+
+    def __init__(self, name: str, bank: ReferenceBank, shown: InputsChoice) -> None:
+        super().__init__(bank)
+        self.name = name
+        self._shown = shown
+
+    def _inputs(
+        self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
+    ) -> tuple[Prepared, Float32Array]:
+        prepared = self._prepared(crop, hidden, mesh)
+        return prepared, self._shown.network_input(prepared)
+
+
+class EngineFiller(_Preparing):
+    """A network file, stepped by an engine."""
+
+    def __init__(self, name: str, bank: ReferenceBank, shown: InputsChoice, engine: Engine) -> None:
+        """Fill from the views of `bank` with a loaded network of their size."""
+        super().__init__(name, bank, shown)
+        self._engine = engine
+
+    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
+        """See `Filler.fill`."""
+        _, inputs = self._inputs(crop, hidden, mesh)
+        image = preparation.image_from_planes(self._engine.step(inputs[None])[0])
+        return preparation.compose(image, crop, hidden)
+
+    def reset(self) -> None:
+        """Zero the network's states; forget which views were in use."""
+        super().reset()
+        self._engine.reset()
+
+
+class ModuleFiller(_Preparing):
+    """A torch network, stepped."""
+
+    def __init__(
+        self, name: str, bank: ReferenceBank, shown: InputsChoice, network: Inpainter
+    ) -> None:
+        """Fill from the views of `bank` with a trained network of their size."""
+        super().__init__(name, bank, shown)
+        self._network = network
+        self._states = network.initial_states(1)
+
+    @torch.inference_mode()
+    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
+        """See `Filler.fill`."""
+        _, inputs = self._inputs(crop, hidden, mesh)
+        planes = torch.from_numpy(inputs)[None]
+        fill, self._states = self._network.step(planes, self._states)
+        return preparation.compose(preparation.image_from_planes(fill[0].numpy()), crop, hidden)
+
+    def reset(self) -> None:
+        """Zero the network's states; forget which views were in use."""
+        super().reset()
+        self._states = self._network.initial_states(1)
+
+
+class ClipFiller(_Preparing):
+    """A torch network that looks ahead: a `WholeClipFiller`."""
+
+    def __init__(
+        self, name: str, bank: ReferenceBank, shown: InputsChoice, network: Inpainter
+    ) -> None:
+        """Fill from the views of `bank` with a trained network of their size."""
+        super().__init__(name, bank, shown)
+        self._network = network
+
+    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
+        """Refused: ValueError."""
+        raise ValueError(f"'{self.name}' looks ahead: it fills whole clips, not single frames")
+
+    @torch.inference_mode()
+    def fill_clip(self, crops: ImageU8, hidden: NDArray[np.uint8], meshes: Float32Array) -> ImageU8:
+        """See `WholeClipFiller.fill_clip`."""
+        frames = [self._inputs(*frame)[1] for frame in zip(crops, hidden, meshes, strict=True)]
+        fills, _ = self._network(torch.from_numpy(np.stack(frames))[None])
+        return np.stack(
+            [
+                preparation.compose(preparation.image_from_planes(planes), crop, mask)
+                for planes, crop, mask in zip(fills[0].numpy(), crops, hidden, strict=True)
+            ]
+        )
+
+
+class TrainedNetwork:
+    """One row of a comparison: makes fillers, and tells how its weights came to be."""
+
+    def __init__(self, name: str, path: Path, threads: int = 1) -> None:
+        """Read the network at `path`: NAME.onnx with NAME.json, a run folder, or its checkpoint.
+
+        Raises:
+            UserError: it is missing, damaged, without a manifest, or of no known architecture.
+        """
+        self.name = name
+        self._threads = threads
+        self._file: Network | None = None
+        self._module: nn.Module | None = None
+        if path.suffix == ".onnx":
+            self._file, manifest = _network_file(path)
+            self.size_px = self._file.size_px
+            self.testimony: Testimony = of_manifest(path, manifest)
+        else:
+            path = path / BEST if path.is_dir() else path
+            kept = _checkpoint(path)
+            self._module, manifest = _module(path, kept)
+            self.size_px = int(as_inpainter(self._module).settings.size_px)
+            self.testimony = of_checkpoint(path, kept)
+        self.shown = shown_by(manifest)
+
+    def __call__(self, reference: Reference | Sequence[Reference], size_px: int) -> Filler:
+        """A filler for crops of `size_px`.
+
+        Raises:
+            UserError: the network works at another size.
+        """
+        if size_px != self.size_px:
+            raise UserError(
+                f"'{self.name}' cannot run at {size_px} px: it works at {self.size_px} px.",
+                f"Use --filler-size {self.size_px}, and compare networks of one size.",
+            )
+        views = [reference] if isinstance(reference, Reference) else list(reference)
+        bank = ReferenceBank(views, size_px)
+        if self._file is not None:
+            engine = open_engine(self._file, "onnx", self._threads)
+            return EngineFiller(self.name, bank, self.shown, engine)
+        assert self._module is not None
+        network = as_inpainter(self._module)
+        kind = ModuleFiller if network.is_online else ClipFiller
+        return kind(self.name, bank, self.shown, network)
+
+
+def shown_by(manifest: dict[str, Any]) -> InputsChoice:
+    """The inputs choice of a manifest or checkpoint; ours where it names none.
+
+    Raises:
+        UserError: it names one that is unknown.
+    """
+    training = manifest.get("training") or {}
+    places = (manifest, manifest.get("recipe") or {}, training, training.get("recipe") or {})
+    for place in places:
+        if isinstance(place.get("inputs"), dict):
+            try:
+                return InputsChoice(**place["inputs"])
+            except TypeError as error:
+                raise UserError(f"The network's inputs cannot be read ({error}).") from error
+    return InputsChoice()
+
+
+def _network_file(path: Path) -> tuple[Network, dict[str, Any]]:
+    if path.is_file() and not manifest_path(path).is_file():
+        raise UserError(
+            f"{path} has no {manifest_path(path).name} beside it, which says what the network is.",
+            "Copy both, or write both with `unvisor export`.",
+        )
+    try:
+        network = load_network(path)
+    except WeightsError as error:
+        raise UserError(str(error)) from error
+    return network, network.manifest
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(
+            f"{path} does not exist.",
+            "Give an ONNX file, or the folder of a run that has validated at least once.",
+        )
+    try:
+        return checkpoint.load(path)
+    except checkpoint.CheckpointError as error:
+        raise UserError(str(error)) from error
+
+
+def _module(path: Path, kept: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    try:
+        network = build(kept.get("architecture", "evi-hrnet"), kept["settings"])
+        network.load_state_dict(kept["average"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{path} is not an inpainting network's checkpoint ({error}).",
+            "Give the best.pt of a run of `unvisor train`.",
+        ) from error
+    return network.eval().requires_grad_(False), kept

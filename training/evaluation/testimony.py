@@ -1,0 +1,63 @@
+"""How a method's weights came to be: what its manifest or checkpoint says of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+NOT_TOLD = "not told"
+
+
+@dataclass(frozen=True)
+class Testimony:
+    """What a comparison must say of a row; fields that a file does not tell say so."""
+
+    file: str  # its name, without the folder
+    architecture: str
+    width: int | None = None
+    size_px: int | None = None
+    steps: int | None = None
+    hours: float | None = None
+    device: str = NOT_TOLD
+    sha256: str = ""
+    commit: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For a report."""
+        return asdict(self)
+
+
+def of_manifest(path: Path, manifest: Mapping[str, Any]) -> Testimony:
+    """What the manifest of the network file `path` tells."""
+    return _testimony(path, manifest, manifest.get("trained_steps"))
+
+
+def of_checkpoint(path: Path, kept: Mapping[str, Any]) -> Testimony:
+    """What the checkpoint `path` tells; a run's file is named by the run."""
+    return _testimony(path, kept, kept.get("step"))
+
+
+def _testimony(path: Path, told: Mapping[str, Any], steps: Any) -> Testimony:
+    training = told.get("training")
+    places = [told, training if isinstance(training, Mapping) else {}]
+    settings = told.get("settings") or {}
+    hours = _first(places, "hours")
+    if hours is None and (seconds := _first(places, "seconds")) is not None:
+        hours = float(seconds) / 3600
+    return Testimony(
+        file=path.name if path.suffix == ".onnx" else f"{path.parent.name}/{path.name}",
+        architecture=str(told.get("architecture", "evi-hrnet")),
+        width=settings.get("width"),
+        size_px=settings.get("size_px"),
+        steps=None if steps is None else int(steps),
+        hours=None if hours is None else float(hours),
+        device=str(_first(places, "device") or NOT_TOLD),
+        sha256=str(told.get("sha256", "")),
+        commit=str(told.get("commit", "")),
+    )
+
+
+def _first(places: list[Mapping[str, Any]], name: str) -> Any:
+    return next((place[name] for place in places if place.get(name) is not None), None)

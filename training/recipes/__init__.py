@@ -1,0 +1,1 @@
+"""Recipes: everything that tells one training from another, one TOML file per row of results."""

@@ -1,0 +1,122 @@
+"""Reading recipes: strict, with `extends` for rows that differ from another in one thing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edge.strict_mapping import from_mapping
+from streaming.errors import UserError
+from training.recipes.schema import Recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = Path(__file__).parent
+EXTENDS = "extends"
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the project."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe:
+    """The recipe of a name or a TOML file, with `changes` such as `optimiser.learning_rate=1e-4`.
+
+    Raises:
+        UserError: no such recipe, not TOML, an unknown key (the valid ones are listed), or a value
+            of the wrong type.
+    """
+    path = _path(name_or_path)
+    tree = _merged(path, ())
+    for change in changes:
+        _change(tree, change)
+    tree["name"] = path.stem
+    recipe = from_mapping(Recipe, tree, str(path))
+    _check_shares(recipe)
+    return recipe
+
+
+def recipe_from(values: Mapping[str, Any]) -> Recipe:
+    """The recipe of `dataclasses.asdict`, as checkpoints and manifests hold it."""
+    return from_mapping(Recipe, values, "the stored recipe")
+
+
+def _path(name_or_path: str | Path) -> Path:
+    for path in (FOLDER / f"{name_or_path}.toml", Path(name_or_path)):
+        if path.is_file():
+            return path
+    raise UserError(
+        f"There is no recipe '{name_or_path}'.",
+        f"Name a TOML file or one of {', '.join(recipe_names())}.",
+    )
+
+
+def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The tree of a file over that of the recipe it extends."""
+    if path in seen:
+        raise UserError(f"The recipe {path} extends itself.")
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from error
+    parent = tree.pop(EXTENDS, None)
+    if parent is None:
+        return tree
+    below = _path(parent if not str(parent).endswith(".toml") else path.parent / parent)
+    return _laid_over(_merged(below, (*seen, path)), tree)
+
+
+def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        # Shares of mask kinds are given as a whole: a row with boxes has no headsets left over.
+        both = isinstance(value, Mapping) and isinstance(under, dict) and key != "kinds"
+        if key == "settings" and _is_of_another(below, above):
+            both = False
+        merged[key] = _laid_over(under or {}, value) if both else value
+    return merged
+
+
+def _is_of_another(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    """Whether a section names another network or adversary than the one that it is laid over."""
+    return any(above.get(key, below.get(key)) != below.get(key) for key in ("architecture", "kind"))
+
+
+def _change(tree: dict[str, Any], change: str) -> None:
+    """Set one dotted key; the value is written as in TOML, bare words are strings."""
+    key, separator, text = change.partition("=")
+    if not separator or not key.strip():
+        raise UserError(
+            f"'{change}' changes nothing.", "Write SECTION.KEY=VALUE, as in batch.streams=8."
+        )
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *sections, leaf = key.strip().split(".")
+    node = tree
+    for section in sections:
+        node = node.setdefault(section, {})
+        if not isinstance(node, dict):
+            raise UserError(f"'{key}' is no setting: {section} is a value, not a section.")
+    node[leaf] = value
+
+
+def _check_shares(recipe: Recipe) -> None:
+    shares = recipe.masks.kinds
+    if not shares or any(not isinstance(s, int | float) or s < 0 for s in shares.values()):
+        raise UserError(f"{recipe.name}: masks.kinds needs a share of at least 0 for each kind.")
+    if sum(shares.values()) <= 0:
+        raise UserError(f"{recipe.name}: masks.kinds has no kind with a share above 0.")
+    if recipe.batch.stream_frames % recipe.batch.chunk_frames:
+        raise UserError(
+            f"{recipe.name}: batch.chunk_frames ({recipe.batch.chunk_frames}) must divide "
+            f"batch.stream_frames ({recipe.batch.stream_frames})."
+        )

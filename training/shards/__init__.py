@@ -1,0 +1,1 @@
+"""Face clips packed into tar archives, WebDataset layout: read in order, without PyAV."""

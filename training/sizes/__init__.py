@@ -1,0 +1,1 @@
+"""How large networks are and what they cost: `unvisor architectures`."""
