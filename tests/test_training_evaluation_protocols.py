@@ -35,7 +35,7 @@ def load(root: Path, name: str, segment: str = "one") -> ScoredClip:
     return next(take for take in kept if take.row.segment == segment).load(clips, 128)
 
 
-@pytest.mark.parametrize("name", protocol.BOXES)
+@pytest.mark.parametrize("name", [*protocol.BOXES, "face-mask"])
 def test_other_holes_are_fixed_by_the_clips_place_and_differ_between_clips(
     root: Path, name: str
 ) -> None:
@@ -43,6 +43,22 @@ def test_other_holes_are_fixed_by_the_clips_place_and_differ_between_clips(
     np.testing.assert_array_equal(first.hidden, again.hidden)
     assert (first.hidden != second.hidden).any()
     np.testing.assert_array_equal(first.truth, load(root, "hmd").truth)
+
+
+def test_behind_a_face_mask_landmarks_are_the_references_where_nobody_sees(root: Path) -> None:
+    clip, told = load(root, "face-mask-unseen"), load(root, "face-mask")
+    np.testing.assert_array_equal(clip.hidden, told.hidden)
+    np.testing.assert_array_equal(told.given, told.meshes)
+    spots = np.rint(clip.meshes[..., :2]).astype(int).clip(0, 127)
+    under = clip.hidden[np.arange(32)[:, None], spots[..., 1], spots[..., 0]] == 1
+    moved = np.abs(clip.given - clip.meshes).max(axis=2)
+    assert under.any()
+    assert moved[~under].max() < 1e-3
+    spoken = clip.meshes.copy()
+    spoken[under] += np.array([0, 6, 0], np.float32)
+    own = protocol.with_own_lower_face(spoken, clip.hidden, clip.reference_mesh)
+    still = (np.abs(own - clip.meshes).max(axis=2) < 1.5)[under]
+    assert still.mean() > 0.9
 
 
 def test_a_static_box_stays_and_a_moving_box_moves(root: Path) -> None:
