@@ -9,15 +9,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from hmd_capture.face_masks.cut import KINDS
 from models.export import export_face_mask_net
 from models.face_mask_contract import SIZE_PX
 from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
 from models.face_mask_reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
+from models.head_crop import crop_of_mesh
 from models.shipped import WeightsError
 from training import checkpoint
 from training.bare_faces import BareFace
 from training.checkpoint import CheckpointError
 from training.face_masks import scenes
+from training.face_masks.evaluate import MaskMeasures, score_alarms, score_masks
 from training.face_masks.scenes import MaskScenes
 from training.face_masks.train import BEST, EXPORTED, SceneBatches, export_best
 from training.face_masks.trainer import FaceMaskTrainer, FaceMaskTrainerSettings, collate
@@ -107,3 +110,32 @@ def test_a_network_of_another_kind_is_refused(tmp_path: Path) -> None:
     export_face_mask_net(FaceMaskNet(SMALL), tmp_path / "net.onnx", {"kind": "cover-net"})
     with pytest.raises(WeightsError, match="face-mask-net"):
         FaceMaskReader(tmp_path / "net.onnx")
+
+
+def test_a_reader_that_knows_the_truth_scores_well_and_a_blind_one_raises_no_alarm(
+    face: BareFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Knowing:
+        """Says of every crop what was changed in it."""
+
+        def read(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+            bare = crop_of_mesh(face.mesh).cut(face.image)
+            return (crop != bare).any(axis=2).astype(np.float32)
+
+    measures = MaskMeasures()
+    score_masks(measures, Knowing(), face, 1, "test")  # type: ignore[arg-type]
+    tree = measures.tree()
+    assert set(tree["iou_by_kind"]) == set(KINDS)
+    assert tree["iou"] > 0.9
+    assert tree["iou_without_straps"] > 0.9
+
+    class Blind:
+        """Sees no mask anywhere."""
+
+        def read(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return np.zeros(crop.shape[:2], np.float32)
+
+    score_alarms(measures, Blind(), face, 1, "bare face")  # type: ignore[arg-type]
+    alarms = measures.tree()["false_alarms"]
+    assert set(alarms) == {"bare face", "hand", "glasses", "headset"}
+    assert all(alarm["share"] == 0 for alarm in alarms.values())

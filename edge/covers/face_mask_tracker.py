@@ -19,7 +19,7 @@ from models.alignment import BoxSmoother, frame_from_box, head_box
 from models.face_mask_reader import worn_share
 from models.face_mesh import LEFT_EYE, RIGHT_EYE
 from models.head_crop import crop_of_mesh
-from models.headset_outline import without_specks
+from models.headset_outline import sharpened
 from models.lower_face import LowerFace
 from models.mesh_filter import MeshFilter
 from streaming.records import Float32Array, ImageU8
@@ -78,13 +78,14 @@ class FaceMaskTracker:
             return None
         raw = found[0]
         crop = crop_of_mesh(raw)
-        soft = self._reader.read(crop.cut(image))
+        cut = crop.cut(image)
+        soft = self._reader.read(cut)
         self._decide(worn_share(soft, crop.points_in_crop(raw)), time_ns)
         span_px = float(np.linalg.norm(raw[LEFT_EYE.outer_corner] - raw[RIGHT_EYE.outer_corner]))
         mesh = self._filter.steady(raw, span_px, time_ns)
         mask = np.zeros(image.shape[:2], np.uint8)
         if self._is_on:
-            mask = crop.mask_in_frame(without_specks(soft), image.shape, LEVEL)
+            mask = crop.mask_in_frame(sharpened(soft, cut), image.shape, LEVEL)
             mesh = self._lower_face.completed(mesh, self._seen(mesh, mask))
         box = self._smoother.follow(head_box(mesh), time_ns)
         frame_from_crop = frame_from_box(box, self._size_px)
