@@ -44,6 +44,10 @@ COMMANDS = {
         "hmd_capture.bench:bench_eyes",
         "Measure what reading the eye cameras costs on this machine.",
     ),
+    "bench-engines": (
+        "edge.engine_bench.command:bench_engines",
+        "Time the networks in onnxruntime and OpenVINO on this machine.",
+    ),
     "profile": (
         "edge.profiler.command:profile",
         "Measure where each millisecond goes, against a budget.",
@@ -81,6 +85,10 @@ COMMANDS = {
         "Learn how shift and tint go together over the face.",
     ),
     "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
+    "check-int8": (
+        "training.quantisation.long_check:check_int8",
+        "Compare an INT8 network with its original over long runs.",
+    ),
     "quantize-headset": (
         "training.quantisation.headset_command:quantize_headset",
         "Write the headset tracker's network as INT8.",

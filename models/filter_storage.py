@@ -46,6 +46,28 @@ def store_filters_in_8_bit(path: Path) -> None:
     os.replace(partial, path)
 
 
+def with_plain_filters(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network with its 8-bit filters multiplied out, for readers that do not fold them."""
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    plain, kept = {}, []
+    for node in graph.node:
+        name = node.output[0]
+        if node.op_type == "Mul" and f"{name}.steps" in stored:
+            steps, scale = (
+                numpy_helper.to_array(stored[f"{name}.{k}"]) for k in ("steps", "scale")
+            )
+            plain[name] = numpy_helper.from_array(steps.astype(np.float32) * scale, name)
+        elif not (node.op_type == "Cast" and node.input[0].endswith(".steps")):
+            kept.append(node)
+    gone = {f"{name}.{part}" for name in plain for part in ("steps", "scale")}
+    constants = [tensor for tensor in graph.initializer if tensor.name not in gone]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend([*constants, *plain.values()])
+    graph.node.extend(kept)
+    return model
+
+
 def _in_steps(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     others = tuple(range(1, values.ndim))
     scale = np.abs(values).max(axis=others, keepdims=True) / 127

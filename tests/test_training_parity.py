@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK
 from training import parity
+from training.quantisation.long_check import long_scores
 
 FRAMES = 5
 
@@ -21,6 +22,9 @@ class DrawnClips:
     def __init__(self, image: NDArray[np.uint8], meshes: NDArray[np.float32]) -> None:
         self._images = np.stack([np.roll(image[:128, :128], 2 * i, 1) for i in range(FRAMES)])
         self._meshes = meshes
+
+    def rows(self, split: str) -> list[Any]:
+        return [ROW]
 
     def frames(self, row: Any, size_px: int) -> NDArray[np.uint8]:
         return self._images
@@ -35,7 +39,7 @@ def clips(textured_image: NDArray[np.uint8], posed_mesh: Any) -> Any:
     return DrawnClips(textured_image, np.stack(turned))
 
 
-ROW: Any = SimpleNamespace(segment="drawn", identity="nobody", frames=FRAMES)
+ROW: Any = SimpleNamespace(segment="drawn", identity="nobody", split="val", frames=FRAMES)
 
 
 def test_a_network_agrees_with_itself(clips: Any) -> None:
@@ -57,3 +61,13 @@ def test_the_int8_network_is_near_and_does_not_drift(
     assert drift["frames"] == 12
     assert drift["least_db"] <= min(drift["first_db"], drift["last_db"])
     assert drift["last_db"] > drift["first_db"] - 6
+
+
+def test_long_runs_go_back_and_forth_without_a_reset(clips: Any) -> None:
+    pair = (SHIPPED_NETWORK, SHIPPED_INT8)
+    found = long_scores(pair, clips, [ROW], 128, 2 * FRAMES, None)
+    assert (found.clips, found.frames_each) == (1, 2 * FRAMES)
+    assert abs(found.psnr_db - found.int8_psnr_db) < 0.3
+    assert found.worst_drop_db == pytest.approx(found.psnr_db - found.int8_psnr_db)
+    assert 40 < found.agreement_db < parity.LARGEST_DB
+    assert np.isnan(found.lpips)  # no network for it was given

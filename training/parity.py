@@ -48,14 +48,14 @@ def check_drift(
     """Play one clip back and forth for so many frames; does the difference grow?"""
     if frames < 2 * WINDOW:
         return {}
-    prepared = _prepared(protocol.load(clips, row, "hmd", size_px))
+    prepared = prepared_frames(protocol.load(clips, row, "hmd", size_px))
     there_and_back = [*prepared, *prepared[-2:0:-1]]
     networks = OnlineNetwork(original), OnlineNetwork(other)
     agreement = []
     for index in range(frames):
         inputs, crop, hidden = there_and_back[index % len(there_and_back)]
-        first, second = (_filled(network, inputs, crop, hidden) for network in networks)
-        agreement.append(_psnr(first, second))
+        first, second = (filled(network, inputs, crop, hidden) for network in networks)
+        agreement.append(psnr(first, second))
     ends = float(np.mean(agreement[:WINDOW])), float(np.mean(agreement[-WINDOW:]))
     return {"frames": frames, "first_db": ends[0], "last_db": ends[1], "least_db": min(agreement)}
 
@@ -67,13 +67,14 @@ def _clip_scores(
     for network in networks:
         network.reset()
     rows = []
-    for (inputs, crop, hidden), truth in zip(_prepared(scored), scored.truth, strict=True):
-        first, second = (_filled(network, inputs, crop, hidden) for network in networks)
-        rows.append((_psnr(first, truth), _psnr(second, truth), _psnr(first, second)))
+    for (inputs, crop, hidden), truth in zip(prepared_frames(scored), scored.truth, strict=True):
+        first, second = (filled(network, inputs, crop, hidden) for network in networks)
+        rows.append((psnr(first, truth), psnr(second, truth), psnr(first, second)))
     return rows
 
 
-def _prepared(scored: protocol.ScoredClip) -> list[tuple[Float32Array, ImageU8, ImageU8]]:
+def prepared_frames(scored: protocol.ScoredClip) -> list[tuple[Float32Array, ImageU8, ImageU8]]:
+    """The network's input (1,8,S,S), the crop and what is hidden, of each frame of a clip."""
     reference = Reference(scored.reference_image, scored.reference_mesh)
     found = []
     for crop, hidden, mesh in zip(scored.truth, scored.hidden, scored.meshes, strict=True):
@@ -82,13 +83,13 @@ def _prepared(scored: protocol.ScoredClip) -> list[tuple[Float32Array, ImageU8, 
     return found
 
 
-def _filled(
-    network: OnlineNetwork, inputs: Float32Array, crop: ImageU8, hidden: ImageU8
-) -> ImageU8:
+def filled(network: OnlineNetwork, inputs: Float32Array, crop: ImageU8, hidden: ImageU8) -> ImageU8:
+    """One frame through a network: the crop with its hole filled."""
     image = preparation.image_from_planes(network.step(inputs)[0])
     return preparation.compose(image, crop, hidden)
 
 
-def _psnr(image: ImageU8, truth: ImageU8) -> float:
+def psnr(image: ImageU8, truth: ImageU8) -> float:
+    """Of 8-bit pictures, dB, at most LARGEST_DB."""
     error = float(np.mean((image.astype(np.float64) - truth) ** 2))
     return LARGEST_DB if error == 0 else min(LARGEST_DB, float(10 * np.log10(255**2 / error)))

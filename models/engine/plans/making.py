@@ -16,6 +16,8 @@ from models.engine.plans.library import Precision, TensorRt
 from models.engine.plans.manifest import EngineManifest, identity_of
 from models.engine.plans.progress import OnProgress
 from models.engine.plans.store import EngineStore, StoredPlan, Unusable
+from models.face_chip import BARE
+from models.face_print_contract import face_print_contract
 from models.shipped import Network
 
 log = logging.getLogger(__name__)
@@ -57,15 +59,25 @@ def engine_contract(network: Network, precision: Precision) -> TensorContract:
 
 
 def engine_graph(path: Path, is_converted: bool) -> bytes:
-    """The ONNX bytes that TensorRT is to read."""
-    if is_converted:
-        # Imported where it is used: sessions open engines and never convert.
-        import onnx
+    """The ONNX bytes that TensorRT is to read.
 
-        from models.half import half_precision
+    Filters that are kept as bytes are multiplied out, and pictures of any size get that of
+    their contract (a bare face for FacePrintNet): engines have one shape.
+    """
+    # Imported where it is used: sessions open engines and never convert.
+    import onnx
 
-        return bytes(half_precision(onnx.load(path)).SerializeToString())
-    return path.read_bytes()
+    from models.filter_storage import with_plain_filters
+    from models.half import half_precision
+
+    model = with_plain_filters(onnx.load(path))
+    shapes = {spec.name: spec.shape for spec in face_print_contract(BARE).inputs}
+    for value in model.graph.input:
+        for side, length in zip(
+            value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False
+        ):
+            side.dim_value = length
+    return bytes((half_precision(model) if is_converted else model).SerializeToString())
 
 
 def make_engine(

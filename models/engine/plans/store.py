@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 KEPT_PLANS = 12  # some networks at some precisions; older ones are of versions that are gone
 
 
+PARTIAL = ".partial"  # suffix of what is being written
+STALE_S = 3600.0  # no file takes this long to write
 OPENING = ".opening"  # suffix of the mark that lies beside a plan while it is being opened
 
 
@@ -49,6 +52,7 @@ class EngineStore:
     def __init__(self, folder: Path | None = None) -> None:
         """Use `folder`, which need not exist, or the user's own."""
         self.folder = default_folder() if folder is None else folder
+        self._sweep()
 
     def path(self, identity: EngineIdentity) -> Path:
         """Where the plan for an identity belongs."""
@@ -115,6 +119,15 @@ class EngineStore:
         except OSError as error:
             log.warning("the timing cache cannot be kept in %s: %s", self.folder, error)
 
+    def _sweep(self) -> None:
+        """Remove what killed processes left half written; what is young may still be written."""
+        for path in self.folder.glob(f".*{PARTIAL}"):
+            try:
+                if time.time() - path.stat().st_mtime > STALE_S:
+                    path.unlink()
+            except OSError as error:  # gone meanwhile, or a read-only cache
+                log.debug("%s stays: %s", path.name, error)
+
     def _timing_cache(self, identity: EngineIdentity) -> Path:
         words = (identity.flavour, identity.tensorrt, identity.gpu, identity.compute_capability)
         name = "-".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
@@ -149,7 +162,7 @@ class EngineStore:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, for its owner only; raises OSError."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -1,0 +1,1 @@
+"""`unvisor bench-engines`: the product's networks in onnxruntime and OpenVINO, side by side."""
