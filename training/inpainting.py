@@ -155,7 +155,7 @@ class InpaintingTraining:
             "seed": self._setting.seed,
             "device": f"{self._processes.world} × {name}",
             "commit": run_folder.commit(),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         }
 
     def write_settings(self) -> None:
