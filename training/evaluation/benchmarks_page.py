@@ -90,7 +90,7 @@ def _protocol(protocol: str, document: Document) -> list[str]:
     frames = f", {document['frames']} frames" if "frames" in document else ""
     parts = [
         f"## {protocol}: {TITLES.get(protocol, 'see DATA.md')}\n",
-        f"{counts}{frames}; {document['landmarks']} landmarks.\n",
+        f"{counts}{frames}; {document['landmarks']} landmarks.{_left_out(document)}\n",
         markdown([_heading(), *(_line(*item) for item in document["methods"].items())]),
     ]
     if "truth" in document:
@@ -98,6 +98,16 @@ def _protocol(protocol: str, document: Document) -> list[str]:
         if "vfid" in next(iter(document["methods"].values())):
             parts.append(_orientation(document))
     return parts
+
+
+def _left_out(document: Document) -> str:
+    """A sentence when not all clips of the split were scored."""
+    told = ""
+    if document.get("limit_clips"):
+        told += f" A choice of {document['limit_clips']} clips, spread over the split."
+    if document.get("licence_classes"):
+        told += f" Licence classes: {', '.join(document['licence_classes'])}."
+    return told
 
 
 def _orientation(document: Document) -> str:
