@@ -64,17 +64,16 @@ def _section(title: str, body: str) -> list[str]:
 
 
 def _methods(documents: Mapping[str, Document]) -> str:
-    lines = [["method", "network", "width", "px", "steps", "hours", "device"]]
+    lines = [["method", "network", "recipe", "width", "px", "steps", "hours", "device"]]
     for name, scores in _all_methods(documents).items():
         told = scores.get("weights")
         if told is None:
-            lines.append([name, "none", *[MISSING] * 5])
+            lines.append([name, "none", *[MISSING] * 6])
             continue
         numbers = [_whole(told.get(key)) for key in ("width", "size_px", "steps")]
-        hours = shown(told.get("hours"), 2)
-        lines.append(
-            [name, f"{told['architecture']} ({told['file']})", *numbers, hours, told["device"]]
-        )
+        hours, recipe = shown(told.get("hours"), 2), told.get("recipe") or MISSING
+        network = f"{told['architecture']} ({told['file']})"
+        lines.append([name, network, recipe, *numbers, hours, told["device"]])
     return markdown(lines)
 
 
