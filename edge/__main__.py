@@ -114,6 +114,10 @@ COMMANDS = {
         "Score every method on every protocol; writes docs/BENCHMARKS.md.",
     ),
     "evaluate": ("training.evaluate_command:evaluate", "Score fillers on face clips, or eyes."),
+    "evaluate-face-mask": (
+        "training.face_masks.evaluate:evaluate_face_mask",
+        "Score the network that finds face masks, and its false alarms.",
+    ),
     "evaluate-identity": (
         "training.identity.evaluate_identity:evaluate_identity",
         "Score the check of who is in view.",
