@@ -54,6 +54,9 @@ def benchmarks(
             rich_help_panel=NETWORKS,
         ),
     ] = True,
+    lpips: Annotated[
+        bool, typer.Option(help="Score LPIPS (needs --helper-weights).", rich_help_panel=NETWORKS)
+    ] = True,
     frames_only: Annotated[
         bool,
         typer.Option(
@@ -98,6 +101,7 @@ def benchmarks(
         size_px=filler_size,
         threads=threads,
         helper_weights=helper_weights,
+        lpips=lpips,
         limit_clips=limit_clips,
         licence_classes=tuple(licence_class or ()),
     )
@@ -109,7 +113,7 @@ def benchmarks(
         if score_missing:
             documents[name] = completed(wanted, path)
         elif path.is_file():
-            documents[name] = kept(wanted, path)
+            documents[name] = _of(_report(path), method)
     if not documents:
         raise UserError(f"{results} holds no report of these protocols.", "Leave out --no-score.")
     write_text(output, page(documents, _command(weights or [], split), _commit()))
@@ -143,11 +147,7 @@ def kept(request: Request, path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {"methods": {}}
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        was = {name: report[name] for name in SAME}
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is not a report ({error}).", "Delete it.") from error
+    report = _report(path)
     asked = {
         "split": request.split,
         "size_px": request.size_px,
@@ -156,12 +156,30 @@ def kept(request: Request, path: Path) -> dict[str, Any]:
         "measures": request.measures.value,
     }
     for name, value in asked.items():
-        if was[name] != value:
+        if report[name] != value:
             raise UserError(
-                f"{path} was made with {name} {was[name]}, not {value}.",
+                f"{path} was made with {name} {report[name]}, not {value}.",
                 "Delete it, or name another folder with --results.",
             )
     return report
+
+
+def _report(path: Path) -> dict[str, Any]:
+    """A report of this command; UserError when the file is none."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        missing = [name for name in (*SAME, "methods") if name not in report]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is not a report ({error}).", "Delete it.") from error
+    if missing:
+        raise UserError(f"{path} is not a report (no {missing[0]}).", "Delete it.")
+    return report
+
+
+def _of(report: dict[str, Any], methods: list[str] | None) -> dict[str, Any]:
+    """A report with these of its methods, None = with all."""
+    shown = {n: s for n, s in report["methods"].items() if methods is None or n in methods}
+    return report | {"methods": shown}
 
 
 def _measures(protocol: str, video_fid: bool, frames_only: bool) -> Measures:

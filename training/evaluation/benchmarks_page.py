@@ -64,17 +64,16 @@ def _section(title: str, body: str) -> list[str]:
 
 
 def _methods(documents: Mapping[str, Document]) -> str:
-    lines = [["method", "network", "width", "px", "steps", "hours", "device"]]
+    lines = [["method", "network", "recipe", "width", "px", "steps", "hours", "device"]]
     for name, scores in _all_methods(documents).items():
         told = scores.get("weights")
         if told is None:
-            lines.append([name, "none", *[MISSING] * 5])
+            lines.append([name, "none", *[MISSING] * 6])
             continue
         numbers = [_whole(told.get(key)) for key in ("width", "size_px", "steps")]
-        hours = shown(told.get("hours"), 2)
-        lines.append(
-            [name, f"{told['architecture']} ({told['file']})", *numbers, hours, told["device"]]
-        )
+        hours, recipe = shown(told.get("hours"), 2), told.get("recipe") or MISSING
+        network = f"{told['architecture']} ({told['file']})"
+        lines.append([name, network, recipe, *numbers, hours, told["device"]])
     return markdown(lines)
 
 
@@ -90,7 +89,7 @@ def _protocol(protocol: str, document: Document) -> list[str]:
     frames = f", {document['frames']} frames" if "frames" in document else ""
     parts = [
         f"## {protocol}: {TITLES.get(protocol, 'see DATA.md')}\n",
-        f"{counts}{frames}; {document['landmarks']} landmarks.\n",
+        f"{counts}{frames}; {document['landmarks']} landmarks.{_left_out(document)}\n",
         markdown([_heading(), *(_line(*item) for item in document["methods"].items())]),
     ]
     if "truth" in document:
@@ -98,6 +97,16 @@ def _protocol(protocol: str, document: Document) -> list[str]:
         if "vfid" in next(iter(document["methods"].values())):
             parts.append(_orientation(document))
     return parts
+
+
+def _left_out(document: Document) -> str:
+    """A sentence when not all clips of the split were scored."""
+    told = ""
+    if document.get("limit_clips"):
+        told += f" A choice of {document['limit_clips']} clips, spread over the split."
+    if document.get("licence_classes"):
+        told += f" Licence classes: {', '.join(document['licence_classes'])}."
+    return told
 
 
 def _orientation(document: Document) -> str:

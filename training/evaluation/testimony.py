@@ -16,6 +16,7 @@ class Testimony:
 
     file: str  # its name, without the folder
     architecture: str
+    recipe: str = ""
     width: int | None = None
     size_px: int | None = None
     steps: int | None = None
@@ -42,13 +43,14 @@ def of_checkpoint(path: Path, kept: Mapping[str, Any]) -> Testimony:
 def _testimony(path: Path, told: Mapping[str, Any], steps: Any) -> Testimony:
     training = told.get("training")
     places = [told, training if isinstance(training, Mapping) else {}]
-    settings = told.get("settings") or {}
+    settings, recipe = told.get("settings") or {}, told.get("recipe") or {}
     hours = _first(places, "hours")
     if hours is None and (seconds := _first(places, "seconds")) is not None:
         hours = float(seconds) / 3600
     return Testimony(
         file=path.name if path.suffix == ".onnx" else f"{path.parent.name}/{path.name}",
         architecture=str(told.get("architecture", "evi-hrnet")),
+        recipe=str(recipe.get("name", "")) if isinstance(recipe, Mapping) else str(recipe),
         width=settings.get("width"),
         size_px=settings.get("size_px"),
         steps=None if steps is None else int(steps),

@@ -1,0 +1,136 @@
+"""The benchmarks command: what is scored, what is kept, and that the page says what was found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from face_clip_files import write_folder
+from typer.testing import CliRunner
+
+pytest.importorskip("torch")
+
+from streaming.errors import UserError
+from training.evaluation import benchmarks_command
+from training.evaluation.aims import aim_lines
+from training.evaluation.benchmarks_page import page, protocols_in_order, unusual
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = [("one", "test", "ann", 35, "free"), ("two", "test", "bob", 35, "free")]
+    folder = tmp_path_factory.mktemp("faces") / "set"
+    return write_folder(folder, rows, np.zeros(35, np.float16))
+
+
+def run(root: Path, results: Path, *options: str) -> str:
+    """The page that the command writes; its errors are raised."""
+    app = typer.Typer()
+    app.command()(benchmarks_command.benchmarks)
+    given = ["--data", str(root), "--results", str(results), "--output", str(results / "page.md")]
+    small = ["--frames-only", "--filler-size", "32", "--helper-weights", "unused"]
+    outcome = CliRunner().invoke(app, [*given, *small, "--no-lpips", *options])
+    if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
+        raise outcome.exception
+    assert outcome.exit_code == 0, outcome.output
+    return (results / "page.md").read_text()
+
+
+def test_one_command_scores_every_protocol_and_writes_the_page(root: Path, tmp_path: Path) -> None:
+    methods = ["--method", "paste", "--method", "warp"]
+    text = run(root, tmp_path, *methods, "--protocol", "static-box", "--protocol", "hmd")
+    assert text.index("## hmd:") < text.index("## static-box:")  # the page's order, not ours
+    report = json.loads((tmp_path / "hmd.json").read_text())
+    paste = report["methods"]["paste"]
+    assert (
+        f"| paste | {paste['psnr_db']:.2f} ± {paste['people_deviation']['psnr_db']:.2f} |" in text
+    )
+    assert "| paste | none |" in text
+    assert "| ann |" in text
+    assert "do not edit" in text
+
+
+def test_methods_that_a_report_holds_are_not_scored_again(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
+    path = tmp_path / "hmd.json"
+    report = json.loads(path.read_text())
+    report["methods"]["paste"]["psnr_db"] = 77.0
+    path.write_text(json.dumps(report))
+    text = run(root, tmp_path, "--protocol", "hmd", "--method", "paste", "--method", "warp")
+    assert "| paste | 77.00 ±" in text
+    assert set(json.loads(path.read_text())["methods"]) == {"paste", "warp"}
+    alone = run(root, tmp_path, "--protocol", "hmd", "--method", "warp", "--no-score")
+    assert "77.00" not in alone
+
+
+def test_a_report_made_otherwise_is_not_mixed_in(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
+    with pytest.raises(UserError, match=r"made with limit_clips None, not 1.*--results"):
+        run(root, tmp_path, "--protocol", "hmd", "--method", "paste", "--limit-clips", "1")
+    (tmp_path / "hmd.json").write_text("{}")
+    with pytest.raises(UserError, match="is not a report"):
+        run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--protocol", "hmd3"], r"no protocol 'hmd3'"),
+        (["--protocol", "hmd", "--no-score"], "holds no report"),
+        (["--protocol", "hmd", "--split", "val"], "no clip in split 'val'"),
+    ],
+)
+def test_wrong_wishes_are_explained(
+    root: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(root, tmp_path, "--method", "paste", *options)
+
+
+def document(ours: float, warp: float, **more: Any) -> dict[str, Any]:
+    common = {"filler": "x", "ssim": 0.97, "lpips": 0.01, "mse": 0.001, "per_person": {}}
+    return {
+        "split": "test", "size_px": 128, "clips": 3, "people": 2, "landmarks": "oracle",
+        "methods": {
+            "warp": {**common, "psnr_db": warp, "lpips": 0.02},
+            "unvisor": {**common, "psnr_db": ours, **more},
+        },
+    }  # fmt: skip
+
+
+def test_aims_say_yes_only_where_they_are_reached() -> None:
+    documents = {
+        "hmd": document(32.8, 32.0, warping_ratio=1.2),
+        "eye-state": document(30.0, 30.0, eyes={"openness_r": 0.9}),
+        "perturbed": document(30.0, 30.0, loss_db=3.0),
+    }
+    lines = {(line[0], line[1]): line[2:] for line in aim_lines(documents, "unvisor")}
+    assert lines[("hmd", "PSNR over `warp`, dB")] == ["0.80", "≥ 0.7", "yes"]
+    assert lines[("hmd", "LPIPS over `warp`'s")] == ["0.50", "≤ 0.75", "yes"]
+    assert lines[("hmd", "warping error over the truth's")] == ["1.200", "≤ 1.15", "no"]
+    assert lines[("eye-state", "blink fidelity r")] == ["0.900", "≥ 0.85", "yes"]
+    assert lines[("perturbed", "loss by erring landmarks, dB")] == ["3.00", "≤ 1", "no"]
+    assert not any("evi-published" in what for _, what in lines)  # nobody scored it
+    assert "| hmd | SSIM | 0.9700 | ≥ 0.965 | yes |" in page(documents, "c", "x")
+
+
+def test_what_is_out_of_the_ordinary_is_named_most_so_first() -> None:
+    clip = {
+        "circumstances": {"turn_deg": 8.0, "light": 30.0, "movement": 0.001},
+        "median": {"turn_deg": 4.0, "light": 10.0, "movement": 0.001},
+    }
+    assert unusual(clip) == (
+        "light around the hole 30.0 of 255 (median 10.0); "
+        "head turn to the reference 8.0° (median 4.0)"
+    )
+    assert unusual({"circumstances": {"light": 1.0}, "median": {"light": 1.0}}).startswith(
+        "nothing"
+    )
+
+
+def test_protocols_come_in_the_pages_order() -> None:
+    assert protocols_in_order(["turned", "hmd", "moving-box"]) == ["hmd", "moving-box", "turned"]
