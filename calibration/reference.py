@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from rich.progress import Progress
 
 from calibration.capture.draft import Draft, make_draft
 from calibration.capture.feed import Feed
+from calibration.capture.keeping import Kept, save_over
 from calibration.capture.pictures import open_capture_source
 from calibration.capture.take import Take, Taker
 from calibration.gates.gates import ADVICE
@@ -31,8 +31,9 @@ from calibration.guide.prompters import (
 )
 from calibration.page.session import DEFAULT_PORT, run_on_page
 from edge.camera import Source
-from edge.profile import SessionProfile, profile_path, save_profile
-from edge.profile.unlock import lock_for
+from edge.profile import SessionProfile, is_encrypted, load_profile, profile_path
+from edge.profile.sealing import Lock
+from edge.profile.unlock import lock_for, passphrase_for
 from models.cover_reader import CoverReader
 from models.mediapipe_mesh import FaceMesher
 from models.shipped import WeightsError
@@ -68,10 +69,13 @@ def calibrate_reference(
     cv2.setNumThreads(1)
     open_source = partial(open_capture_source, video, camera)
     folder = profile_path(profile)
-    lock = lock_for(folder, encrypt)  # asks before anybody sits still for the camera
+    lock, passphrase = _lock(folder, encrypt)  # asks before anybody sits still for the camera
+    kept = Kept()
 
-    def save(made: SessionProfile) -> None:
-        save_profile(dataclasses.replace(made, lock=lock), folder)
+    def save(made: SessionProfile) -> tuple[str, ...]:
+        nonlocal kept
+        kept = save_over(made, folder, lock, passphrase)
+        return kept.told
 
     prompter = _prompter(speak)
     if page is None:
@@ -82,7 +86,7 @@ def calibrate_reference(
         else:
             draft = _run_in_terminal(open_source, prompter, seconds)
             if not auto and camera is not None and sys.stdin.isatty():
-                _tell_result(draft, profile, folder)
+                _tell_result(draft)
                 if not typer.confirm("Save this profile?", default=True):
                     raise UserError("Nothing was saved.", "Start again for another try.")
             save(draft.profile)
@@ -93,10 +97,25 @@ def calibrate_reference(
     finally:
         prompter.close()
     if as_json:
-        tree = {"profile": str(folder), **draft.document}
+        tree = {"profile": str(folder), **draft.document, "kept": list(kept.told)}
         Console(soft_wrap=True).print_json(json.dumps(tree))
     else:
-        _tell_result(draft, profile, folder, is_saved=True)
+        _tell_result(draft)
+        _tell_saved(profile, folder, kept)
+
+
+def _lock(folder: Path, encrypt: bool) -> tuple[Lock | None, str | None]:
+    """The lock of the profile to make, and the passphrase of the one that is there.
+
+    An encrypted profile stays under its passphrase.
+
+    Raises:
+        UserError: as of `lock_for` and `load_profile`.
+    """
+    if not (encrypt and is_encrypted(folder)):
+        return lock_for(folder, encrypt), None
+    passphrase = passphrase_for(folder)
+    return load_profile(folder, passphrase).lock, passphrase
 
 
 def _run_in_terminal(
@@ -167,7 +186,7 @@ def _is_desktop() -> bool:
     return sys.platform in ("darwin", "win32") or has_display
 
 
-def _tell_result(draft: Draft, profile: str, folder: Path, is_saved: bool = False) -> None:
+def _tell_result(draft: Draft) -> None:
     console = Console(highlight=False, soft_wrap=True)
     scores = draft.trial
     console.print(f"{len(draft.views)} views: {'; '.join(draft.views)}.")
@@ -181,8 +200,14 @@ def _tell_result(draft: Draft, profile: str, folder: Path, is_saved: bool = Fals
     for problem in sorted(problems, key=problems.get, reverse=True)[:2]:
         count = problems[problem]
         console.print(f"{count} of {len(draft.take.problems)} frames: {problem}. {ADVICE[problem]}")
-    if is_saved:
-        console.print(f"The profile is at {folder}; use it with --profile {profile}.")
+
+
+def _tell_saved(profile: str, folder: Path, kept: Kept) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for sentence in kept.told:
+        console.print(sentence)
+    console.print(f"The profile is at {folder}; use it with --profile {profile}.")
+    if not kept.has_eyes:
         console.print(
             "With cameras in the headset, put it on and teach them this wearer's eyes: "
             f"`unvisor calibrate-eyes --profile {profile}`."

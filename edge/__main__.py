@@ -81,9 +81,17 @@ COMMANDS = {
         "Learn how shift and tint go together over the face.",
     ),
     "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
+    "quantize-headset": (
+        "training.quantisation.headset_command:quantize_headset",
+        "Write the headset tracker's network as INT8.",
+    ),
     "train-cover": (
         "training.face_covers.train:train_cover",
         "Train the network that notices hands, hair and glare over a face.",
+    ),
+    "train-face-mask": (
+        "training.face_masks.train:train_face_mask",
+        "Train the network that finds face masks.",
     ),
     "train-eyes": (
         "training.eyes.train_command:train_eyes",

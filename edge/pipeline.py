@@ -1,14 +1,16 @@
 """One frame's way through the product: camera -> track -> fuse -> fill -> composite -> client.
 
-Read this file first. Everything happens on one thread, one frame at a time; whatever arrives
-meanwhile waits in a slot where the newest wins. `capture_time_ns` travels unchanged from the
-camera to the client.
+Read this file first. A frame's way has two halves, `Pipeline.track` and `Pipeline.restore`; a
+session runs the first one ahead on a thread of its own (`edge.tracking_ahead`), so that the next
+frame is tracked while one is restored. Whatever arrives meanwhile waits in a slot where the newest
+wins. `capture_time_ns` travels unchanged from the camera to the client.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -19,7 +21,7 @@ from edge.composite import Hole, composite, hidden_in_frame, open_hole
 from edge.eyes.fusion import EyeFusion, EyePair, eye_statuses
 from edge.eyes.lids import LidMover
 from edge.identity.person_check import AnyPerson, PersonCheck
-from edge.records import Capture, FaceTrack, PipelineView
+from edge.records import Capture, FaceTrack, PipelineView, Tracked
 from edge.sinks import ViewSink
 from edge.timing import StageTimes
 from edge.tracker import Tracker
@@ -86,13 +88,40 @@ class Pipeline:
         self._size_px = size_px
         self._max_gap_ns = max_gap_ns
         self._last_time_ns: int | None = None
+        self._is_followed = False
+        self._wants_fresh_track = threading.Event()
         self._warm_frames = 0
+        self._tracker_note = ""
 
     def process(self, capture: Capture) -> PipelineView:
-        """Restore one frame, publish it and show it."""
-        self._reset_after_gap(capture.frame)
+        """Both halves of one frame's way, one after the other."""
+        return self.restore(self.track(capture))
+
+    def track(self, capture: Capture) -> Tracked:
+        """First half: where headset and face are.
+
+        May run on another thread than `restore`. What it remembers depends on nothing that
+        `restore` finds, so that running ahead changes no frame.
+        """
+        self._times.begin_frame(capture.frame.frame_id)
+        starts_afresh = self._is_after_gap(capture.frame)
+        if starts_afresh or self._wants_fresh_track.is_set():
+            self._wants_fresh_track.clear()
+            self._tracker.reset()
         with self._times.measure("track"):
             track = self._tracker.track(capture)
+        was_followed, self._is_followed = self._is_followed, _is_worn(track)
+        if was_followed and not self._is_followed:
+            self._tracker.reset()
+        return Tracked(capture, track, starts_afresh, self._tracker.note)
+
+    def restore(self, tracked: Tracked) -> PipelineView:
+        """Second half: restore the face, publish and show it."""
+        capture, track = tracked.capture, tracked.track
+        self._times.begin_frame(capture.frame.frame_id)
+        self._tracker_note = tracked.note
+        if tracked.starts_afresh:
+            self._forget()
         with self._times.measure("fuse"):
             eyes = self._eyes.at(capture.frame.capture_time_ns)
             if track is not None and self._lids is not None:
@@ -101,10 +130,10 @@ class Pipeline:
             view = self._pass_through(capture, eyes, Status.NO_FACE)
         elif self._person.is_wrong:
             view = self._pass_through(capture, eyes, Status.WRONG_PERSON)
-        elif not track.mask.any():
+        elif not _is_worn(track):
             view = self._pass_through(capture, eyes, Status.NO_HEADSET)
         else:
-            view = self._restore(capture, track, eyes)
+            view = self._filled(capture, track, eyes)
         with self._times.measure("publish"):
             right, left = eyes
             self._publisher.publish_restored(view.restored, view.eyes, (right.age_ns, left.age_ns))
@@ -118,29 +147,31 @@ class Pipeline:
     @property
     def note(self) -> str:
         """A detail worth telling the user now, such as a second face; empty = nothing."""
-        return self._person.note or self._tracker.note
+        return self._person.note or self._tracker_note
 
     def use_filler(self, filler: Filler) -> None:
         """Go on with another filler: another profile has another reference."""
         self._filler = filler
         self._eyes.reset()
-        self.reset()
+        self._forget()
+        self._wants_fresh_track.set()
 
-    def reset(self) -> None:
-        """Forget earlier frames: on start, another profile, face lost, gap."""
-        self._filler.reset()
-        self._tracker.reset()
-        self._warm_frames = 0
-
-    def _reset_after_gap(self, frame: Frame) -> None:
+    def _is_after_gap(self, frame: Frame) -> bool:
+        """Whether nothing before this frame counts: the first one, or a gap before it."""
         last_ns, self._last_time_ns = self._last_time_ns, frame.capture_time_ns
         if last_ns is None:
-            self.reset()
-        elif not 0 <= frame.capture_time_ns - last_ns <= self._max_gap_ns:
-            log.info("gap of %.1f s: starting afresh", (frame.capture_time_ns - last_ns) / 1e9)
-            self.reset()
+            return True
+        if 0 <= frame.capture_time_ns - last_ns <= self._max_gap_ns:
+            return False
+        log.info("gap of %.1f s: starting afresh", (frame.capture_time_ns - last_ns) / 1e9)
+        return True
 
-    def _restore(self, capture: Capture, track: FaceTrack, eyes: EyePair) -> PipelineView:
+    def _forget(self) -> None:
+        """Zero what the filler remembers: on start, another profile, face lost, gap."""
+        self._filler.reset()
+        self._warm_frames = 0
+
+    def _filled(self, capture: Capture, track: FaceTrack, eyes: EyePair) -> PipelineView:
         frame = capture.frame
         with self._times.measure("prepare"):
             hole = open_hole(track.mask, track.frame_from_crop, self._size_px)
@@ -162,7 +193,7 @@ class Pipeline:
         """Let the camera's frame pass as it is; an old face is never repeated."""
         if self._warm_frames:
             log.info("%s: passing the camera's frames", reason.value)
-            self.reset()
+            self._forget()
         restored = self._face(capture.frame, capture.frame.image, NO_CROP, None, eyes, (reason,))
         return self._view(capture, restored, None)
 
@@ -202,6 +233,10 @@ class Pipeline:
             hidden=None if hole is None else hidden_in_frame(hole, restored.image.shape),
             frame_from_crop=None if hole is None else hole.frame_from_crop,
         )
+
+
+def _is_worn(track: FaceTrack | None) -> bool:
+    return track is not None and bool(track.mask.any())
 
 
 def _gaze(eyes: EyePair) -> Float32Array:

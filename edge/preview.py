@@ -15,6 +15,7 @@ from edge.sinks import ViewSink
 from streaming.control import PAUSE, RESUME
 from streaming.errors import UserError
 from streaming.page.live import LivePage, Shot
+from streaming.publisher import is_synthesised
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Preview(LivePage):
                 status=tuple(each.value for each in restored.status),
                 filler=restored.filler,
                 landmarks=restored.landmark_source,
+                synthesised=is_synthesised(restored),
                 panes=lambda: self._jpegs(view),
             )
         )

@@ -63,3 +63,13 @@ class Capture:
 
     frame: Frame
     truth: Truth | None = None  # only with a simulated headset
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One frame after the first half of its way: `edge.pipeline.Pipeline.track`."""
+
+    capture: Capture
+    track: FaceTrack | None  # None = no face was found
+    starts_afresh: bool  # first frame, or first after a gap: nothing before it counts
+    note: str  # what the tracker has to tell of it; empty = nothing

@@ -115,7 +115,7 @@ class ModelsSettings:
     precision: Precision = "auto"  # of the shipped one; auto = INT8 where the processor has VNNI
     size_px: int = 128
     engine: EngineChoice = "auto"  # auto = TensorRT where `build-engine` was run, else onnxruntime
-    threads: int = 2  # of the network, which takes most of a frame's time
+    threads: int = 0  # of each network; 0 = half the cores: tracker and filler run side by side
 
 
 @dataclass(frozen=True)

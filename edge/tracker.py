@@ -54,7 +54,8 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
     if name == "mediapipe":
         return MediaPipeTracker(size_px)
     try:
-        reader = HeadsetReader(threads=settings.models.threads)
+        models = settings.models
+        reader = HeadsetReader(threads=models.threads, precision=models.precision)
         fit = wearer_fit(profile.references[0], reader)
         choice = read_marker(settings.edge.marker)
         lens = lens_for(settings.edge.camera, profile)

@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 
 from edge.camera import CameraThread, Source, open_source
+from edge.engine_names import engine_names
 from edge.eyes.lids import LidMover
 from edge.eyes.opening import open_eyes
 from edge.filler_opening import open_filler
@@ -31,7 +32,7 @@ from edge.pipeline import Pipeline
 from edge.preview import introduce
 from edge.profile import load_profile
 from edge.profile.passphrase import given
-from edge.records import Capture, PipelineView
+from edge.records import Capture, PipelineView, Tracked
 from edge.remote import open_control, open_publisher, open_recorder
 from edge.report import SessionReport, write_report
 from edge.settings import SessionSettings, from_json, keys_path
@@ -39,7 +40,8 @@ from edge.simulation import open_simulation
 from edge.sinks import close_sinks, open_sinks
 from edge.status_ticker import StatusTicker
 from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
-from edge.tracker import make_tracker
+from edge.tracker import Tracker, make_tracker
+from edge.tracking_ahead import TrackingAhead
 from edge.webcam import Webcam
 from models.filling import Filler
 from streaming.errors import UserError
@@ -134,24 +136,24 @@ class Worker:
                 max_gap_ns=round(edge.max_gap_ms * 1e6),
             )
             self._emit({"event": "ready", "control": control.port, "publisher": publisher.port})
-            with CameraThread(source, edge.camera, self._times, dress) as camera:
-                while (capture := self._next(camera, source)) is not None:
-                    self._times.begin_frame(capture.frame.frame_id)
-                    self._count(capture, pipeline.process(capture))
+            camera = CameraThread(source, edge.camera, self._times, dress)
+            with camera, TrackingAhead(camera, pipeline.track) as ahead:
+                while (tracked := self._next(ahead, source)) is not None:
+                    self._count(tracked.capture, pipeline.restore(tracked))
                     notes = (renewal.note, pipeline.note, arrivals.note, self._lasting_note)
                     self._tell(publisher.paused, next(filter(None, notes), ""))
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
                 if edge.spans:
                     self._spans.save(Path(edge.spans) / "edge.npz", "edge")
-        return self._report(filler, results)
+        return self._report(filler, tracker, results)
 
-    def _next(self, camera: CameraThread, source: Source) -> Capture | None:
-        """The next capture; None when the source is over or the run was stopped."""
+    def _next(self, ahead: TrackingAhead, source: Source) -> Tracked | None:
+        """The next tracked frame; None when the source is over or the run was stopped."""
         while not self._stop.is_set():
-            has_ended = camera.has_ended  # asked first: what came before the end is still taken
-            capture = camera.take(0.1)
-            if capture is not None or has_ended:
-                return capture
+            has_ended = ahead.has_ended  # asked first: what came before the end is still taken
+            tracked = ahead.take(0.1)
+            if tracked is not None or has_ended:
+                return tracked
             if isinstance(source, Webcam) and source.is_lost:
                 self._last_status = ()
                 self._tell(False, "the camera is lost: check its cable; reconnecting")
@@ -193,7 +195,7 @@ class Worker:
         log.warning("%s", sentence)
         self._lasting_note = sentence
 
-    def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:
+    def _report(self, filler: Filler, tracker: Tracker, results: dict[str, float]) -> SessionReport:
         settings = self._settings
         wall_s = self._end_s - self._begin_s
         fps = (self._frames - 1) / wall_s if self._frames > 1 and wall_s > 0 else 0.0
@@ -216,6 +218,7 @@ class Worker:
             network=self._network,
             results=results,
             statuses=dict(self._statuses),
+            engines=engine_names(filler, tracker, settings.hmd_capture.eyes),
             eyes=settings.hmd_capture.eyes,
         )
 

@@ -6,7 +6,7 @@ Export, engines and fakes read it, so that no shape is typed twice. Torch-free.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 INPUT, FILL = "inputs", "fill"
@@ -110,6 +110,15 @@ def recurrent_contract(
         outputs=(TensorSpec(FILL, (batch, 3, size_px, size_px), (0, 1)),),
         states=tuple(states),
     )
+
+
+def states_in_rows(contract: TensorContract) -> TensorContract:
+    """The same with states (B,H,W,C), as networks of integer operators keep them."""
+    turned = []
+    for state in contract.states:
+        batch, channels, height, width = state.shape
+        turned.append(replace(state, shape=(batch, height, width, channels)))
+    return replace(contract, states=tuple(turned))
 
 
 def contract_from(tree: dict[str, Any]) -> TensorContract:

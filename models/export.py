@@ -24,6 +24,8 @@ from models.cover_net import CoverNet, ExportedCoverNet
 from models.eye_contract import EYE_NET, eye_net_contract
 from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings
 from models.face_chip import BARE
+from models.face_mask_contract import FACE_MASK_NET, face_mask_net_contract
+from models.face_mask_net import ExportedFaceMaskNet, FaceMaskNet
 from models.face_print_contract import CHIP, FACE_PRINT, face_print_contract
 from models.face_print_net import FacePrintNet
 from models.filter_storage import store_filters_in_8_bit
@@ -116,6 +118,13 @@ def export_eye_net(network: EyeNet, path: Path, testimony: dict[str, Any]) -> No
     """Write EyeNet as `path` (.onnx) with its manifest."""
     settings = {"kind": EYE_NET, "settings": asdict(network.settings)}
     _export_stateless(ExportedEyeNet(network), eye_net_contract(), path, {**settings, **testimony})
+
+
+def export_face_mask_net(network: FaceMaskNet, path: Path, testimony: dict[str, Any]) -> None:
+    """Write FaceMaskNet as `path` (.onnx) with its manifest."""
+    settings = {"kind": FACE_MASK_NET, "settings": asdict(network.settings)}
+    exported = ExportedFaceMaskNet(network)
+    _export_stateless(exported, face_mask_net_contract(), path, {**settings, **testimony})
 
 
 def _export_stateless(

@@ -22,6 +22,7 @@ Indices = NDArray[np.intp]
 GRID_STEP_PX = 2
 MESH_POINTS = 468  # the irises' points belong to no triangle
 TRIANGLES: Indices = np.load(Path(__file__).parent / "face_triangles.npy").astype(np.intp)
+_CORNERS: Indices = np.ascontiguousarray(TRIANGLES.T)
 # Chosen on the val clips: longer or shorter fades lose 0.03 to 0.4 dB.
 FADE_RATIO = 0.19  # of the crop's side
 _INSIDE_TOLERANCE = 1e-4
@@ -33,11 +34,15 @@ class FaceRaster:
     def __init__(self, mesh: Float32Array, size_px: int) -> None:
         """Rasterise `mesh` (>=468,3) px; ValueError when no part of it lies inside the crop."""
         self.size_px, self.cells = size_px, -(-size_px // GRID_STEP_PX)
-        self._rows, self._columns, self._triangles, self._weights = _rasterise(mesh, self.cells)
-        if not len(self._rows):
+        rows, columns, triangles, weights = _rasterise(mesh, self.cells)
+        if not len(rows):
             raise ValueError("the face mesh lies outside the crop")
+        self._rows, self._columns = rows, columns
+        self._corners = TRIANGLES[triangles].T  # (3,M) points of the mesh
+        self._weights = np.ascontiguousarray(weights.T)[..., None]  # (3,M,1)
         self.covered = np.zeros((self.cells, self.cells), bool)
-        self.covered[self._rows, self._columns] = True
+        self.covered[rows, columns] = True
+        self._membrane = membrane.Membrane(self.covered)
         beyond = cv2.distanceTransform((~self.covered).astype(np.uint8), cv2.DIST_L2, 5)
         self._remaining = 1 - np.minimum(beyond / (FADE_RATIO * self.cells), 1)
 
@@ -51,10 +56,13 @@ class FaceRaster:
 
         Beside the mesh they are continued as a membrane and die away: the background stays.
         """
-        corners = values[TRIANGLES[self._triangles]]  # (M,3,C)
+        a, b, c = (
+            values.take(corner, 0) * weight
+            for corner, weight in zip(self._corners, self._weights, strict=True)
+        )
         field = np.zeros((self.cells, self.cells, values.shape[1]), np.float32)
-        field[self._rows, self._columns] = np.einsum("mkc,mk->mc", corners, self._weights)
-        extended = membrane.extend(field, self.covered, membrane.QUICK)
+        field[self._rows, self._columns] = a + b + c
+        extended = self._membrane.extend(field, membrane.QUICK)
         return np.asarray(extended * self._remaining[..., None], np.float32)
 
     def enlarged(self, field: Float32Array) -> Float32Array:
@@ -74,26 +82,35 @@ def _grid(cells: int) -> Float32Array:
 
 def _rasterise(mesh: Float32Array, cells: int) -> tuple[Indices, Indices, Indices, Float32Array]:
     """Row, column, triangle and corner weights (M,3) of covered grid points; nearest last."""
-    points = (mesh[:, :2] - (GRID_STEP_PX - 1) / 2) / GRID_STEP_PX
-    corners = points[TRIANGLES]  # (N,3,2) in grid cells
-    low = np.maximum(np.ceil(corners.min(1)), 0).astype(np.intp)
-    high = np.minimum(np.floor(corners.max(1)), cells - 1).astype(np.intp)
-    box = np.maximum(high - low + 1, 0)
-    to_b, to_c = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = to_b[:, 0] * to_c[:, 1] - to_b[:, 1] * to_c[:, 0]
-    count = np.where(np.abs(area) > 1e-6, box[:, 0] * box[:, 1], 0)
-    drawn = np.argsort(-mesh[TRIANGLES, 2].sum(1), kind="stable")
+    # One array per coordinate: twice as fast as (N,3,2) for these few hundred triangles.
+    x, y = ((mesh[:, axis] - (GRID_STEP_PX - 1) / 2) / GRID_STEP_PX for axis in (0, 1))
+    x, y = x[_CORNERS], y[_CORNERS]  # (3,N) in grid cells
+    (left, width), (top, height) = _span(x, cells), _span(y, cells)
+    b_x, b_y, c_x, c_y = x[1] - x[0], y[1] - y[0], x[2] - x[0], y[2] - y[0]
+    area = b_x * c_y - b_y * c_x
+    count = np.where(np.abs(area) > 1e-6, width * height, 0)
+    depth = mesh[:, 2][_CORNERS]
+    drawn = np.argsort(-(depth[0] + depth[1] + depth[2]), kind="stable")
     drawn = drawn[count[drawn] > 0]  # far to near, so that near triangles overwrite
     counts = count[drawn]
     triangle = np.repeat(drawn, counts)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    row, column = np.divmod(within, box[triangle, 0])
-    row, column = row + low[triangle, 1], column + low[triangle, 0]
-    offset = np.stack([column, row], -1) - corners[triangle, 0]
+    row, column = np.divmod(within, width[triangle])
+    row, column = row + top[triangle], column + left[triangle]
+    across, down = column - x[0][triangle], row - y[0][triangle]
     scale = 1 / area[triangle]
-    edge_b, edge_c = to_b[triangle], to_c[triangle]
-    b = (offset[:, 0] * edge_c[:, 1] - offset[:, 1] * edge_c[:, 0]) * scale
-    c = (offset[:, 1] * edge_b[:, 0] - offset[:, 0] * edge_b[:, 1]) * scale
+    b = (across * c_y[triangle] - down * c_x[triangle]) * scale
+    c = (down * b_x[triangle] - across * b_y[triangle]) * scale
     inside = (np.minimum(b, c) >= -_INSIDE_TOLERANCE) & (b + c <= 1 + _INSIDE_TOLERANCE)
-    weights = np.stack([1 - b - c, b, c], -1)[inside].astype(np.float32)
+    b, c = b[inside], c[inside]
+    weights = np.stack([1 - b - c, b, c], -1).astype(np.float32)
     return row[inside], column[inside], triangle[inside], weights
+
+
+def _span(corners: Float32Array, cells: int) -> tuple[Indices, Indices]:
+    """First grid cell and number of cells that each triangle's corners (3,N) span on one axis."""
+    lowest = np.minimum(np.minimum(corners[0], corners[1]), corners[2])
+    highest = np.maximum(np.maximum(corners[0], corners[1]), corners[2])
+    first = np.maximum(np.ceil(lowest), 0).astype(np.intp)
+    last = np.minimum(np.floor(highest), cells - 1).astype(np.intp)
+    return first, np.maximum(last - first + 1, 0)

@@ -13,6 +13,7 @@ ImageU8 = NDArray[np.uint8]
 RADIUS_PX = 2
 SMOOTHNESS = 0.01  # variance of the picture's colours (0..1) that counts as an edge
 LEVEL = 0.375  # below half: a headset's anti-aliased rim belongs to it
+NOTHING = 0.01  # not filtered where the soft mask is nowhere above it: no outline is found there
 SPECK = 0.04  # of the largest part of the outline: smaller parts are noise
 
 
@@ -22,10 +23,22 @@ def sharpened(mask: Float32Array, crop: ImageU8) -> Float32Array:
     Guided filter (He, Sun and Tang 2013), the crop being the guide; without islands.
     """
     size = (crop.shape[1], crop.shape[0])
-    enlarged = cv2.resize(without_specks(mask), size, interpolation=cv2.INTER_LINEAR)
-    guide = crop.astype(np.float32) / 255
-    filtered = cv2.ximgproc.guidedFilter(guide, enlarged, RADIUS_PX, SMOOTHNESS)
-    return np.asarray(filtered, np.float32)
+    coarse = without_specks(mask)
+    enlarged = np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    sharp = np.zeros_like(enlarged)
+    part = _around(enlarged)
+    if sharp[part].size:
+        guide = crop[part].astype(np.float32) / 255
+        sharp[part] = cv2.ximgproc.guidedFilter(guide, enlarged[part], RADIUS_PX, SMOOTHNESS)
+    return sharp
+
+
+def _around(mask: Float32Array) -> tuple[slice, slice]:
+    """Rows and columns of what is not nothing, and the filter's reach beyond them."""
+    left, top, width, height = cv2.boundingRect((mask > NOTHING).astype(np.uint8))
+    reach = 4 * RADIUS_PX + 1 if width else 0  # two box filters of this radius, one after the other
+    rows = slice(max(top - reach, 0), top + height + reach)
+    return rows, slice(max(left - reach, 0), left + width + reach)
 
 
 def without_specks(mask: Float32Array) -> Float32Array:

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.engine.onnx import session_options
+from models.engine.onnx import cpu_name, session_options
 from models.headset_contract import (
     CROP,
     FACE,
@@ -25,7 +25,7 @@ from models.headset_contract import (
     SPREAD,
     headset_net_contract,
 )
-from models.shipped import WEIGHTS_FOLDER, check_manifest
+from models.shipped import WEIGHTS_FOLDER, Precision, check_manifest, shipped_network
 
 Float32Array = NDArray[np.float32]
 ImageU8 = NDArray[np.uint8]
@@ -60,12 +60,23 @@ class HeadsetReading:
 class HeadsetReader:
     """A loaded HeadsetNet."""
 
-    def __init__(self, path: Path = SHIPPED_HEADSET_NET, threads: int = 1) -> None:
-        """Load and verify the network; raises WeightsError if it cannot be used."""
+    def __init__(
+        self, path: Path | None = None, threads: int = 1, precision: Precision = "auto"
+    ) -> None:
+        """Load and verify a network; raises WeightsError if it cannot be used.
+
+        Without `path` it is the shipped one at `precision`; `auto` takes INT8 where it is quicker.
+        """
+        path = shipped_network(precision, original=SHIPPED_HEADSET_NET) if path is None else path
         self.manifest = check_manifest(path, HEADSET_NET)
         self._session = onnxruntime.InferenceSession(
             str(path), session_options(threads), providers=["CPUExecutionProvider"]
         )
+
+    @property
+    def engine_name(self) -> str:
+        """What runs it, such as `onnxruntime CPU INT8`."""
+        return cpu_name(str(self.manifest.get("precision", "fp32")))
 
     def read(self, crop: ImageU8) -> HeadsetReading:
         """Look at one crop (S,S,3) uint8 BGR; S is `headset_contract.SIZE_PX`."""

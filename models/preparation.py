@@ -143,8 +143,9 @@ def contour_image(mesh: Float32Array, size_px: int) -> MaskU8:
 
 def image_from_planes(planes: Float32Array) -> ImageU8:
     """Network colours (3,S,S) RGB 0..1 as (S,S,3) uint8 BGR, clipped."""
-    scaled = np.clip(planes[::-1].transpose(1, 2, 0) * 255 + 0.5, 0, 255)
-    return np.ascontiguousarray(scaled.astype(np.uint8))
+    red, green, blue = np.maximum(planes, 0)
+    # It rounds, and clips above.
+    return np.asarray(cv2.convertScaleAbs(cv2.merge([blue, green, red]), alpha=255), np.uint8)
 
 
 def compose(fill: ImageU8, crop: ImageU8, hidden: MaskU8) -> ImageU8:

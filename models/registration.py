@@ -147,10 +147,10 @@ def observed_tint(
     crop: ImageU8, warped: ImageU8, hidden: MaskU8, mesh: Float32Array
 ) -> Float32Array:
     """Colour of `crop` minus that of `warped` around each mesh point, (468,3) BGR, 8-bit steps."""
-    known = (1 - hidden).astype(np.float32)
-    difference = (crop.astype(np.float32) - warped) * known[..., None]
+    known = 1 - hidden
+    difference = cv2.subtract(crop, warped, mask=known, dtype=cv2.CV_32F)  # 0 where hidden
     sigma = TINT_BLUR_RATIO * len(crop)
-    weight = np.maximum(cv2.GaussianBlur(known, (0, 0), sigma), 1e-3)
+    weight = np.maximum(cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma), 1e-3)
     local = cv2.GaussianBlur(difference, (0, 0), sigma) / weight[..., None]
     tint = np.clip(_at_points(local, mesh), -LARGEST_TINT, LARGEST_TINT)
     return np.asarray(tint, np.float32)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from models.contract import TensorContract, contract_from, evi_hrnet_contract
-from models.inputs_choice import InputsChoice
+from models.contract import TensorContract, contract_from, evi_hrnet_contract, states_in_rows
+from models.inputs_choice import InputsChoice, shown_to
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED_NETWORK = WEIGHTS_FOLDER / "unvisor.onnx"
@@ -42,16 +42,19 @@ class Network:
     def contract(self) -> TensorContract:
         """Its tensors."""
         state_dtype = str(self.manifest.get("state_dtype", "float32"))
-        if "contract" not in self.manifest:  # older, or made from another file
-            return evi_hrnet_contract(self.width, self.size_px, state_dtype=state_dtype)
-        contract = contract_from(self.manifest["contract"])
-        states = tuple(replace(state, dtype=state_dtype) for state in contract.states)
-        return replace(contract, states=states)
+        if "contract" in self.manifest:
+            contract = contract_from(self.manifest["contract"])
+            states = tuple(replace(state, dtype=state_dtype) for state in contract.states)
+            contract = replace(contract, states=states)
+        else:  # older, or made from another file
+            contract = evi_hrnet_contract(self.width, self.size_px, state_dtype=state_dtype)
+        is_in_rows = self.manifest.get("state_layout") == "rows"
+        return states_in_rows(contract) if is_in_rows else contract
 
     @property
     def inputs(self) -> InputsChoice:
         """What of a prepared frame it is shown."""
-        return InputsChoice(**self.manifest.get("inputs", {}))
+        return shown_to(self.manifest)
 
     @property
     def precision(self) -> str:
@@ -82,14 +85,25 @@ def load_network(path: Path) -> Network:
         raise WeightsError(f"{manifest_path(path)} cannot be read ({error}): {REMEDY}.") from error
 
 
-def shipped_network(precision: Precision, cpu_info: Path = CPU_INFO) -> Path:
-    """The shipped network's file: `auto` is INT8 where this processor multiplies bytes quickly.
+def shipped_network(
+    precision: Precision, cpu_info: Path = CPU_INFO, original: Path | None = None
+) -> Path:
+    """A shipped network's file: `auto` is INT8 where this processor multiplies bytes quickly.
 
-    An INT8 file that was made from another network than the shipped one is not taken by `auto`.
+    `original` is the network in full precision, the inpainting one unless given; its INT8 form
+    lies beside it. An INT8 file that was made from another network is not taken by `auto`, and one
+    that does not exist never.
     """
+    full = SHIPPED_NETWORK if original is None else original
+    quantised = SHIPPED_INT8 if original is None else int8_path(original)
     if precision == "auto":
-        precision = "int8" if has_vnni(cpu_info) and _is_of_shipped(SHIPPED_INT8) else "fp32"
-    return SHIPPED_INT8 if precision == "int8" else SHIPPED_NETWORK
+        precision = "int8" if has_vnni(cpu_info) and _is_made_of(quantised, full) else "fp32"
+    return quantised if precision == "int8" and quantised.is_file() else full
+
+
+def int8_path(original: Path) -> Path:
+    """Where the INT8 form of a network lies."""
+    return original.with_name(f"{original.stem}_int8.onnx")
 
 
 def has_vnni(cpu_info: Path = CPU_INFO) -> bool:
@@ -101,10 +115,10 @@ def has_vnni(cpu_info: Path = CPU_INFO) -> bool:
     return bool(words & {"avx512_vnni", "avx_vnni"})
 
 
-def _is_of_shipped(path: Path) -> bool:
+def _is_made_of(path: Path, original: Path) -> bool:
     try:
         source = json.loads(manifest_path(path).read_text())["from_sha256"]
-        return bool(source == json.loads(manifest_path(SHIPPED_NETWORK).read_text())["sha256"])
+        return bool(source == json.loads(manifest_path(original).read_text())["sha256"])
     except (OSError, ValueError, KeyError):
         return False
 

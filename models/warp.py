@@ -11,13 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import EYES, POINT_COUNT
+from models.face_mesh import EYES, FACE_OVAL, JAW, POINT_COUNT
 from models.face_raster import GRID_STEP_PX, MESH_POINTS, FaceRaster
 
 Float32Array = NDArray[np.float32]
 Scalar = TypeVar("Scalar", np.uint8, np.float32)
 
 SMOOTHING_CELLS = 1.0  # the map's kinks at triangle edges are noise; +0.04 dB on the val clips
+# The head's outline above the jaw, and the widest points of it in front of the ears.
+_HEAD = sorted(set(FACE_OVAL) - set(JAW[2:-2]))
 EYE_REACH = 0.8  # how far an iris moves its surroundings: squared radius over that of the eye
 
 
@@ -34,12 +36,21 @@ def backward_map(
 def backward_maps(
     mesh: Float32Array, reference_meshes: Sequence[Float32Array], raster: FaceRaster
 ) -> list[Float32Array]:
-    """`backward_map` for each of several references, cheaper than one by one."""
+    """`backward_map` for each of several references, cheaper than one by one.
+
+    Beside the mesh, hair, ears and neck move as the head does: the mesh's own deformation dies away
+    there, the head's motion as a whole does not.
+    """
     here = mesh[:MESH_POINTS, :2]
-    moves = [reference[:MESH_POINTS, :2] - here for reference in reference_meshes]
+    motions = [head_motion(mesh, reference) for reference in reference_meshes]
+    moves = [
+        reference[:MESH_POINTS, :2] - moved(here, motion)
+        for reference, motion in zip(reference_meshes, motions, strict=True)
+    ]
     spread, maps = raster.spread(np.concatenate(moves, 1)), []
     for index, reference in enumerate(reference_meshes):
-        displacement = np.ascontiguousarray(spread[..., 2 * index : 2 * index + 2])
+        displacement = spread[..., 2 * index : 2 * index + 2] - raster.grid
+        displacement += moved(raster.grid, motions[index])
         if min(len(mesh), len(reference)) >= POINT_COUNT:
             _move_irises(displacement, raster.grid, mesh, reference)
         smooth = cv2.GaussianBlur(displacement, (0, 0), SMOOTHING_CELLS)
@@ -47,6 +58,27 @@ def backward_maps(
         found += identity_map(raster.size_px)
         maps.append(found)
     return maps
+
+
+def head_motion(mesh: Float32Array, reference_mesh: Float32Array) -> Float32Array:
+    """Similarity (2,3) from px of `mesh` to px of `reference_mesh`, both (>=468,3).
+
+    Least squares over the points that neither jaw nor brows move (Umeyama 1991, in the plane).
+    """
+    points, others = mesh[_HEAD, :2], reference_mesh[_HEAD, :2]
+    middle, other_middle = points.mean(0), others.mean(0)
+    offsets, other_offsets = points - middle, others - other_middle
+    length = max(float((offsets**2).sum()), 1e-6)
+    cosine = float((offsets * other_offsets).sum()) / length
+    turned = offsets[:, 0] * other_offsets[:, 1] - offsets[:, 1] * other_offsets[:, 0]
+    sine = float(turned.sum()) / length
+    turn = np.array([[cosine, -sine], [sine, cosine]], np.float32)
+    return np.column_stack([turn, other_middle - turn @ middle]).astype(np.float32)
+
+
+def moved(points: Float32Array, motion: Float32Array) -> Float32Array:
+    """Points (...,2) moved by an affine motion (2,3)."""
+    return np.asarray(points @ motion[:, :2].T + motion[:, 2], np.float32)
 
 
 @lru_cache(maxsize=4)

@@ -27,6 +27,7 @@ class FaceState:
     status: tuple[Status, ...]
     filler: str  # "unvisor" | "warp-blend" | "none"
     landmark_source: str  # "oracle" | "tracker" | "mediapipe"
+    synthesised: bool  # whether any pixel of the frame's pictures was made by a filler
     # How late the pictures leave, smoothed, ms: what an audio pipeline should be delayed by, plus
     # what the client itself adds. None before the first picture.
     video_delay_ms: float | None = None
@@ -47,6 +48,7 @@ def encode_face_state(state: FaceState) -> list[bytes]:
         "status": [status.value for status in state.status],
         "filler": state.filler,
         "landmark_source": state.landmark_source,
+        "synthesised": bool(state.synthesised),
     }
     if state.video_delay_ms is not None:
         fields["video_delay_ms"] = float(state.video_delay_ms)
@@ -58,6 +60,9 @@ def decode_face_state(fields: FieldReader) -> FaceState:
     landmarks = fields.array("landmarks", (-1, 3))
     if len(landmarks) > MAX_LANDMARKS:
         raise MessageError(f"'face.state' has {len(landmarks)} landmarks, over {MAX_LANDMARKS}.")
+    filler = fields.text("filler")
+    # Recordings of before the flag: rather too often than too seldom.
+    is_told = not fields.is_nil("synthesised")
     right_age_ns, left_age_ns = fields.optional_times_ns("eye_ages_ns", 2)
     return FaceState(
         index=fields.integer("index", 0, MAX_TIME_NS),
@@ -70,7 +75,8 @@ def decode_face_state(fields: FieldReader) -> FaceState:
         eye_ages_ns=(right_age_ns, left_age_ns),
         frame_from_crop=fields.array("frame_from_crop", (2, 3)),
         status=fields.statuses("status"),
-        filler=fields.text("filler"),
+        filler=filler,
         landmark_source=fields.text("landmark_source"),
+        synthesised=fields.flag("synthesised") if is_told else filler != "none",
         video_delay_ms=fields.optional_number("video_delay_ms"),
     )

@@ -81,6 +81,7 @@ def state_message(
         status=face.status,
         filler=face.filler,
         landmark_source=face.landmark_source,
+        synthesised=is_synthesised(face),
         video_delay_ms=video_delay_ms,
     )
 

@@ -48,6 +48,7 @@ class Watcher:
         """Start with nothing seen."""
         self.statistics = AgeStatistics()
         self.statuses: Counter[str] = Counter()
+        self.synthesised_frames = 0
         self.newest: FrameMessage | None = None
         self.paused = False
         self.outputs: Sequence[Output] = ()
@@ -68,6 +69,7 @@ class Watcher:
             self.newest = message
             self._started_s = self._started_s or time.monotonic()
             self.statuses.update(status.value for status in message.status)
+            self.synthesised_frames += message.synthesised
             self.statistics.add(message.index, message.capture_time_ns, arrival.arrival_time_ns)
         for output in self.outputs:
             output.take(arrival)
@@ -81,7 +83,7 @@ class Watcher:
         return (
             f"{self.newest.width}×{self.newest.height}  {seen.fps:5.1f} fps  "
             f"{_told_age(seen)}  "
-            f"drops {seen.drops}  {' '.join(statuses)}  filler {self.newest.filler}  "
+            f"drops {seen.drops}  {' '.join(statuses)}  {_told_source(self.newest)}  "
             f"landmarks {self.newest.landmark_source}"
         )
 
@@ -93,6 +95,7 @@ class Watcher:
             "seconds": round(self.elapsed_s, 3),
             **self.statistics.summary(),
             "status": dict(self.statuses),
+            "synthesised_frames": self.synthesised_frames,
             "filler": newest.filler if newest else None,
             "landmarks": newest.landmark_source if newest else None,
             "width": newest.width if newest else None,
@@ -184,6 +187,10 @@ def _follow(
                 "Start `unvisor run` or `unvisor demo` first, or give the address it prints.",
             )
     live.update(Text(watcher.line()), refresh=True)
+
+
+def _told_source(frame: FrameMessage) -> str:
+    return f"synthesised by {frame.filler}" if frame.synthesised else "the camera alone"
 
 
 def _told_age(seen: AgeStatistics) -> str:

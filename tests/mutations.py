@@ -93,6 +93,7 @@ def valid_messages() -> tuple[tuple[bytes, ...], ...]:
         (Status.LIVE,),
         "unvisor",
         "oracle",
+        True,
     )
     messages: list[Message] = [
         eye,

@@ -115,8 +115,9 @@ def sitting(acted: Acted, tmp_path: Path, posed_mesh: MeshMaker) -> Iterator[Sit
     def make(take: Take) -> Draft:
         return a_draft(take, posed_mesh)
 
-    def save(profile: SessionProfile) -> None:
+    def save(profile: SessionProfile) -> list[str]:
         save_profile(profile, folder)
+        return ["The eye calibration is kept."]
 
     def run() -> None:
         session = PageSession(page, acted, acted.faces, ToldReader(), save, make=make)
@@ -185,6 +186,7 @@ def test_the_keyboard_alone_leads_from_start_to_a_saved_profile(
         press(browser, "Enter")
         browser.wait_for(f"{PHASE} === 'saved'")
         assert text(browser, "instruction").startswith("Saved.")
+        assert text(browser, "message") == "The eye calibration is kept."
         assert visible(browser) == []
     assert len(load_profile(sitting.folder).references) == 3
     assert isinstance(sitting.result(), Draft)

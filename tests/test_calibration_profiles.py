@@ -54,7 +54,7 @@ def type_answers(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
 def test_the_list_tells_what_each_profile_is(
     capsys: pytest.CaptureFixture[str], own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calibrated = (EyeCalibration(0.1, 0.3), EyeCalibration(0.1, 0.31))
+    calibrated = (EyeCalibration(0.1, 0.3, (0.0, 0.0), (2.2, 0.1, -0.1, -2.4)),) * 2
     save_profile(dataclasses.replace(small_profile(OLD), eyes=calibrated), own_folder / "anna")
     save_profile(
         dataclasses.replace(small_profile(OLD), lock=sealing.Lock.new(PASSPHRASE)),

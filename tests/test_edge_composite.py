@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.composite import composite, hidden_in_frame, open_hole
+from edge.composite import _blend, composite, hidden_in_frame, open_hole
 from models import warp
 from models.alignment import HeadBox, cut_crop, frame_from_box
 from models.bank.layers import Layer
@@ -138,3 +138,12 @@ def test_frames_of_one_pixel_do_no_harm(shape: tuple[int, int, int]) -> None:
         frame, np.ones(shape[:2], np.uint8), frame_from_box(HeadBox(np.array([0, 0]), 20.0), SIZE)
     )
     assert result.shape == shape
+
+
+def test_the_feathers_mix_is_rounded_exactly() -> None:
+    camera, weight = np.meshgrid(np.arange(256), np.arange(256))
+    for fill in (0, 1, 127, 254, 255):
+        expected = (fill * weight + camera * (255 - weight) + 127) // 255
+        images = [np.repeat(x[..., None], 3, 2).astype(np.uint8) for x in (camera, expected)]
+        filled = np.full_like(images[0], fill)
+        assert np.array_equal(_blend(images[0], filled, weight.astype(np.uint8)), images[1])

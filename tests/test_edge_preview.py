@@ -84,6 +84,7 @@ def test_a_view_brings_four_panes_and_what_is_on_screen(preview: Preview) -> Non
     assert facts["drops"] == 2
     assert (facts["filler"], facts["landmarks"]) == ("warp-blend", "oracle")
     assert facts["status"] == ["LIVE"]
+    assert facts["synthesised"] is True
     assert images[0].shape == (120, 160, 3)
     assert np.abs(images[1].astype(int) - a_view().restored.image).mean() < 6
 

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from models.headset_contract import MASK_PX, SIZE_PX
-from models.headset_outline import LEVEL, sharpened, without_specks
+from models.headset_outline import (
+    LEVEL,
+    RADIUS_PX,
+    SMOOTHNESS,
+    sharpened,
+    without_specks,
+)
 
 
 def test_small_islands_of_the_outline_are_dropped() -> None:
@@ -36,3 +42,16 @@ def test_an_even_picture_changes_little_and_an_empty_mask_stays_empty() -> None:
     assert sharpened(mask, crop).max() == 0
     mask[30:60, 20:70] = 1
     assert (sharpened(mask, crop) >= LEVEL).sum() == pytest.approx(30 * 50 * 4, rel=0.1)
+
+
+def test_filtering_only_around_the_outline_finds_the_same_outline() -> None:
+    random = np.random.default_rng(3)
+    crop = random.integers(0, 256, (SIZE_PX, SIZE_PX, 3), np.uint8)
+    mask = 0.008 * random.random((MASK_PX, MASK_PX)).astype(np.float32)
+    mask[40:62, 12:80] = random.uniform(0.2, 1, (22, 68))
+    everywhere = cv2.resize(mask, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_LINEAR)
+    guide = crop.astype(np.float32) / 255
+    whole = cv2.ximgproc.guidedFilter(guide, everywhere, RADIUS_PX, SMOOTHNESS)
+    found = sharpened(mask, crop)
+    assert np.array_equal(found >= LEVEL, whole >= LEVEL)
+    assert np.abs(found - whole).max() < 0.05

@@ -152,3 +152,24 @@ def test_sizes_that_disagree_and_unknown_fillers_are_refused(canonical_mesh: np.
         preparation.prepare(smooth_image()[:64], hole(), mesh, reference)
     with pytest.raises(ValueError, match="unknown filler"):
         make_filler("magic", reference)
+
+
+def test_the_networks_colours_are_clipped_and_rounded() -> None:
+    random = np.random.default_rng(5)
+    planes = random.uniform(-0.2, 1.2, (3, 16, 16)).astype(np.float32)
+    image = preparation.image_from_planes(planes)
+    expected = np.clip(planes.transpose(1, 2, 0)[..., ::-1] * 255 + 0.5, 0, 255).astype(np.uint8)
+    assert (image.shape, image.dtype, image.flags.c_contiguous) == ((16, 16, 3), np.uint8, True)
+    assert np.abs(image.astype(int) - expected).max() <= 1
+    assert (image != expected).mean() < 0.01
+
+
+def test_one_membrane_continues_several_fields_as_it_would_each() -> None:
+    random = np.random.default_rng(6)
+    known = random.random((24, 31)) < 0.2
+    prepared = membrane.Membrane(known)
+    for channels in (1, 2, 4):
+        values = random.random((24, 31, channels)).astype(np.float32)
+        alone = membrane.extend(values, known, membrane.QUICK)
+        assert np.array_equal(prepared.extend(values, membrane.QUICK), alone)
+        assert np.array_equal(alone[known], values[known])

@@ -60,6 +60,7 @@ def a_shot(number: int, names: tuple[str, ...] = ALL, **changes: Any) -> Shot:
         status=("LIVE",),
         filler="unvisor",
         landmarks="oracle",
+        synthesised=True,
         panes=lambda: {name: pane_jpeg(picture(number)) for name in names},
     )
     return replace(shot, **changes)
@@ -328,6 +329,7 @@ def test_a_subscription_fills_the_page(image_format: str) -> None:
         shown = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
     assert (facts["frame_id"], facts["status"]) == (3, ["LIVE", "ONE_EYE"])
     assert (facts["filler"], facts["landmarks"]) == ("unvisor", "tracker")
+    assert facts["synthesised"] is True
     assert facts["age_ms"] == pytest.approx(20)
     assert not facts["can_pause"]
     wanted = picture(3)

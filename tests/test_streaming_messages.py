@@ -66,6 +66,7 @@ def a_state(landmarks: int = 478) -> FaceState:
         status=(Status.LIVE,),
         filler="unvisor",
         landmark_source="mediapipe",
+        synthesised=True,
     )
 
 
@@ -193,11 +194,32 @@ def test_frame_with_one_wrong_field_is_refused_by_name(key: str, value: object) 
         decode([topic, msgpack.packb(changed), pixels])
 
 
+@pytest.mark.parametrize(("filler", "wanted"), [("unvisor", True), ("none", False)])
+def test_a_face_state_of_before_the_flag_counts_as_synthesised_if_there_was_a_filler(
+    filler: str, wanted: bool
+) -> None:
+    topic, fields = encode(replace(a_state(), filler=filler))
+    before = msgpack.unpackb(fields)
+    del before["synthesised"]
+    state = decode([topic, msgpack.packb(before)])
+    assert isinstance(state, FaceState)
+    assert state.synthesised is wanted
+
+
+@pytest.mark.parametrize("value", [1, "yes", []])
+def test_a_face_state_whose_flag_is_neither_true_nor_false_is_refused(value: object) -> None:
+    topic, fields = encode(a_state())
+    changed = {**msgpack.unpackb(fields), "synthesised": value}
+    with pytest.raises(MessageError, match="synthesised"):
+        decode([topic, msgpack.packb(changed)])
+
+
 @pytest.mark.parametrize("name", ["frame.world", "bgr", FACE_STATE, EYES[0], SIMULATED_EYES[0]])
 def test_no_field_can_be_left_out_but_the_truth_and_what_only_others_read(name: str) -> None:
     topic, fields, *raw = encode(RECORDS[name])
     whole = msgpack.unpackb(fields)
-    optional = {"truth"} | ({"timestamp"} if name != FACE_STATE and "eye" in name else set())
+    optional = {"truth"} | ({"synthesised"} if name == FACE_STATE else set())
+    optional |= {"timestamp"} if name != FACE_STATE and "eye" in name else set()
     for key in whole.keys() - optional:
         left = {other: value for other, value in whole.items() if other != key}
         with pytest.raises(MessageError, match=key):

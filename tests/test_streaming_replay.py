@@ -76,6 +76,7 @@ def a_state(index: int) -> FaceState:
         status=(Status.LIVE,),
         filler="unvisor",
         landmark_source="oracle",
+        synthesised=True,
     )
 
 

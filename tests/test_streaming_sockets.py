@@ -105,6 +105,8 @@ def test_restored_face_reaches_the_client_on_every_topic(publisher: Publisher) -
     assert world.timestamp == pytest.approx(face.capture_time_ns / 1e9)
     assert world.synthesised
     assert not right.synthesised
+    assert crop.synthesised
+    assert state.synthesised
     assert abs(float(world.image().mean()) - 80) < 2
     assert abs(float(crop.image().mean()) - 160) < 2
     assert right.image().mean() < 20 < 190 < left.image().mean()
@@ -355,11 +357,13 @@ def test_frame_without_a_crop_publishes_the_rest(publisher: Publisher) -> None:
     )
     with subscribed(publisher, FRAME_WORLD, FRAME_FACE, FACE_STATE) as client:
         publisher.publish_restored(bare)
-        taken(client, FACE_STATE)
+        state = taken(client, FACE_STATE).message
         message = taken(client, FRAME_WORLD).message
         assert client.take(FRAME_FACE, 0.1) is None
     assert isinstance(message, FrameMessage)
     assert not message.synthesised
+    assert isinstance(state, FaceState)
+    assert not state.synthesised
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_watch_reports_ages_drops_status_and_filler_as_json(stream: Stream) -> N
     assert summary["endpoint"] == stream.publisher.endpoint
     assert summary["status"] == {"LIVE": 10, "STALE_EYES": 10}
     assert (summary["filler"], summary["landmarks"]) == ("warp-blend", "oracle")
+    assert summary["synthesised_frames"] == 10
     assert (summary["width"], summary["height"]) == (80, 60)
     drops, age_ms, fps = summary["drops"], summary["age_ms"], summary["fps"]
     assert isinstance(drops, int)

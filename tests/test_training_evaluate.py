@@ -6,11 +6,11 @@ import csv
 import json
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
 import typer
+from face_clip_files import face_mesh, write_clip
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -26,30 +26,6 @@ from training.faces import FaceClip, FaceClips, FaceDataError
 SHARED_FACES = Path(__file__).parents[2] / "shared" / "data" / "faces"
 FRAMES = 80
 COLUMNS = ["segment", "split", "identity", "frames"]
-
-
-def face_mesh(size_px: int = 256, turn: float = 0.0) -> NDArray[np.float32]:
-    """478 points of a flat face whose eyes and sides are where the box looks for them."""
-    rng = np.random.default_rng(3)
-    mesh = rng.uniform(0.35, 0.65, (478, 3))
-    mesh[33, :2], mesh[263, :2] = (0.38, 0.45), (0.62, 0.45 + turn)
-    mesh[234, :2], mesh[454, :2] = (0.3, 0.5), (0.7, 0.5)
-    return (mesh * size_px).astype(np.float32)
-
-
-def write_clip(root: Path, segment: str, frames: int, yaw: NDArray[np.float32]) -> None:
-    with av.open(str(root / "video" / f"{segment}.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "12"})
-        stream.height = stream.width = 256
-        stream.pix_fmt = "yuv420p"
-        for index in range(frames):
-            image = np.full((256, 256, 3), 60 + index, np.uint8)
-            image[::16] += 40
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
-        container.mux(stream.encode())
-    counts = np.round(face_mesh() * np.array([8, 8, 4])).astype(np.int16)
-    delta = np.zeros((478, 3, frames - 1), np.int16)
-    np.savez(root / "landmarks" / f"{segment}.npz", first=counts, delta=delta, yaw=yaw)
 
 
 @pytest.fixture(scope="module")

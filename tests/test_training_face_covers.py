@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from models.cover_contract import REGIONS, SIZE_PX, cover_net_contract
 from models.cover_net import CoverNet
-from models.cover_reader import CoverReader
+from models.cover_reader import SHIPPED_COVER_NET, CoverReader
 from models.export import export_cover_net
+from models.shipped import SHIPPED_NETWORK
+from streaming.errors import UserError
 from training.bare_faces import BareFace
+from training.face_covers.continuation import continued
 from training.face_covers.covers import COVERS, Cover, dark_glasses, face_mask
 from training.face_covers.samples import covered_shares, prepared, sample
+from training.face_covers.shadows import brim_shadow
 from training.face_covers.train import draw, validate
 
 
@@ -74,3 +78,31 @@ def test_an_exported_network_says_what_the_trained_one_says(face: BareFace, tmp_
 def test_an_untrained_network_finds_about_as_much_as_chance(face: BareFace) -> None:
     torch.manual_seed(0)
     assert validate(CoverNet(), [face])["mean"] < 0.3
+
+
+def test_training_goes_on_where_an_exported_network_stopped(face: BareFace) -> None:
+    reader = CoverReader()
+    crops = draw([face], 8, np.random.default_rng(3)).crops
+    network = continued(SHIPPED_COVER_NET, crops)
+    (said,) = reader._session.run(None, {"crop": crops[:1].numpy()})
+    with torch.no_grad():
+        assert torch.sigmoid(network(crops[:1])).numpy() == pytest.approx(said, abs=1e-4)
+        # So does training's normalisation, by the statistics of these very crops.
+        network.head[1].p = 0.0
+        taught = torch.sigmoid(network.train()(crops))[:1].numpy()
+    assert taught == pytest.approx(said, abs=1e-3)
+
+
+def test_a_file_that_is_no_cover_net_is_refused(tmp_path: Path, face: BareFace) -> None:
+    with pytest.raises(UserError, match="no CoverNet to go on with"):
+        continued(SHIPPED_NETWORK, draw([face], 2, np.random.default_rng(0)).crops)
+    with pytest.raises(UserError, match="no CoverNet to go on with"):
+        continued(tmp_path / "missing.onnx", draw([face], 2, np.random.default_rng(0)).crops)
+
+
+def test_a_shadow_darkens_the_eyes_and_leaves_the_chin(face: BareFace) -> None:
+    shaded = brim_shadow(face.image, face.mesh, np.random.default_rng(2)).astype(float)
+    change = shaded.mean(axis=2) / np.maximum(face.image.astype(float).mean(axis=2), 1)
+    brow, chin = (np.round(face.mesh[point, :2]).astype(int) for point in (10, 152))
+    assert change[brow[1], brow[0]] < 0.9
+    assert change[chin[1] - 2, chin[0]] == pytest.approx(1, abs=0.05)

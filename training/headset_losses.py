@@ -55,7 +55,7 @@ def collate(scenes: Sequence[Scene]) -> HeadsetTargets:
 def headset_losses(said: HeadsetOutputs, wanted: HeadsetTargets) -> dict[str, Tensor]:
     """Each term, weighted; their sum is what the optimiser gets."""
     return {
-        "mask": _mask_loss(said.mask.float(), wanted.mask),
+        "mask": mask_loss(said.mask.float(), wanted.mask),
         "mesh": _mesh_loss(said, wanted),
         "presence": functional.binary_cross_entropy_with_logits(
             said.presence.float(), wanted.presence
@@ -64,7 +64,7 @@ def headset_losses(said: HeadsetOutputs, wanted: HeadsetTargets) -> dict[str, Te
     }
 
 
-def _mask_loss(logits: Tensor, wanted: Tensor) -> Tensor:
+def mask_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     """Cross-entropy, heavier at the outline, and Dice, which small masks need."""
     near = functional.max_pool2d(wanted, 5, 1, 2) - (-functional.max_pool2d(-wanted, 5, 1, 2))
     weight = 1 + 4 * (near > 0.5)

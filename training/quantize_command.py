@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from models.quantisation.online import Float32Array, OnlineNetwork, range_feeds
-from models.quantisation.quantise import OPTIONS, quantise
+from models.quantisation.quantise import TARGETS, Target, quantise
 from models.shipped import (
     MANIFEST_SCHEMA,
     SHIPPED_INT8,
@@ -41,15 +41,20 @@ def quantize(
     data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
     weights: Annotated[Path, typer.Option(help="The network, .onnx.")] = SHIPPED_NETWORK,
     out: Annotated[Path, typer.Option(help="Where the INT8 network goes, .onnx.")] = SHIPPED_INT8,
-    target: Annotated[str, typer.Option(help="cpu or tensorrt.")] = "cpu",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="cpu: integer operators, the quickest in onnxruntime. pairs: Q/DQ pairs, for any "
+            "runtime. tensorrt: Q/DQ pairs as its parser takes them."
+        ),
+    ] = "cpu",
     loop_frames: Annotated[
         int, typer.Option(min=0, help="Frames of a looped clip for the drift; 0 = not checked.")
     ] = 3000,
 ) -> None:
     """Write the network as INT8 and say what that costs in quality."""
     console = Console(stderr=True, highlight=False)
-    if target not in OPTIONS:
-        raise UserError(f"There is no target {target!r}.", f"Use {' or '.join(OPTIONS)}.")
+    chosen_target = _known(target)
     try:
         network = load_network(weights)
     except WeightsError as error:
@@ -60,7 +65,7 @@ def quantize(
     feeds = range_feeds(
         OnlineNetwork(weights), _range_clips(clips, rows, network.size_px), KEPT_FRAMES
     )
-    quantise(weights, out, feeds, target)
+    quantise(weights, out, feeds, chosen_target)
     console.print("comparing with the original on the val split …")
     chosen = _some(clips.rows("val"), VAL_CLIPS)
     parity = check_parity(weights, out, clips, chosen, network.size_px)
@@ -68,6 +73,13 @@ def quantize(
     ranges = {"clips": [row.segment for row in rows], "frames": len(feeds), "split": "train"}
     _write_manifest(network, out, target, ranges, parity, drift)
     _tell(console, parity, drift)
+
+
+def _known(target: str) -> Target:
+    for known in TARGETS:
+        if target == known:
+            return known
+    raise UserError(f"There is no target {target!r}.", f"Use {' or '.join(TARGETS)}.")
 
 
 def _some(rows: list[FaceClip], count: int) -> list[FaceClip]:
@@ -100,6 +112,7 @@ def _write_manifest(
         "settings": network.manifest["settings"],
         "precision": "int8",
         "target": target,
+        **_states_of(out),
         "from_sha256": network.manifest["sha256"],
         "data": network.manifest.get("data", ""),
         "ranges": {
@@ -112,6 +125,12 @@ def _write_manifest(
         "drift": drift,
     }
     manifest_path(out).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _states_of(out: Path) -> dict[str, str]:
+    """How a file keeps its states, where not as the original does."""
+    dtypes = {state.dtype.name for state in OnlineNetwork(out).states.values()}
+    return {"state_dtype": "uint8", "state_layout": "rows"} if dtypes == {"uint8"} else {}
 
 
 def _tell(console: Console, parity: Parity, drift: dict[str, float]) -> None:

@@ -130,13 +130,13 @@ class WornScenes:
         box = head_box(dressed.mesh)
         side = box.side_px / CROP_SHARE * float(np.exp(random.normal(0, 0.13)))
         shift = random.normal(0, 0.055, 2).clip(-0.16, 0.16) * side
-        matrix = _crop_matrix(box.centre + shift, side, float(random.normal(0, 9)))
+        matrix = crop_matrix(box.centre + shift, side, float(random.normal(0, 9)))
         edge = cv2.BORDER_REPLICATE if random.random() < 0.5 else cv2.BORDER_REFLECT_101
         if random.random() < 0.2:
             image = self._over_background(dressed.image, matrix)
         else:
-            image = _warped(dressed.image, matrix, edge)
-        mask = _reduced(_warped(dressed.mask, matrix, cv2.BORDER_CONSTANT))
+            image = warped(dressed.image, matrix, edge)
+        mask = _reduced(warped(dressed.mask, matrix, cv2.BORDER_CONSTANT))
         return self._labelled(image, mask, [(dressed, matrix)])
 
     def _searched(self) -> Scene:
@@ -155,12 +155,12 @@ class WornScenes:
             centre = np.array([left + random.uniform(0, 1) * room, random.uniform(0.1, 0.9)])
             side = head_box(dressed.mesh).side_px / share
             middle = head_box(dressed.mesh).centre - (centre - 0.5) * side
-            matrix = _crop_matrix(middle, side, float(random.normal(0, 6)))
+            matrix = crop_matrix(middle, side, float(random.normal(0, 6)))
             if random.random() < 0.75:
                 skin = dressed.image[tuple(np.clip(dressed.mesh[50, 1::-1].astype(int), 0, 255))]
                 image = body_under(image, centre, share, skin, self._picture(), random)
             image = self._pasted(image, dressed.image, matrix, mask)
-            mask = np.maximum(mask, _warped(dressed.mask, matrix, cv2.BORDER_CONSTANT))
+            mask = np.maximum(mask, warped(dressed.mask, matrix, cv2.BORDER_CONSTANT))
             placed.append((dressed, matrix))
         return self._labelled(image, _reduced(mask), placed)
 
@@ -186,8 +186,8 @@ class WornScenes:
         return self._faces[int(self.random.integers(len(self._faces)))].image
 
     def _over_background(self, image: ImageU8, matrix: NDArray[np.float64]) -> ImageU8:
-        inside = _warped(np.full(image.shape[:2], 255, np.uint8), matrix, cv2.BORDER_CONSTANT)
-        image = _warped(image, matrix, cv2.BORDER_REPLICATE)
+        inside = warped(np.full(image.shape[:2], 255, np.uint8), matrix, cv2.BORDER_CONSTANT)
+        image = warped(image, matrix, cv2.BORDER_REPLICATE)
         return np.where(inside[..., None] > 127, image, self._background())
 
     def _pasted(
@@ -203,9 +203,9 @@ class WornScenes:
             cv2.ellipse(weight, middle, axes, 0, 0, 360, (255.0,), -1)
             weight[height // 2 :, int(0.2 * width) : int(0.8 * width)] = 255  # shoulders
             weight = np.asarray(cv2.blur(weight, (25, 25)), np.uint8)
-        weight = _warped(weight, matrix, cv2.BORDER_CONSTANT)
+        weight = warped(weight, matrix, cv2.BORDER_CONSTANT)
         others[weight > 127] = 0  # what stands behind is hidden
-        image = _warped(image, matrix, cv2.BORDER_REPLICATE)
+        image = warped(image, matrix, cv2.BORDER_REPLICATE)
         whole = cv2.cvtColor(weight, cv2.COLOR_GRAY2BGR)
         behind = cv2.multiply(scene, cv2.bitwise_not(whole), scale=1 / 255)
         return np.asarray(cv2.add(behind, cv2.multiply(image, whole, scale=1 / 255)), np.uint8)
@@ -239,7 +239,7 @@ def mirrored(image: ImageU8, mesh: Float32Array) -> tuple[ImageU8, Float32Array]
     return np.ascontiguousarray(image[:, ::-1]), flipped
 
 
-def _crop_matrix(centre: Float32Array, side: float, roll_deg: float) -> NDArray[np.float64]:
+def crop_matrix(centre: Float32Array, side: float, roll_deg: float) -> NDArray[np.float64]:
     """(2,3) picture px -> crop px of a square of side `side` around `centre`."""
     scale = SIZE_PX / side
     turn = np.radians(roll_deg)
@@ -248,7 +248,8 @@ def _crop_matrix(centre: Float32Array, side: float, roll_deg: float) -> NDArray[
     return np.column_stack([linear, middle])
 
 
-def _warped(image: ImageU8, matrix: NDArray[np.float64], edge: int) -> ImageU8:
+def warped(image: ImageU8, matrix: NDArray[np.float64], edge: int) -> ImageU8:
+    """A picture (H,W[,3]) under a matrix of `crop_matrix`; `edge` is one of cv2's borders."""
     # Strongly reduced pictures are halved first, else the warp leaves out pixels.
     scale = float(np.hypot(*matrix[:, 0]))
     matrix = matrix.copy()

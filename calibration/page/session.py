@@ -30,7 +30,8 @@ DEFAULT_PORT = 8751
 FAREWELL_S = 3.0  # for the page to hear that all is saved
 FindFaces = Callable[[ImageU8], Sequence[Float32Array]]
 MakeDraft = Callable[[Take], Draft]
-Save = Callable[[SessionProfile], None]  # raises UserError when it cannot
+# Returns what to tell about it, as sentences; raises UserError when it cannot.
+Save = Callable[[SessionProfile], Sequence[str]]
 
 
 class Frames(Protocol):
@@ -169,11 +170,13 @@ class PageSession:
             if self._wait_for(("save", "again")) == "again":
                 return False
             try:
-                self._save(draft.profile)
+                told = " ".join(self._save(draft.profile))
             except UserError as error:  # a full disk can be emptied
                 facts = {**facts, **_sentence(error)}
                 continue
-            self._page.show(View({**facts, "phase": "saved", "message": ""}, panes))
+            self._page.show(
+                View({**facts, "phase": "saved", "message": told, "next_step": ""}, panes)
+            )
             self._page.wait_until_seen(FAREWELL_S)
             return True
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from edge.profile import (
     DOCUMENT,
-    EyeCalibration,
     SessionProfile,
     is_encrypted,
     load_profile,
@@ -69,8 +68,8 @@ def summary_of(folder: Path) -> ProfileSummary:
 
 
 def is_calibrated(profile: SessionProfile) -> bool:
-    """Whether the eyes were measured, rather than taken for anybody's."""
-    return profile.eyes != (EyeCalibration(), EyeCalibration())
+    """Whether the wearer's eyes were measured in the headset, by `unvisor calibrate-eyes`."""
+    return all(eye.is_guided for eye in profile.eyes)
 
 
 def details_of(profile: SessionProfile) -> dict[str, Any]:

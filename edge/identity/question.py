@@ -67,7 +67,7 @@ def profile_jpeg(profile: SessionProfile) -> bytes:
 
 def _shot(profile: SessionProfile) -> Shot:
     jpeg = profile_jpeg(profile)
-    return Shot(0, None, (ASKING,), "none", "none", lambda: {PROFILE_PANE: jpeg})
+    return Shot(0, None, (ASKING,), "none", "none", False, lambda: {PROFILE_PANE: jpeg})
 
 
 def _page(port: int) -> LivePage | None:

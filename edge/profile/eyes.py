@@ -32,6 +32,11 @@ class EyeCalibration:
     blink: tuple[float, float] = (0.0, 1.0)  # the camera's blink score, open and closed
     is_swapped: bool = False  # this eye's camera says it is the other eye's
 
+    @property
+    def is_guided(self) -> bool:
+        """Whether the wearer was led through the routine: only that tells where an eye looks."""
+        return self.sines_from_way != EyeCalibration.sines_from_way
+
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` reads."""
         return {

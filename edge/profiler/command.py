@@ -35,6 +35,7 @@ from edge.profiler.trace import trace_events, write_trace
 from edge.settings import SessionSettings, override
 from models.engine.choice import session_network
 from models.headset_reader import SHIPPED_HEADSET_NET
+from models.shipped import shipped_network
 from streaming.errors import UserError
 from streaming.spans import ProcessSpans, load_spans
 
@@ -182,8 +183,9 @@ def _named_budget(name: str, path: Path) -> dict[str, Budget] | Budget | None:
 def _layers(settings: SessionSettings, console: Console) -> dict[str, Any]:
     models = settings.models
     network = Path(models.weights or session_network(models.precision, models.engine))
+    tracker = shipped_network(models.precision, original=SHIPPED_HEADSET_NET)
     found: dict[str, Any] = {}
-    for name, path in (("network", network), ("tracker", SHIPPED_HEADSET_NET)):
+    for name, path in (("network", network), ("tracker", tracker)):
         timed = layer_times(path, models.threads)
         print_layers(console, name, timed)
         found[name] = [vars(layer) for layer in timed]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from models.engine.onnx import session_options
+from models.engine.onnx import empty_feed, session_options
 
 RUNS = 40
 WARM_UP = 5  # the first runs allocate
@@ -42,7 +42,7 @@ def layer_times(network: Path, threads: int, runs: int = RUNS) -> list[Layer]:
         session = onnxruntime.InferenceSession(
             str(network), options, providers=["CPUExecutionProvider"]
         )
-        feed = {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()}
+        feed = empty_feed(session)
         for _ in range(runs + WARM_UP):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

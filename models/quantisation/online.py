@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from models.contract import FILL, INPUT, next_name
-from models.engine.onnx import session_options
+from models.engine.onnx import empty_states, session_options
 
 Float32Array = NDArray[np.float32]
-Feed = dict[str, Float32Array]  # every input of the network by name: the frame and all states
+Feed = dict[str, NDArray[Any]]  # every input of the network by name: the frame and all states
 
 
 class OnlineNetwork:
     """An ONNX file with its states; `OnnxEngine` is quicker, this one shows the states."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        """Load the file; the states are zero."""
+        """Load the file; the states mean 0."""
         self._session = onnxruntime.InferenceSession(
             str(path), session_options(threads), providers=["CPUExecutionProvider"]
         )
         self._outputs = [output.name for output in self._session.get_outputs()]
-        inputs = [given for given in self._session.get_inputs() if given.name != INPUT]
-        self._zeros = {given.name: np.zeros(given.shape, np.float32) for given in inputs}
+        self._empty = empty_states(self._session)
         self.states: Feed = {}
         self.reset()
 
     def reset(self) -> None:
-        """Zero the states."""
-        self.states = {name: zeros.copy() for name, zeros in self._zeros.items()}
+        """Let the states mean 0."""
+        self.states = {name: empty.copy() for name, empty in self._empty.items()}
 
     def feed(self, inputs: Float32Array) -> Feed:
         """Everything that would enter the network with (1,8,S,S) `inputs` now."""

@@ -1,8 +1,8 @@
-"""Writes a network as an explicit INT8 graph (quantise/dequantise pairs); weights per channel.
+"""Writes a network as INT8: integer operators for onnxruntime, or explicit Q/DQ pairs.
 
 The formula is that of Jacob et al. 2018, "Quantization and Training of Neural Networks for
-Efficient Integer-Arithmetic-Only Inference": real = scale × (integer − zero point). States stay
-float32 between the frames; what enters and what leaves a step is never rounded twice.
+Efficient Integer-Arithmetic-Only Inference": real = scale × (integer − zero point); weights have
+a scale per output channel. The integer graph keeps its states as bytes, the others as float32.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -21,24 +22,29 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from models.quantisation.integer.graph import integer_graph
+from models.quantisation.integer.source import UnknownGraphError
 from models.quantisation.online import Feed
 
-Target = Literal["cpu", "tensorrt"]
+log = logging.getLogger(__name__)
+
+# `cpu`: integer operators where the network is an EVI-HRnet, else as `pairs`. `pairs`: Q/DQ pairs
+# that every runtime reads. `tensorrt`: Q/DQ pairs that its parser takes.
+Target = Literal["cpu", "pairs", "tensorrt"]
+TARGETS: tuple[Target, ...] = ("cpu", "pairs", "tensorrt")
 # Everything else stays float32: attention, the last warp and the gates' products.
 OPERATORS = ["Conv", "Concat", "Resize", "Sigmoid", "LeakyRelu", "Relu"]
 # On the CPU activations are unsigned, because VNNI multiplies unsigned by signed bytes: with signed
 # ones onnxruntime leaves half of the convolutions in float. TensorRT's parser wants symmetric
 # signed ones and float biases.
-OPTIONS: dict[Target, dict[str, Any]] = {
-    "cpu": {"activation_type": QuantType.QUInt8, "extra_options": {}},
-    "tensorrt": {
-        "activation_type": QuantType.QInt8,
-        "extra_options": {
-            "ActivationSymmetric": True,
-            "WeightSymmetric": True,
-            "QuantizeBias": False,
-            "AddQDQPairToWeight": False,
-        },
+PAIRS: dict[str, Any] = {"activation_type": QuantType.QUInt8, "extra_options": {}}
+FOR_TENSORRT: dict[str, Any] = {
+    "activation_type": QuantType.QInt8,
+    "extra_options": {
+        "ActivationSymmetric": True,
+        "WeightSymmetric": True,
+        "QuantizeBias": False,
+        "AddQDQPairToWeight": False,
     },
 }
 
@@ -49,12 +55,36 @@ def quantise(network: Path, out: Path, feeds: Sequence[Feed], target: Target = "
     Raises:
         ValueError: there are no feeds.
     """
+    if target == "cpu" and feeds:
+        try:
+            graph = integer_graph(onnx.load(network), feeds)
+        except UnknownGraphError as error:
+            log.info("%s is written with Q/DQ pairs: %s", network.name, error)
+        else:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            onnx.save(graph, out)
+            return
+    write_pairs(network, out, feeds, FOR_TENSORRT if target == "tensorrt" else PAIRS, OPERATORS)
+
+
+def write_pairs(
+    network: Path,
+    out: Path,
+    feeds: Sequence[Feed],
+    options: dict[str, Any],
+    operators: Sequence[str],
+) -> None:
+    """Write `network` with Q/DQ pairs around `operators`, by `options` of onnxruntime's tool.
+
+    Raises:
+        ValueError: there are no feeds.
+    """
     if not feeds:
         raise ValueError("ranges need at least one frame")
+    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="unvisor-int8-") as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(network), str(prepared), skip_symbolic_shape=True)
-        out.parent.mkdir(parents=True, exist_ok=True)
         root = logging.getLogger()  # the library warns on it about steps that were just taken
         level = root.level
         root.setLevel(logging.ERROR)
@@ -66,8 +96,8 @@ def quantise(network: Path, out: Path, feeds: Sequence[Feed], target: Target = "
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 weight_type=QuantType.QInt8,
-                op_types_to_quantize=OPERATORS,
-                **OPTIONS[target],
+                op_types_to_quantize=list(operators),
+                **options,
             )
         finally:
             root.setLevel(level)

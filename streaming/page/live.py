@@ -47,6 +47,7 @@ class Shot:
     status: tuple[str, ...]  # names of `records.Status`
     filler: str
     landmarks: str  # where the landmarks came from
+    synthesised: bool  # whether any pixel of `restored` was made by a filler
     panes: Callable[[], Mapping[str, bytes]]  # JPEG by place: camera, restored, eyes, truth
 
 
@@ -234,4 +235,5 @@ def _facts(shown: _Shown) -> dict[str, Any]:
         "drops": shown.drops,
         "filler": shot.filler,
         "landmarks": shot.landmarks,
+        "synthesised": shot.synthesised,
     }

@@ -28,6 +28,7 @@ class WatchPage(LivePage):
                     status=tuple(status.value for status in message.status),
                     filler=message.filler,
                     landmarks=message.landmark_source,
+                    synthesised=message.synthesised,
                     panes=lambda: _panes(message),
                 )
             )

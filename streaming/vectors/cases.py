@@ -77,6 +77,7 @@ def face_states() -> list[Vector]:
         eye_ages_ns=(None, None),
         status=(Status.NO_FACE,),
         filler="none",
+        synthesised=False,
     )
     ahead = replace(state, eye_ages_ns=(None, -1_000_000))
     delayed = replace(state, video_delay_ms=42.5)
@@ -86,7 +87,28 @@ def face_states() -> list[Vector]:
         _state("face_state", "landmarks, gaze, openness, ages", state),
         _state("face_state_nobody", "an empty list and two nils", nobody),
         _state("face_state_one_eye", "an age may be nil, and negative by a little", ahead),
+        *_of_other_versions(state),
         Vector("eye_right", "one eye camera's observation", "eye", encode(eye), values_of(eye)),
+    ]
+
+
+def _of_other_versions(state: FaceState) -> list[Vector]:
+    """As earlier publishers sent it, that did not know a key, and as later ones may."""
+    topic, packed = encode(state)
+    fields = unpack_fields(topic.decode(), packed)
+    later = {**fields, "later": {"deep": [None, b"\x00", {"a": 1}]}}
+    before = {key: value for key, value in fields.items() if key not in ("topic", "synthesised")}
+    shows = "without `synthesised`: true unless the filler is none"
+    parts = pack(topic.decode(), before)
+    return [
+        Vector("face_state_before", shows, "face_state", parts, values_of(state)),
+        Vector(
+            "face_state_extra_keys",
+            "unknown keys are skipped",
+            "face_state",
+            [topic, msgpack.packb(later)],
+            values_of(state),
+        ),
     ]
 
 
@@ -161,6 +183,7 @@ def a_state() -> FaceState:
         status=(Status.LIVE, Status.WARMING),
         filler="unvisor",
         landmark_source="tracker",
+        synthesised=True,
     )
 
 

@@ -13,6 +13,7 @@ from models.cover_contract import REGIONS, SIZE_PX
 from training.bare_faces import BareFace
 from training.camera_faults import camera_faults
 from training.face_covers.covers import COVERS
+from training.face_covers.shadows import brim_shadow
 from training.face_props import hair_over, put_glasses_on
 
 Float32Array = NDArray[np.float32]
@@ -20,6 +21,7 @@ Float32Array = NDArray[np.float32]
 WORK_PX = 96  # covers are drawn at this size
 BARE_SHARE = 0.4  # of the samples
 BODY_SHARE = 0.5  # of those: with a few thin strands, or clear glasses: not covered
+SHADOW_SHARE = 0.2  # of all samples, covered or not: a shadow covers nothing
 COVERED_FROM, BARE_UP_TO = 0.4, 0.12  # of a region's area; between them it may be called either
 JITTER = 0.05  # of the crop's side: meshes of covered faces are less exact
 
@@ -45,6 +47,8 @@ def sample(face: BareFace, random: np.random.Generator) -> CoverSample:
     """Draw one sample from a `prepared` face."""
     image = face.image
     hidden = np.zeros(image.shape[:2], np.uint8)
+    if random.random() < SHADOW_SHARE:
+        image = brim_shadow(image, face.mesh, random)
     if random.random() < BARE_SHARE:
         if random.random() < BODY_SHARE:
             image = hair_over(image, face.mesh, random) if random.random() < 0.4 else image

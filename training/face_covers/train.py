@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from models.cover_net import CoverNet
 from models.export import export_cover_net
 from streaming.errors import UserError
 from training.bare_faces import BareFace, clip_faces, portraits
+from training.face_covers.continuation import continued
 from training.face_covers.samples import prepared, sample
 from training.faces import FaceClips, FaceDataError
 
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 VALIDATION_SAMPLES = 1024
 VALIDATION_SEED = 99
+STATISTICS_SAMPLES = 512  # that tell a continued network what its layers see
 FALSE_ALARMS = 0.01  # of the bare regions: how many covered ones are found at this rate is scored
 AVERAGE = 0.99  # of the weights: what is exported is their moving average
 WARM_UP_SHARE = 0.05
@@ -82,6 +85,10 @@ def train_cover(
     every: Annotated[int, typer.Option(help="Take every n-th frame of the clips.", min=1)] = 8,
     seed: Annotated[int, typer.Option(help="Seed of samples and initial weights.")] = 0,
     limit_clips: Annotated[int, typer.Option(help="Use only so many clips; 0 = all.")] = 0,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Go on with this exported network instead of anew.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that draw samples.", min=1)] = 1,
 ) -> None:
     """Train the network that notices hands, hair, masks and glare over a face."""
     cv2.setNumThreads(1)
@@ -94,7 +101,12 @@ def train_cover(
         val_faces = [prepared(face) for face in clip_faces(clips, "val", every, limit_clips)]
     except FaceDataError as error:
         raise UserError(str(error)) from error
-    network, steps = _fit(CoverNet(), faces, batch, learning_rate, minutes * 60, seed)
+    network = CoverNet()
+    if start_from is not None:
+        known = draw(faces, STATISTICS_SAMPLES, np.random.default_rng(seed))
+        network = continued(start_from, known.crops)
+    batches = DataLoader(CoverBatches(faces, batch, seed), batch_size=None, num_workers=workers)
+    network, steps = _fit(network, batches, learning_rate, minutes * 60)
     scores = validate(network, val_faces)
     log.info("after %d steps: %s", steps, scores)
     testimony = {
@@ -102,6 +114,8 @@ def train_cover(
         "validation": scores,
         "training": {"faces": len(faces), "batch": batch, "every": every, "minutes": minutes},
     }
+    if start_from is not None:
+        testimony["started_from_sha256"] = hashlib.sha256(start_from.read_bytes()).hexdigest()
     export_cover_net(network, output, testimony)
     typer.echo(f"{output} written after {steps} steps.")
 
@@ -124,12 +138,12 @@ def validate(network: CoverNet, faces: list[BareFace]) -> dict[str, float]:
 
 
 def _fit(
-    network: CoverNet, faces: list[BareFace], batch: int, peak: float, total_s: float, seed: int
+    network: CoverNet, loader: DataLoader[Batch], peak: float, total_s: float
 ) -> tuple[CoverNet, int]:
     """Train for a time; returns the averaged network and the steps."""
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=WEIGHT_DECAY)
-    batches = iter(DataLoader(CoverBatches(faces, batch, seed), batch_size=None, num_workers=1))
+    batches = iter(loader)
     begin, steps, share = time.monotonic(), 0, 0.0
     with Progress(transient=True) as progress:
         bar = progress.add_task("training", total=1.0)

@@ -32,6 +32,11 @@ def choose_precision(network: Network, asked: str = "auto") -> Precision:
         "fp16": ("fp16",),
         "int8": ("int8",),
     }
+    if network.manifest.get("target") in ("cpu", "pairs"):
+        raise EngineError(
+            f"{network.path.name} is quantised for processors; use the network it was made of, or "
+            "make one with `unvisor quantize --target tensorrt`."
+        )
     choices = can[network.precision]
     if asked == "auto":
         return choices[0]

@@ -117,7 +117,8 @@ public static class Decode
         string values = Pair("kind", "face_state") + ",\"landmarks\":" + List(state.Landmarks, f => Number(f)) + ",\"gaze\":"
             + List(state.Gaze, f => Number(f)) + ",\"openness\":" + List(state.Openness, f => Number(f)) + ",\"eye_ages_ns\":"
             + List(state.EyeAgesNs, age => age.HasValue ? age.Value.ToString() : "null") + ",\"frame_from_crop\":"
-            + List(state.FrameFromCrop, f => Number(f)) + "," + Pair("landmark_source", state.LandmarkSource);
+            + List(state.FrameFromCrop, f => Number(f)) + "," + Pair("landmark_source", state.LandmarkSource)
+            + ",\"synthesised\":" + (state.Synthesised ? "true" : "false");
         return state.VideoDelayMs.HasValue ? values + ",\"video_delay_ms\":" + Number(state.VideoDelayMs.Value) : values;
     }
 

@@ -42,6 +42,8 @@ class Fields {
 
   double number(std::string_view key) const { return checked_number(key, need(key)); }
 
+  bool has(std::string_view key) const { return find(key) != nullptr; }
+
   bool flag(std::string_view key) const {
     const msgpack::object& value = need(key);
     if (value.type != msgpack::type::BOOLEAN) throw error(key, "is neither true nor false");
@@ -211,6 +213,8 @@ FaceState decode_face_state(const Fields& fields) {
   state.status = fields.texts("status");
   state.filler = fields.text("filler");
   state.landmark_source = fields.text("landmark_source");
+  // Publishers of before the key: rather too often than too seldom.
+  state.synthesised = fields.has("synthesised") ? fields.flag("synthesised") : state.filler != "none";
   state.video_delay_ms = fields.optional_number("video_delay_ms");
   return state;
 }

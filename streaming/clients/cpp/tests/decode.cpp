@@ -70,7 +70,8 @@ struct Printer {
         << list(state.eye_ages_ns, [](auto age) { return age ? std::to_string(*age) : "null"; })
         << ",\"frame_from_crop\":" << list(state.frame_from_crop, number)
         << ",\"status\":" << list(state.status, quoted) << ",\"filler\":" << quoted(state.filler)
-        << ",\"landmark_source\":" << quoted(state.landmark_source);
+        << ",\"landmark_source\":" << quoted(state.landmark_source)
+        << ",\"synthesised\":" << (state.synthesised ? "true" : "false");
     if (state.video_delay_ms) out << ",\"video_delay_ms\":" << number(*state.video_delay_ms);
     return out.str();
   }

@@ -56,6 +56,7 @@ struct FaceState {
   std::vector<std::string> status;
   std::string filler;
   std::string landmark_source;
+  bool synthesised = false;  // whether any pixel of this frame's pictures was made rather than seen
   std::optional<double> video_delay_ms;  // what audio should wait for, without the client's share
 };
 

@@ -71,6 +71,8 @@ namespace Unvisor
                 VideoDelayMs = fields.OptionalNumber("video_delay_ms"),
             };
             ReadCapture(state, topic, fields);
+            // Publishers of before the key: rather too often than too seldom.
+            state.Synthesised = fields.Has("synthesised") ? fields.Flag("synthesised") : state.Filler != "none";
             if (state.Landmarks.Length % 3 != 0 || state.Landmarks.Length > 3 * MaxLandmarks)
             {
                 throw new MessageException("'landmarks' of face.state is no list of points.");

@@ -53,6 +53,11 @@ namespace Unvisor
             return Number(key);
         }
 
+        public bool Has(string key)
+        {
+            return places.ContainsKey(key);
+        }
+
         public bool Flag(string key)
         {
             return Read(key, r => r.ReadFlag());

@@ -105,6 +105,9 @@ namespace Unvisor
         /// <summary>2×3, row by row: px of frame.face to px of frame.world.</summary>
         public float[] FrameFromCrop;
 
+        /// <summary>Whether any pixel of this frame's pictures was made rather than seen.</summary>
+        public bool Synthesised;
+
         /// <summary>What audio should wait for, in ms, without the client's own share; null before the first picture.</summary>
         public double? VideoDelayMs;
     }

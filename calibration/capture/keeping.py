@@ -1,0 +1,88 @@
+"""What a new capture keeps of the profile it replaces: what was measured apart from the face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edge.identity.owners import is_same_person
+from edge.profile import DOCUMENT, SessionProfile, load_profile, save_profile, update_profile
+from edge.profile.sealing import Lock
+from streaming.errors import UserError
+
+ANOTHER = (
+    "The profile that was there is of another person: its {kept} not kept. With cameras in the "
+    "headset, run `unvisor calibrate-eyes`."
+)
+UNREADABLE = "The profile that was there cannot be read, so nothing of it is kept."
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a new profile has of the one that it replaced."""
+
+    told: tuple[str, ...] = ()  # what was kept and what was not, as sentences for the user
+    has_eyes: bool = False  # whether the eye calibration was kept
+
+
+def save_over(
+    made: SessionProfile, folder: Path, lock: Lock | None = None, passphrase: str | None = None
+) -> Kept:
+    """Save a new profile; where there is one of the same wearer, keep what the capture cannot know.
+
+    Args:
+        made: by a capture.
+        folder: the profile's.
+        lock: encrypts it; None = in the clear.
+        passphrase: of the profile that is there, if it is encrypted.
+
+    Raises:
+        UserError: it cannot be saved; what was there is unchanged.
+    """
+    sealed = replace(made, lock=lock)
+    if not (folder / DOCUMENT).exists():
+        save_profile(sealed, folder)
+        return Kept()
+    try:
+        load_profile(folder, passphrase)
+    except UserError:
+        save_profile(sealed, folder)
+        return Kept((UNREADABLE,))
+    kept = Kept()
+
+    def change(older: SessionProfile) -> SessionProfile:
+        nonlocal kept
+        carried, kept = carried_over(sealed, older)
+        return carried
+
+    update_profile(folder, change, passphrase)
+    return kept
+
+
+def carried_over(made: SessionProfile, older: SessionProfile) -> tuple[SessionProfile, Kept]:
+    """`made` with the eye calibration and the lens of `older`, and what to tell about it.
+
+    Nothing is kept of another person's profile. Eyes count only where the wearer was led through
+    `calibrate-eyes`: what a capture makes up for simulated headsets is made anew.
+    """
+    found = {
+        "eye calibration": older.eyes if all(eye.is_guided for eye in older.eyes) else None,
+        "camera's lens": older.camera,
+    }
+    named = [name for name, value in found.items() if value is not None]
+    if not named:
+        return made, Kept()
+    words = f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'}"
+    same = is_same_person(made, older)
+    if same is False:
+        return made, Kept((ANOTHER.format(kept=words),))
+    has_eyes = found["eye calibration"] is not None
+    carried = replace(
+        made,
+        camera=made.camera or older.camera,
+        eyes=older.eyes if has_eyes else made.eyes,
+    )
+    sentence = f"The {words} kept from the profile that was there."
+    if same is None:
+        sentence += " Whether it is of the same person could not be checked."
+    return carried, Kept((sentence,), has_eyes)

@@ -1,0 +1,1 @@
+"""EVI-HRnet as a graph of integer operators: bytes between the layers, laid out for the CPU."""

@@ -1,0 +1,170 @@
+"""A new capture over an old profile, through the real command: what is kept, and of whom."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from drawn_face import scene
+from test_calibration_gates import ToldReader
+
+from calibration.capture.keeping import Kept, save_over
+from edge.__main__ import main
+from edge.lens.lens import CalibratedLens
+from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile, sealing
+from edge.profile.passphrase import FD_VARIABLE, VARIABLE
+from models.shipped import WeightsError
+
+GUIDED = EyeCalibration(0.09, 0.31, (0.01, 0.02), (2.2, 0.1, -0.1, -2.4))
+LENS = CalibratedLens("webcam:0", (400, 240), np.diag([500.0, 500.0, 1.0]), np.zeros(5), 0.2, 12)
+PASSPHRASE = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def a_drawing_is_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calibration.reference.open_reader", ToldReader)
+    monkeypatch.setattr(sealing, "SCRYPT_N", 1 << 10)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(FD_VARIABLE, raising=False)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for index in range(7):
+        cv2.imwrite(str(folder / f"{index}.png"), scene((200 + index, 120, 1.2)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def a_capture(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> SessionProfile:
+    folder = tmp_path_factory.mktemp("profiles") / "anna"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("calibration.reference.open_reader", ToldReader)
+        captured(folder, pictures)
+    return load_profile(folder)
+
+
+def captured(folder: Path, pictures: Path, *options: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate-reference", "--profile", str(folder), "--video", str(pictures), *options])
+    assert ended.value.code == 0
+
+
+def calibrated(profile: SessionProfile) -> SessionProfile:
+    """As `calibrate-eyes` and `calibrate-camera` leave it."""
+    return dataclasses.replace(profile, eyes=(GUIDED, GUIDED), camera=LENS)
+
+
+def somebody_elses(profile: SessionProfile) -> SessionProfile:
+    assert profile.identity is not None
+    other = dataclasses.replace(profile.identity, bare=-profile.identity.bare)
+    return dataclasses.replace(calibrated(profile), identity=other)
+
+
+def test_a_recapture_keeps_the_eye_calibration_and_the_lens_and_says_so(
+    tmp_path: Path,
+    pictures: Path,
+    a_capture: SessionProfile,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "anna"
+    save_profile(calibrated(a_capture), folder)
+    captured(folder, pictures)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "eye calibration and camera's lens are kept from the profile that was there" in said
+    assert "unvisor calibrate-eyes" not in said
+    after = load_profile(folder)
+    assert after.eyes == (GUIDED, GUIDED)
+    assert after.camera is not None
+    assert after.camera.to_json() == LENS.to_json()
+    assert after.report is not None
+
+
+def test_nothing_of_another_persons_profile_is_kept(
+    tmp_path: Path,
+    pictures: Path,
+    a_capture: SessionProfile,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "anna"
+    save_profile(somebody_elses(a_capture), folder)
+    captured(folder, pictures, "--json")
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    (sentence,) = told["kept"]
+    assert "of another person" in sentence
+    assert "calibrate-eyes" in sentence
+    after = load_profile(folder)
+    assert not any(eye.is_guided for eye in after.eyes)
+    assert after.camera is None
+
+
+def test_an_encrypted_profile_stays_under_its_passphrase_and_keeps_its_eyes(
+    tmp_path: Path, pictures: Path, a_capture: SessionProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "anna"
+    lock = sealing.Lock.new(PASSPHRASE)
+    save_profile(dataclasses.replace(calibrated(a_capture), lock=lock), folder)
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    captured(folder, pictures, "--encrypt")
+    after = load_profile(folder, PASSPHRASE)
+    assert after.eyes == (GUIDED, GUIDED)
+    assert after.lock is not None
+
+
+def test_an_encrypted_profile_is_not_replaced_without_its_passphrase(
+    tmp_path: Path,
+    pictures: Path,
+    a_capture: SessionProfile,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "anna"
+    save_profile(dataclasses.replace(a_capture, lock=sealing.Lock.new(PASSPHRASE)), folder)
+    before = (folder / "profile.json").read_bytes()
+    monkeypatch.setenv(VARIABLE, "another passphrase")
+    with pytest.raises(SystemExit) as ended:
+        main(
+            ["calibrate-reference", "--profile", str(folder), "--video", str(pictures), "--encrypt"]
+        )
+    assert ended.value.code == 1
+    assert "passphrase" in capsys.readouterr().err
+    assert (folder / "profile.json").read_bytes() == before
+
+
+def test_what_a_capture_made_up_for_the_eyes_is_made_anew(
+    tmp_path: Path, a_capture: SessionProfile
+) -> None:
+    wrong = EyeCalibration(0.4, 0.5)
+    save_profile(dataclasses.replace(a_capture, eyes=(wrong, wrong)), tmp_path / "anna")
+    assert save_over(a_capture, tmp_path / "anna") == Kept()
+    assert load_profile(tmp_path / "anna").eyes == a_capture.eyes
+
+
+def test_a_damaged_profile_is_replaced_and_that_is_told(
+    tmp_path: Path, a_capture: SessionProfile
+) -> None:
+    folder = tmp_path / "anna"
+    folder.mkdir()
+    (folder / "profile.json").write_text("{")
+    kept = save_over(a_capture, folder)
+    assert "cannot be read, so nothing of it is kept" in kept.told[0]
+    assert load_profile(folder).references
+
+
+def test_where_nobody_can_compare_faces_that_is_told(
+    tmp_path: Path, a_capture: SessionProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network() -> None:
+        raise WeightsError("there is no network")
+
+    monkeypatch.setattr("edge.identity.owners.FacePrintReader", no_network)
+    save_profile(calibrated(a_capture), tmp_path / "anna")
+    kept = save_over(a_capture, tmp_path / "anna")
+    assert kept.has_eyes
+    assert "could not be checked" in kept.told[0]

@@ -1,0 +1,1 @@
+"""Teaching FaceMaskNet what face masks cover: made-up scenes, training, scores."""
