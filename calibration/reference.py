@@ -21,6 +21,8 @@ from calibration.capture.feed import Feed
 from calibration.capture.keeping import Kept, save_over
 from calibration.capture.pictures import open_capture_source
 from calibration.capture.take import Take, Taker
+from calibration.finetune.frames import CapturedClip
+from calibration.finetune.process import check_torch, finetune_profile
 from calibration.gates.gates import ADVICE
 from calibration.guide.prompters import (
     Chorus,
@@ -36,7 +38,7 @@ from edge.profile.sealing import Lock
 from edge.profile.unlock import lock_for, passphrase_for
 from models.cover_reader import CoverReader
 from models.mediapipe_mesh import FaceMesher
-from models.shipped import WeightsError
+from models.shipped import SHIPPED_NETWORK, WeightsError, load_network
 from streaming.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -62,11 +64,16 @@ def calibrate_reference(
     encrypt: Annotated[
         bool, typer.Option("--encrypt", help="Keep the profile under a passphrase.")
     ] = False,
+    finetune: Annotated[
+        float,
+        typer.Option(min=0, help="Then fine-tune the network on the clip for so many minutes."),
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the quality report.")] = False,
 ) -> None:
     """Make the wearer's profile: look at the camera, without the headset, and do what is asked."""
     logging.basicConfig(level=logging.WARNING)
     cv2.setNumThreads(1)
+    clip = _clip_for(finetune)
     open_source = partial(open_capture_source, video, camera)
     folder = profile_path(profile)
     lock, passphrase = _lock(folder, encrypt)  # asks before anybody sits still for the camera
@@ -82,9 +89,11 @@ def calibrate_reference(
         page = camera is not None and not auto and not as_json and _is_desktop()
     try:
         if page:
-            draft = run_on_page(open_source, open_reader(), save, prompter, page_port, seconds)
+            draft = run_on_page(
+                open_source, open_reader(), save, prompter, page_port, seconds, clip
+            )
         else:
-            draft = _run_in_terminal(open_source, prompter, seconds)
+            draft = _run_in_terminal(open_source, prompter, seconds, clip)
             if not auto and camera is not None and sys.stdin.isatty():
                 _tell_result(draft)
                 if not typer.confirm("Save this profile?", default=True):
@@ -96,12 +105,42 @@ def calibrate_reference(
         ) from error
     finally:
         prompter.close()
+    tuned = _finetuned(folder, clip, finetune, passphrase) if clip else ""
     if as_json:
-        tree = {"profile": str(folder), **draft.document, "kept": list(kept.told)}
+        tree = {
+            "profile": str(folder),
+            **draft.document,
+            "kept": list(kept.told),
+            "finetuned": tuned,
+        }
         Console(soft_wrap=True).print_json(json.dumps(tree))
     else:
         _tell_result(draft)
         _tell_saved(profile, folder, kept)
+        if tuned:
+            Console(highlight=False, soft_wrap=True).print(tuned)
+
+
+def _clip_for(minutes: float) -> CapturedClip | None:
+    """What keeps the frames for fine-tuning; None when it was not asked for.
+
+    Raises:
+        UserError: it cannot run here.
+    """
+    if not minutes:
+        return None
+    check_torch()
+    return CapturedClip(load_network(SHIPPED_NETWORK).size_px)
+
+
+def _finetuned(folder: Path, clip: CapturedClip, minutes: float, passphrase: str | None) -> str:
+    """A sentence about what came of it; the profile is there whatever happens."""
+    try:
+        return finetune_profile(folder, clip, minutes, passphrase or passphrase_for(folder))
+    except KeyboardInterrupt:
+        return "Fine-tuning was stopped; the profile is saved without it."
+    except UserError as error:
+        return f"{str(error).rstrip('.')}. The profile is saved without it."
 
 
 def _lock(folder: Path, encrypt: bool) -> tuple[Lock | None, str | None]:
@@ -119,11 +158,14 @@ def _lock(folder: Path, encrypt: bool) -> tuple[Lock | None, str | None]:
 
 
 def _run_in_terminal(
-    open_source: Callable[[], Source], prompter: Prompter, seconds: float
+    open_source: Callable[[], Source],
+    prompter: Prompter,
+    seconds: float,
+    clip: CapturedClip | None = None,
 ) -> Draft:
     """Take and make a profile with prompts or a progress bar."""
     with Feed(open_source) as feed, FaceMesher(max_faces=2, tracking=not feed.is_still) as mesher:
-        taker = Taker(open_reader(), prompter, in_any_order=not feed.is_live)
+        taker = Taker(open_reader(), prompter, in_any_order=not feed.is_live, clip=clip)
         take = follow(feed, taker, mesher, seconds)
     console = Console(stderr=True)
     with console.status("making the profile and trying it on"):

@@ -9,9 +9,12 @@ from edge.profile import SessionProfile
 from edge.settings import ModelsSettings
 from edge.timing import StageTimes, TimedEngine
 from models.engine.choice import session_network
+from models.engine.cuda.driver import find_gpu
 from models.filling import DEFAULT_FILLER, Filler, NetworkFiller, Reference, make_filler
-from models.shipped import WeightsError
+from models.shipped import SHIPPED_NETWORK, Network, WeightsError, load_network
 from streaming.errors import UserError
+
+OWN = "the profile's own"  # network, in reports
 
 
 def open_filler(
@@ -29,14 +32,15 @@ def open_filler(
     """
     name = DEFAULT_FILLER if models.filler == "auto" else models.filler
     try:
-        weights = Path(models.weights or session_network(models.precision, models.engine))
+        file = Path(models.weights or session_network(models.precision, models.engine))
+        own = own_network(models, profile, tell) if name == NetworkFiller.name else None
         filler = make_filler(
             name,
             profile.references,
             size_px=models.size_px,
             threads=models.threads,
-            weights=weights,
-            engine=models.engine,
+            weights=own or file,
+            engine="onnx" if own else models.engine,
             tell=tell,
         )
     except (WeightsError, ValueError) as error:
@@ -45,7 +49,35 @@ def open_filler(
     if not isinstance(filler, NetworkFiller):
         return filler, ""
     filler.engine = TimedEngine(filler.engine, times)
-    return filler, weights.name
+    return filler, f"{OWN} {own.path.name}" if own else file.name
+
+
+def own_network(
+    models: ModelsSettings, profile: SessionProfile, tell: Callable[[str], None]
+) -> Network | None:
+    """The profile's own network where it has one that can run here; `tell` hears why it cannot.
+
+    It runs in floats, by onnxruntime, also where the shipped one would be INT8; named weights,
+    another precision that was asked for, and a GPU's engine count more than it.
+    """
+    kept = profile.network
+    if kept is None or models.weights:
+        return None
+    if models.precision == "int8":
+        tell("The profile's own network is not used: INT8 was asked for.")
+        return None
+    if models.engine != "onnx" and find_gpu() is not None:
+        tell("The profile's own network is not used: TensorRT runs the shipped one.")
+        return None
+    try:
+        network = kept.weights.applied(load_network(SHIPPED_NETWORK))
+    except WeightsError as error:
+        tell(f"The profile's own network is not used: {error}. Learn it anew with --finetune.")
+        return None
+    if network.size_px != models.size_px:
+        tell(f"The profile's own network is not used: it works at {network.size_px} px.")
+        return None
+    return network
 
 
 def _warm_up(filler: Filler, reference: Reference) -> None:

@@ -22,7 +22,7 @@ from models.engine.choice import open_engine
 from models.engine.interface import Engine, EngineChoice
 from models.inputs_choice import InputsChoice
 from models.preparation import Reference
-from models.shipped import SHIPPED_NETWORK, load_network
+from models.shipped import SHIPPED_NETWORK, Network, load_network
 
 __all__ = ["DEFAULT_FILLER", "FILLERS", "DetailedFiller", "Filler", "Reference", "make_filler"]
 
@@ -164,7 +164,7 @@ def make_filler(
     *,
     size_px: int | None = None,
     threads: int = 2,
-    weights: Path | None = None,
+    weights: Path | Network | None = None,
     engine: EngineChoice = "onnx",
     tell: Callable[[str], None] = log.warning,
 ) -> Filler:
@@ -175,7 +175,7 @@ def make_filler(
         references: the wearer's views, best frontal first; fillers without registration use that.
         size_px: side of the crops; None = as the first view's.
         threads: of the network.
-        weights: an ONNX file.
+        weights: an ONNX file, or a network that was loaded from one.
         engine: what runs it.
         tell: gets a sentence when that cannot be had, see `open_engine`.
 
@@ -192,7 +192,7 @@ def make_filler(
         return WarpRegisterFiller(ReferenceBank(views, size_px))
     if name != NetworkFiller.name:
         raise ValueError(f"unknown filler '{name}'; choose one of {', '.join(FILLERS)}")
-    network = load_network(weights or SHIPPED_NETWORK)
+    network = weights if isinstance(weights, Network) else load_network(weights or SHIPPED_NETWORK)
     if network.size_px != size_px:
         raise ValueError(
             f"{network.path.name} works at {network.size_px} px, the reference has {size_px} px"

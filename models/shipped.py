@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from models.contract import TensorContract, contract_from, evi_hrnet_contract, states_in_rows
-from models.inputs_choice import InputsChoice, shown_to
+from models.inputs_choice import InputsChoice
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED_NETWORK = WEIGHTS_FOLDER / "unvisor.onnx"
@@ -37,6 +37,8 @@ class Network:
     width: int  # 0 for architectures that have none
     size_px: int
     manifest: dict[str, Any]
+    # The graph in memory, where it is not the file's own: see `models.personal`.
+    content: bytes | None = field(default=None, repr=False)
 
     @property
     def contract(self) -> TensorContract:
@@ -54,7 +56,7 @@ class Network:
     @property
     def inputs(self) -> InputsChoice:
         """What of a prepared frame it is shown."""
-        return shown_to(self.manifest)
+        return InputsChoice(**self.manifest.get("inputs", {}))
 
     @property
     def precision(self) -> str:

@@ -16,7 +16,7 @@ from calibration.capture.take import Take
 from calibration.capture.trial import Trial, try_on
 from calibration.gates.gates import POSED
 from edge.eyes.measures import mesh_apertures
-from edge.profile import Part, SessionProfile, resized
+from edge.profile import Part, SessionProfile
 from edge.reference_choice import profile_from_frames
 from hmd_capture.head_pose import head_pose
 from models.filling import Reference
@@ -83,7 +83,7 @@ def views_in_words(references: tuple[Reference, ...]) -> tuple[str, ...]:
 
 def view_pictures(references: tuple[Reference, ...]) -> list[ImageU8]:
     """Each view as a picture of `VIEW_PX` a side."""
-    return [resized(view, VIEW_PX).image for view in references]
+    return [view.resized(VIEW_PX).image for view in references]
 
 
 def _words(view: Reference, level_deg: float, opened: Any) -> str:

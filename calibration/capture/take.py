@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from calibration.capture.shelf import KeptFrame, Shelf
+from calibration.finetune.frames import CapturedClip
 from calibration.gates.gates import ADVICE, POSED, Verdict, judge
 from calibration.gates.look import Look
 from calibration.guide.face_steps import FaceMeasure, NeutralFace, face_steps
@@ -83,11 +84,13 @@ class Taker:
         steps: Sequence[Step[FaceMeasure]] | None = None,
         *,
         in_any_order: bool = False,
+        clip: CapturedClip | None = None,
     ) -> None:
-        """Start before the first frame."""
+        """Start before the first frame; `clip` gets the usable frames, for fine-tuning."""
         self.take = Take()
         self.guide = Guide(steps or face_steps(), in_any_order=in_any_order)
         self._in_any_order = in_any_order
+        self._clip = clip
         self._reader = reader
         self._prompter = prompter
         self._advice = SteadyAdvice(prompter)
@@ -115,6 +118,8 @@ class Taker:
         if usable is not None:
             index = len(self.take.problems) - 1
             self.take.shelf.put(KeptFrame(index, image, usable, verdict.problem))
+            if self._clip is not None:
+                self._clip.add(index, image, usable)
         if self._in_any_order:
             self._seen.append((time_s, usable))
             return Seen(look.mesh, verdict, "")

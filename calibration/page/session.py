@@ -13,6 +13,7 @@ from rich.console import Console
 from calibration.capture.draft import Draft, as_jpeg, make_draft, view_pictures
 from calibration.capture.feed import Feed
 from calibration.capture.take import Seen, Take, Taker
+from calibration.finetune.frames import CapturedClip
 from calibration.gates.gates import ADVICE, judge
 from calibration.gates.look import Look
 from calibration.guide.prompters import Chorus, Prompter, SteadyAdvice
@@ -78,12 +79,16 @@ class PageSession:
         prompter: Prompter | None = None,
         seconds: float = 20.0,
         make: MakeDraft = make_draft,
+        clip: CapturedClip | None = None,
     ) -> None:
-        """The parts are opened and closed by the caller; `seconds` counts for files only."""
+        """The parts are opened and closed by the caller; `seconds` counts for files only.
+
+        `clip` gets the usable frames of the last attempt.
+        """
         self._page, self._frames, self._find_faces = page, frames, find_faces
         self._reader, self._save, self._seconds = reader, save, seconds
         self._prompter = prompter or Chorus([])
-        self._make = make
+        self._make, self._clip = make, clip
         self._last_pane: Callable[[], bytes] | None = None
 
     def run(self) -> Draft:
@@ -124,7 +129,9 @@ class PageSession:
     def _guided(self) -> Take | None:
         """One attempt; None when the person wants to begin anew."""
         is_live = self._frames.is_live
-        taker = Taker(self._reader, self._prompter, in_any_order=not is_live)
+        if self._clip is not None:
+            self._clip.clear()
+        taker = Taker(self._reader, self._prompter, in_any_order=not is_live, clip=self._clip)
         while not taker.is_over:
             wish = self._wish(("skip", "again"))
             if wish == "again":
@@ -243,6 +250,7 @@ def run_on_page(
     prompter: Prompter,
     port: int,
     seconds: float,
+    clip: CapturedClip | None = None,
 ) -> Draft:
     """Serve the page, open it in the browser, and lead a capture from there.
 
@@ -260,7 +268,7 @@ def run_on_page(
             webbrowser.open(page.url)
         except webbrowser.Error as error:
             log.warning("no browser could be opened (%s)", error)
-        session = PageSession(page, feed, mesher.meshes, reader, save, prompter, seconds)
+        session = PageSession(page, feed, mesher.meshes, reader, save, prompter, seconds, clip=clip)
         return session.run()
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json as json_module
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import typer
@@ -36,6 +36,7 @@ from edge.profile import (
     update_profile,
 )
 from edge.profile.folder import remove, size_bytes
+from edge.profile.parts import PARTS
 from edge.profile.passphrase import asked, given, new_passphrase
 from edge.profile.sealing import Lock, is_sealed
 from edge.profile.unlock import lock_for, passphrase_for
@@ -102,6 +103,9 @@ def show(
     _say(f"views     {len(tree['views'])} ({views})")
     _say(f"eyes      {'calibrated' if tree['eyes_calibrated'] else 'not calibrated'}")
     _say(f"parts     {', '.join(tree['parts'] + tree['unknown_parts']) or 'none'}")
+    if (own := profile.network) is not None:
+        frames = round(own.scores.get("frames", 0))
+        _say(f"network   its own, {own.gain_db:+.2f} dB on {frames} frames that it never saw")
     for key, value in tree["quality"].items():
         _say(f"quality   {key} {value:.4g}")
 
@@ -124,6 +128,27 @@ def delete(
     _say("What may remain on the disk is encrypted." if was_encrypted else REMAINS)
     if rest:
         _say(f"{folder} stays, because other files are in it: {', '.join(sorted(rest)[:5])}.")
+
+
+@profiles.command()
+def drop(
+    name: Name,
+    part: Annotated[str, typer.Argument(help=f"Which part: {', '.join(PARTS)}.")],
+) -> None:
+    """Take one part out of a profile, such as a network that was fine-tuned on its owner."""
+    folder = _existing(name)
+    profile = _load(name)
+    if part not in PARTS or getattr(profile, part) is None:
+        there = [each for each in PARTS if getattr(profile, each) is not None]
+        raise UserError(
+            f"The profile {name} has no part {part!r}.",
+            f"It has {', '.join(there)}." if there else "It has none.",
+        )
+    without: dict[str, Any] = {part: None}
+    update_profile(
+        folder, lambda kept: dataclasses.replace(kept, **without), passphrase_for(folder)
+    )
+    _say(f"The profile {name} has no {part} any more.")
 
 
 @profiles.command()

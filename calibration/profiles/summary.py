@@ -88,5 +88,6 @@ def details_of(profile: SessionProfile) -> dict[str, Any]:
         },
         "quality": dict(profile.quality),
         "parts": sorted(name for name in PARTS if getattr(profile, name) is not None),
+        "network": None if profile.network is None else dict(profile.network.scores),
         "unknown_parts": sorted(profile.others),
     }

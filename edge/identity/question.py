@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from edge.profile import SessionProfile, resized
+from edge.profile import SessionProfile
 from streaming.errors import UserError
 from streaming.page.live import LivePage, Shot, pane_jpeg
 
@@ -62,7 +62,7 @@ def confirm_person(
 
 def profile_jpeg(profile: SessionProfile) -> bytes:
     """The best view as a small JPEG."""
-    return pane_jpeg(np.asarray(resized(profile.references[0], PICTURE_PX).image, np.uint8))
+    return pane_jpeg(np.asarray(profile.reference(PICTURE_PX).image, np.uint8))
 
 
 def _shot(profile: SessionProfile) -> Shot:

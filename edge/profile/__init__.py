@@ -11,7 +11,7 @@ from __future__ import annotations
 from edge.profile.eyes import EyeCalibration
 from edge.profile.folder import DOCUMENT
 from edge.profile.parts import Part, UnknownVersion
-from edge.profile.session import MAX_STORED_PX, STORED_PX, SessionProfile, resized
+from edge.profile.session import MAX_STORED_PX, STORED_PX, SessionProfile
 from edge.profile.store import (
     is_encrypted,
     load_profile,
@@ -33,7 +33,6 @@ __all__ = [
     "load_profile",
     "profile_path",
     "profiles_folder",
-    "resized",
     "save_profile",
     "update_profile",
 ]

@@ -14,6 +14,7 @@ from models.filling import Reference
 if TYPE_CHECKING:  # parts' classes import this package
     from edge.identity.face_print import IdentityPrint
     from edge.lens.lens import CalibratedLens
+    from edge.profile.own_network import OwnNetwork
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
 MAX_STORED_PX = 512  # a face that is larger in the camera's picture is scaled down to it
@@ -37,6 +38,7 @@ class SessionProfile:
     # Parts that may be missing; see edge.profile.parts.
     identity: IdentityPrint | None = None
     camera: CalibratedLens | None = None
+    network: OwnNetwork | None = None
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.
     others: Mapping[str, Part] = field(default_factory=dict)
@@ -45,9 +47,4 @@ class SessionProfile:
 
     def reference(self, size_px: int, index: int = 0) -> Reference:
         """One view, the best by default, as a crop of (size_px,size_px)."""
-        return resized(self.references[index], size_px)
-
-
-def resized(reference: Reference, size_px: int) -> Reference:
-    """`reference` with image and mesh scaled to (size_px,size_px)."""
-    return reference.resized(size_px)
+        return self.references[index].resized(size_px)

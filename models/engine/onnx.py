@@ -78,7 +78,9 @@ class OnnxEngine:
     def __init__(self, network: Network, threads: int = 2) -> None:
         """Load `network` and bind its tensors by name; `threads` cores at most."""
         self._session = onnxruntime.InferenceSession(
-            str(network.path), session_options(threads), providers=["CPUExecutionProvider"]
+            network.content or str(network.path),
+            session_options(threads),
+            providers=["CPUExecutionProvider"],
         )
         self._name = cpu_name(network.precision)
         contract = network.contract
