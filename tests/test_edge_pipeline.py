@@ -253,7 +253,7 @@ def test_the_wrong_cover_passes_through_and_is_called_so(cover: CoverKind) -> No
     bench = Bench()
     tracker = MindingTracker(OracleTracker(SIZE, cover), cover, AlwaysSeen())
     bench.pipeline._tracker = tracker
-    views = [bench.step() for _ in range(EVERY * (AGREEING + 1))]
+    views = [bench.step(has_headset=False) for _ in range(EVERY * (AGREEING + 1))]
     last = views[-1]
     assert last.restored.status == (Status.COVER_MISMATCH,)
     assert (last.restored.image == last.camera.image).all()

@@ -72,6 +72,9 @@ class MindingTracker:
     def track(self, capture: Capture) -> FaceTrack | None:
         """The face in this frame, or None; nothing is hidden while the other kind is worn."""
         track = self._tracker.track(capture)
+        if track is not None and track.mask.any():  # its own kind is worn: no doubt about it
+            self._watch.reset()
+            return track
         before = self._watch.is_seen
         self._watch.look(capture.frame.image, track)
         if self._watch.is_seen and not before:
