@@ -105,7 +105,19 @@ COMMANDS = {
         "training.identity.fit_identity:fit_identity",
         "Fit how comparisons of persons count, and when they decide.",
     ),
+    "import-videos": (
+        "training.importing.command:import_videos_command",
+        "Cut face clips for training and scoring out of a folder of videos.",
+    ),
+    "benchmarks": (
+        "training.evaluation.benchmarks_command:benchmarks",
+        "Score every method on every protocol; writes docs/BENCHMARKS.md.",
+    ),
     "evaluate": ("training.evaluate_command:evaluate", "Score fillers on face clips, or eyes."),
+    "evaluate-face-mask": (
+        "training.face_masks.evaluate:evaluate_face_mask",
+        "Score the network that finds face masks, and its false alarms.",
+    ),
     "evaluate-identity": (
         "training.identity.evaluate_identity:evaluate_identity",
         "Score the check of who is in view.",

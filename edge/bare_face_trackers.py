@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.records import Capture, FaceTrack
+from edge.records import Capture, CoverKind, FaceTrack
 from edge.settings import Landmarks
 from edge.visibility import is_visible
 from models.alignment import BoxSmoother, frame_from_box, head_box
@@ -37,9 +37,9 @@ class OracleTracker:
     name: Landmarks = "oracle"
     note = ""
 
-    def __init__(self, size_px: int) -> None:
-        """Start without a face."""
-        self._size_px = size_px
+    def __init__(self, size_px: int, cover: CoverKind = "headset") -> None:
+        """Start without a face; `cover` is what the simulation puts on it."""
+        self._size_px, self._cover = size_px, cover
         self._smoother = BoxSmoother()
 
     def track(self, capture: Capture) -> FaceTrack | None:
@@ -55,7 +55,8 @@ class OracleTracker:
             return None
         box = self._smoother.follow(head_box(truth.mesh), capture.frame.capture_time_ns)
         crop = frame_from_box(box, self._size_px)
-        return FaceTrack(truth.mesh, is_visible(truth.mesh, truth.mask), truth.mask, crop, 1.0)
+        visible = is_visible(truth.mesh, truth.mask)
+        return FaceTrack(truth.mesh, visible, truth.mask, crop, 1.0, self._cover)
 
     def reset(self) -> None:
         """Forget earlier frames."""

@@ -87,9 +87,8 @@ class CameraThread:
         self._times = times
         self._dress = dress or _as_it_is
         self._is_live = isinstance(source, Webcam)
-        # Whether frames come at their own rate, and the newest one wins.
-        self.is_paced = settings.paced or self._is_live
-        self._inbox: Inbox = Latest() if self.is_paced else Rendezvous()
+        is_paced = settings.paced or self._is_live
+        self._inbox: Inbox = Latest() if is_paced else Rendezvous()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._error: Exception | None = None

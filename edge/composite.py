@@ -156,12 +156,16 @@ def _weights(grown: MaskU8, feather: int) -> MaskU8:
 
 def _blend(camera: NDArray[np.uint8], fill: NDArray[np.uint8], weight: MaskU8) -> ImageU8:
     # Integer arithmetic: weight 255 gives the fill and 0 the camera, to the bit.
-    share = cv2.merge([weight, weight, weight])
-    mixed = cv2.multiply(fill, share, dtype=cv2.CV_16U)
-    mixed += cv2.multiply(camera, 255 - share, dtype=cv2.CV_16U)
+    share = np.asarray(cv2.merge([weight, weight, weight]), np.uint8)
+    mixed = _product(fill, share)
+    mixed += _product(camera, np.bitwise_not(share))
     mixed += np.uint16(127)
-    mixed += (mixed >> 8) + np.uint16(1)  # with the shift below: a division by 255, exact here
-    return (mixed >> 8).astype(np.uint8)
+    mixed += (mixed >> np.uint16(8)) + np.uint16(1)  # with the shift: division by 255, exact here
+    return (mixed >> np.uint16(8)).astype(np.uint8)
+
+
+def _product(one: ImageU8, other: ImageU8) -> NDArray[np.uint16]:
+    return np.asarray(cv2.multiply(one, other, dtype=cv2.CV_16U), np.uint16)
 
 
 def _dilate(mask: NDArray[np.uint8], radius: int) -> MaskU8:

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import tempfile
+import typing
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from edge.clips import demo_clip
 from edge.demo_profile import profile_of_source
 from edge.profile import save_profile
 from edge.profiler.measurement import measure, timing_tree
+from edge.records import CoverKind
 from edge.report import SessionReport
 from edge.settings import CameraSettings, Playback, SessionSettings, override
 from edge.status_line import StatusLine
@@ -54,7 +56,7 @@ def demo(
     clip: Annotated[Path | None, typer.Option(help="Restore this video of a bare face.")] = None,
     webcam: Annotated[bool, typer.Option("--webcam", help="Restore yourself.")] = False,
     camera: Annotated[str, typer.Option(help="Which webcam (see `unvisor devices`).")] = "0",
-    cover: Annotated[str, typer.Option(help="What covers the face: headset.")] = "headset",
+    cover: Annotated[str, typer.Option(help="headset or face-mask.")] = "headset",
     out: Annotated[Path, typer.Option(help="Folder for demo.mp4 and demo.json.")] = Path("out"),
     seconds: Annotated[float, typer.Option(min=1.0, help="Length of the paced run.")] = 60.0,
     filler: Annotated[
@@ -89,6 +91,8 @@ def demo(
         save_profile(profile_of_source(scene.profile_source, errors), profile)
         changes = {
             "edge.profile": str(profile),
+            "edge.cover": cover,
+            "edge.simulation.cover": cover,
             "edge.landmarks": landmarks,
             "hmd_capture.eyes": eyes,
             "edge.simulation.headset": str(cutouts) if cutouts else None,
@@ -98,7 +102,7 @@ def demo(
         }
         settings = override(demo_settings(scene, out), changes)
         paced, capacity = run_both(settings, errors)
-    tree = demo_tree(scene, paced, capacity)
+    tree = demo_tree(scene, paced, capacity, cover)
     _write_json(out / "demo.json", tree)
     _print_result(errors, tree, out)
     if as_json:
@@ -109,10 +113,13 @@ def check_choices(clip: Path | None, webcam: bool, cover: str, cutouts: Path | N
     """Raise UserError for options that exclude each other or cannot work."""
     if clip is not None and webcam:
         raise UserError("--clip and --webcam exclude each other.", "Choose one of them.")
-    if cover != "headset":
+    if cover not in typing.get_args(CoverKind):
         raise UserError(
-            f"This version cannot cover a face with {cover!r}.", "Use `--cover headset`."
+            f"The demo cannot cover a face with {cover!r}.",
+            "Use `--cover headset` or `--cover face-mask`.",
         )
+    if cover != "headset" and cutouts is not None:
+        raise UserError("--cutouts are pictures of headsets.", "Leave it out with this --cover.")
     if cutouts is not None and not cutouts.is_dir():
         raise UserError(f"There is no folder {cutouts}.", "Leave out --cutouts or correct it.")
 
@@ -194,11 +201,13 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def demo_tree(scene: Scene, paced: SessionReport, capacity: SessionReport | None) -> dict[str, Any]:
+def demo_tree(
+    scene: Scene, paced: SessionReport, capacity: SessionReport | None, cover: str = "headset"
+) -> dict[str, Any]:
     """The content of demo.json."""
     tree = timing_tree(paced, capacity)
     tree["clip"] = {"name": scene.name, "licence": scene.licence, "credit": scene.credit}
-    tree["cover"] = "headset"
+    tree["cover"] = cover
     return tree
 
 
@@ -225,7 +234,7 @@ def _print_result(console: Console, tree: dict[str, Any], out: Path) -> None:
         "frames": f"{tree['frames']} at {tree['fps']:.1f} fps, {tree['drops']} dropped",
         "age at the client": _ages(tree["age_ms"]),
         "capacity": _number(tree.get("capacity_fps"), "{:.1f} fps") + f" on {tree['device']}",
-        "quality": f"{_number(tree.get('psnr_db'), '{:.2f} dB')}, under the headset "
+        "quality": f"{_number(tree.get('psnr_db'), '{:.2f} dB')}, under the cover "
         f"{_number(tree.get('psnr_masked_db'), '{:.2f} dB')}, "
         f"SSIM {_number(tree.get('ssim'), '{:.3f}')}",
         "memory": f"{tree['rss_mib_10s']:.0f} MiB after 10 s, {tree['rss_mib']:.0f} at the end",

@@ -97,6 +97,11 @@ class HeadsetTracker:
         self._time_ns = time_ns
         return FaceTrack(mesh, visible, mask, frame_from_box(box, self._size_px), reading.face)
 
+    @property
+    def engine_name(self) -> str:
+        """What runs the network, such as `onnxruntime CPU INT8`."""
+        return self._reader.engine_name
+
     def reset(self) -> None:
         """Forget earlier frames."""
         self._crop = self._worn = None

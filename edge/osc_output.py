@@ -19,7 +19,7 @@ PARAMETERS = "/avatar/parameters/v2/"
 TRACKING = "/tracking/eye/"
 LOOPBACK = ("127.0.0.1", "localhost")
 # With these the numbers are defaults and no measurements.
-UNSEEN = (Status.STALE_EYES, Status.PAUSED)
+UNSEEN = (Status.STALE_EYES, Status.PLAUSIBLE, Status.PAUSED)
 NO_WEARER = (Status.NO_FACE, Status.NO_HEADSET)
 
 

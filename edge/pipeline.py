@@ -18,7 +18,8 @@ from typing import Protocol
 import numpy as np
 
 from edge.composite import Hole, composite, hidden_in_frame, open_hole
-from edge.eyes.fusion import EyeFusion, EyePair, eye_statuses
+from edge.covers.statuses import bare_status, restored_statuses
+from edge.eyes.fusion import EyeFusion, EyePair
 from edge.eyes.lids import LidMover
 from edge.identity.person_check import AnyPerson, PersonCheck
 from edge.records import Capture, FaceTrack, PipelineView, Tracked
@@ -124,14 +125,14 @@ class Pipeline:
             self._forget()
         with self._times.measure("fuse"):
             eyes = self._eyes.at(capture.frame.capture_time_ns)
-            if track is not None and self._lids is not None:
+            if track is not None and self._lids is not None and track.cover == "headset":
                 track = dataclasses.replace(track, mesh=self._lids.move(track.mesh, eyes))
         if track is None:
             view = self._pass_through(capture, eyes, Status.NO_FACE)
         elif self._person.is_wrong:
             view = self._pass_through(capture, eyes, Status.WRONG_PERSON)
         elif not _is_worn(track):
-            view = self._pass_through(capture, eyes, Status.NO_HEADSET)
+            view = self._pass_through(capture, eyes, bare_status(track))
         else:
             view = self._filled(capture, track, eyes)
         with self._times.measure("publish"):
@@ -185,7 +186,7 @@ class Pipeline:
         self._warm_frames += 1
         # The network looks back over so many frames; with fewer its memory is still filling.
         is_warming = self._warm_frames < RECEPTIVE_FRAMES
-        status = (Status.WARMING if is_warming else Status.LIVE, *eye_statuses(eyes))
+        status = restored_statuses(track, eyes, is_warming)
         restored = self._face(frame, image, filled, track, eyes, status)
         return self._view(capture, restored, hole)
 

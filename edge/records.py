@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.records import Float32Array, Frame, ImageU8, RestoredFace, Side
 
+CoverKind = Literal["headset", "face-mask"]
+
 
 @dataclass(frozen=True)
 class FaceTrack:
-    """Where the headset and the face under it are in one camera frame."""
+    """Where the cover, usually a headset, and the face under it are in one camera frame."""
 
     mesh: Float32Array  # (478,3) px of the frame; z on the same scale
     visible: NDArray[np.bool_]  # (478,) points that the headset does not hide
     mask: NDArray[np.uint8]  # (H,W) 1 = hidden by the headset, 0 = known
     frame_from_crop: Float32Array  # (2,3) affine: crop px -> frame px
     confidence: float  # 0..1
+    cover: CoverKind = "headset"
+    is_other: bool = False  # something else than the configured cover is worn: nothing is filled
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class SessionReport:
     client: Mapping[str, Any] = field(default_factory=dict)  # what the measuring client saw
     results: Mapping[str, float] = field(default_factory=dict)  # of sinks: psnr_db, …
     statuses: Mapping[str, int] = field(default_factory=dict)  # frames per status
+    engines: Mapping[str, str] = field(default_factory=dict)  # what ran each network, by network
     eyes: str = "network"  # who read the eye cameras: network | oracle
 
     def to_tree(self) -> dict[str, Any]:

@@ -37,6 +37,9 @@ def run(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Render a headset over a bare face.")
     ] = False,
+    cover: Annotated[
+        str | None, typer.Option(help="What hides the face: headset, face-mask or auto.")
+    ] = None,
     landmarks: Annotated[
         str | None, typer.Option(help="tracker, mediapipe, or oracle (simulated only).")
     ] = None,
@@ -88,6 +91,8 @@ def run(
     changes: dict[str, Any] = {
         "edge.camera.source": camera,
         "edge.camera.seconds": seconds,
+        "edge.cover": cover,
+        "edge.simulation.cover": cover if cover != "auto" else None,
         "edge.landmarks": landmarks,
         "hmd_capture.eyes": eyes,
         "edge.person": check_person(person) if person else None,
@@ -171,6 +176,11 @@ def _check(settings: SessionSettings) -> None:
         raise UserError(
             f"A marker does nothing with the landmarks of {edge.landmarks}.",
             "Leave out --marker, or use --landmarks tracker.",
+        )
+    if edge.landmarks == "mediapipe" and edge.cover == "auto":
+        raise UserError(
+            "Landmarks of mediapipe cannot tell a headset from a face mask.",
+            "Leave out --landmarks, or name the --cover.",
         )
     if edge.landmarks == "oracle" and not edge.simulation.enabled:
         raise UserError(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from edge.records import CoverKind
 from edge.strict_mapping import from_mapping
 from hmd_capture.eye_source import EyesBy
 from hmd_capture.sources.eye_view import EyeCameraSettings
@@ -29,7 +30,7 @@ else:
 
 Playback = Literal["once", "loop", "back-and-forth"]
 Landmarks = Literal["oracle", "tracker", "mediapipe"]
-Cover = Literal["headset", "face-mask"]
+Cover = Literal["headset", "face-mask", "auto"]
 PixelFormat = Literal["jpeg", "bgr", "gray"]
 
 
@@ -52,8 +53,10 @@ class SimulationSettings:
     """`[edge.simulation]`: a headset rendered over a bare face, with eye cameras and the truth."""
 
     enabled: bool = False
-    cover: Cover = "headset"
-    headset: str = ""  # visor, goggles, box, or a folder of RGBA cut-outs; empty = by the seed
+    cover: CoverKind = "headset"
+    # visor, goggles, box, or a folder of RGBA cut-outs; empty = by the seed. Face mask:
+    # surgical, cloth, n95, bandana, scarf; empty = surgical.
+    headset: str = ""
     seed: int = 0
     cache: str = ""  # folder of precomputed meshes; empty = the user's cache folder
 
@@ -91,6 +94,7 @@ class EdgeSettings:
     """`[edge]`: the pipeline."""
 
     profile: str = ""  # folder of the session profile
+    cover: Cover = "headset"  # what hides the face; auto = whichever of the two is worn
     landmarks: Landmarks = "tracker"
     person: str = "nearest"  # whom to follow: nearest, left, right, or a number from the left
     marker: str = ""  # sticker on the headset: aruco:ID or apriltag:ID; empty = none

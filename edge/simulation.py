@@ -1,4 +1,4 @@
-"""The simulated headset in front of the pipeline: a bare face in, what the product would see out.
+"""The simulated cover in front of the pipeline: a bare face in, what the product would see out.
 
 For clips the meshes of the bare face (the oracle) come from a cache that is filled beforehand; for
 webcams they are found live, and their cost is listed as a stage of its own.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -22,8 +22,9 @@ from edge.records import Capture, Truth
 from edge.settings import SessionSettings
 from edge.timing import StageTimes
 from edge.video_file import VideoFile
+from hmd_capture.face_masks.drawing import FaceMask
 from hmd_capture.feed import EyeFeed
-from hmd_capture.simulated import SimulatedHeadset
+from hmd_capture.simulated import SimulatedHeadset, covered
 from models.mediapipe_mesh import FaceMesher
 from streaming.errors import UserError
 from streaming.messages import EyeImage
@@ -98,6 +99,24 @@ class SimulatedCamera:
         return Capture(dressed, Truth(worn.truth, mesh, worn.hidden, worn.eyes))
 
 
+class FaceMaskCamera:
+    """Puts a face mask on every frame of a source; there are no eye cameras."""
+
+    def __init__(self, mask: FaceMask, oracle: Oracle, times: StageTimes) -> None:
+        """Keep the parts."""
+        self._mask, self._oracle, self._times = mask, oracle, times
+
+    def dress(self, index: int, frame: Frame) -> Capture:
+        """The frame as the camera would see it with the mask on, and the truth."""
+        with self._times.measure("oracle"):
+            mesh = self._oracle.mesh(index, frame.image)
+        with self._times.measure("simulate"):
+            patch = None if mesh is None else self._mask.draw(mesh, frame.image)
+            camera, hidden = covered(frame.image, patch)
+        dressed = dataclasses.replace(frame, image=camera)
+        return Capture(dressed, Truth(frame.image, mesh, hidden, ()))
+
+
 def prepare_oracle(settings: SessionSettings, progress: Progress | None = None) -> None:
     """Find the meshes of a clip that will be simulated, unless they are cached already.
 
@@ -122,14 +141,17 @@ def open_simulation(
     if not simulation.enabled:
         yield None
         return
-    headset = _headset(settings)
-    with EyeFeed(settings.hmd_capture.feed) as feed:
+    with ExitStack() as stack:
+        oracle: Oracle
         if isinstance(source, VideoFile):
             oracle = ClipOracle(_meshes(settings, source.path, None))
-            yield SimulatedCamera(headset, oracle, feed, times).dress
         else:
-            with FaceMesher(max_faces=2) as mesher:
-                yield SimulatedCamera(headset, LiveOracle(mesher), feed, times).dress
+            oracle = LiveOracle(stack.enter_context(FaceMesher(max_faces=2)))
+        if simulation.cover == "face-mask":
+            yield FaceMaskCamera(_face_mask(settings), oracle, times).dress
+            return
+        feed = stack.enter_context(EyeFeed(settings.hmd_capture.feed))
+        yield SimulatedCamera(_headset(settings), oracle, feed, times).dress
 
 
 def _meshes(settings: SessionSettings, path: Path, progress: Progress | None) -> Float32Array:
@@ -138,12 +160,16 @@ def _meshes(settings: SessionSettings, path: Path, progress: Progress | None) ->
     return clip_meshes(path, settings.edge.camera.max_width_px, cache, progress)
 
 
+def _face_mask(settings: SessionSettings) -> FaceMask:
+    simulation = settings.edge.simulation
+    try:
+        return FaceMask(simulation.headset or "surgical", simulation.seed)
+    except ValueError as error:
+        raise UserError(f"{error}.", "Leave the name out to get a surgical mask.") from error
+
+
 def _headset(settings: SessionSettings) -> SimulatedHeadset:
     simulation = settings.edge.simulation
-    if simulation.cover != "headset":
-        raise UserError(
-            f"The cover {simulation.cover!r} is not part of this version.", "Use --cover headset."
-        )
     try:
         return SimulatedHeadset(simulation.headset or None, simulation.seed)
     except (ValueError, FileNotFoundError) as error:

@@ -101,6 +101,11 @@ class TimedEngine:
         """Run `engine`."""
         self._engine, self._times = engine, times
 
+    @property
+    def name(self) -> str:
+        """See `Engine.name`."""
+        return self._engine.name
+
     def step(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Engine.step`."""
         with self._times.measure("network"):

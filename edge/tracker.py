@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from edge.bare_face_trackers import MediaPipeTracker, OracleTracker
+from edge.covers.opening import cover_tracker
 from edge.headset_tracker import HeadsetTracker
 from edge.lens.store import lens_for
 from edge.marker.detector import read_marker
@@ -25,8 +26,15 @@ from streaming.errors import UserError
 class Tracker(Protocol):
     """Finds the face and the headset in one frame after the other."""
 
-    name: Landmarks
-    note: str  # a detail worth telling now, such as a second face; empty = nothing
+    @property
+    def name(self) -> Landmarks:
+        """How it knows."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """A detail worth telling now, such as a second face; empty = nothing."""
+        ...
 
     def track(self, capture: Capture) -> FaceTrack | None:
         """The face in this frame, or None."""
@@ -50,16 +58,20 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
     size_px = settings.models.size_px
     name = settings.edge.landmarks
     if name == "oracle":
-        return OracleTracker(size_px)
-    if name == "mediapipe":
-        return MediaPipeTracker(size_px)
+        return OracleTracker(size_px, settings.edge.simulation.cover)
     try:
-        models = settings.models
-        reader = HeadsetReader(threads=models.threads, precision=models.precision)
-        fit = wearer_fit(profile.references[0], reader)
-        choice = read_marker(settings.edge.marker)
-        lens = lens_for(settings.edge.camera, profile)
-        guide = None if choice is None else MarkerGuide(choice, lens)
-        return HeadsetTracker(size_px, reader, fit, settings.edge.person, guide)
+        if settings.edge.cover == "headset" and name == "mediapipe":
+            return MediaPipeTracker(size_px)
+        return cover_tracker(settings, profile, _headset_tracker)
     except WeightsError as error:
         raise UserError(str(error), "Or choose --landmarks mediapipe.") from error
+
+
+def _headset_tracker(
+    settings: SessionSettings, profile: SessionProfile, reader: HeadsetReader
+) -> HeadsetTracker:
+    fit = wearer_fit(profile.references[0], reader)
+    choice = read_marker(settings.edge.marker)
+    lens = lens_for(settings.edge.camera, profile)
+    guide = None if choice is None else MarkerGuide(choice, lens)
+    return HeadsetTracker(settings.models.size_px, reader, fit, settings.edge.person, guide)

@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 
 from edge.camera import CameraThread, Source, open_source
+from edge.engine_names import engine_names
 from edge.eyes.lids import LidMover
 from edge.eyes.opening import open_eyes
 from edge.filler_opening import open_filler
@@ -39,7 +40,7 @@ from edge.simulation import open_simulation
 from edge.sinks import close_sinks, open_sinks
 from edge.status_ticker import StatusTicker
 from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
-from edge.tracker import make_tracker
+from edge.tracker import Tracker, make_tracker
 from edge.tracking_ahead import TrackingAhead
 from edge.webcam import Webcam
 from models.filling import Filler
@@ -136,8 +137,7 @@ class Worker:
             )
             self._emit({"event": "ready", "control": control.port, "publisher": publisher.port})
             camera = CameraThread(source, edge.camera, self._times, dress)
-            ahead = TrackingAhead(camera, pipeline.track, is_live=camera.is_paced)
-            with camera, ahead:
+            with camera, TrackingAhead(camera, pipeline.track) as ahead:
                 while (tracked := self._next(ahead, source)) is not None:
                     self._count(tracked.capture, pipeline.restore(tracked))
                     notes = (renewal.note, pipeline.note, arrivals.note, self._lasting_note)
@@ -145,7 +145,7 @@ class Worker:
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
                 if edge.spans:
                     self._spans.save(Path(edge.spans) / "edge.npz", "edge")
-        return self._report(filler, results)
+        return self._report(filler, tracker, results)
 
     def _next(self, ahead: TrackingAhead, source: Source) -> Tracked | None:
         """The next tracked frame; None when the source is over or the run was stopped."""
@@ -195,7 +195,7 @@ class Worker:
         log.warning("%s", sentence)
         self._lasting_note = sentence
 
-    def _report(self, filler: Filler, results: dict[str, float]) -> SessionReport:
+    def _report(self, filler: Filler, tracker: Tracker, results: dict[str, float]) -> SessionReport:
         settings = self._settings
         wall_s = self._end_s - self._begin_s
         fps = (self._frames - 1) / wall_s if self._frames > 1 and wall_s > 0 else 0.0
@@ -218,6 +218,7 @@ class Worker:
             network=self._network,
             results=results,
             statuses=dict(self._statuses),
+            engines=engine_names(filler, tracker, settings.hmd_capture.eyes),
             eyes=settings.hmd_capture.eyes,
         )
 

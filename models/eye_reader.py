@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from models.engine.onnx import cpu_name, session_options
 from models.eye_contract import EYE, EYE_NET, eye_net_contract
 from models.eye_fit import EyeReading, ImageU8, fitted, reading_of
 from models.shipped import WEIGHTS_FOLDER, check_manifest
@@ -21,13 +22,14 @@ class EyeReader:
     def __init__(self, path: Path = SHIPPED_EYE_NET, threads: int = 1) -> None:
         """Load and verify the network; raises WeightsError if it cannot be used."""
         self.manifest = check_manifest(path, EYE_NET)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
+            str(path), session_options(threads), providers=["CPUExecutionProvider"]
         )
+
+    @property
+    def engine_name(self) -> str:
+        """What runs it, such as `onnxruntime CPU FP32`."""
+        return cpu_name(str(self.manifest.get("precision", "fp32")))
 
     def read(self, image: ImageU8) -> EyeReading:
         """Look at one (H,W) uint8 grey image of any size; raises ValueError for anything else."""

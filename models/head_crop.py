@@ -55,6 +55,12 @@ class HeadCrop:
         depth = mesh[:, 2:] * self.side_px
         return np.asarray(np.concatenate([points, depth], axis=1), np.float32)
 
+    def points_in_crop(self, mesh: Float32Array) -> Float32Array:
+        """Points (N,>=2) px of the frame -> (N,2) in shares of the crop's side."""
+        matrix = self.frame_from_share
+        inverse = np.linalg.inv(matrix[:, :2])
+        return np.asarray((mesh[:, :2] - matrix[:, 2]) @ inverse.T, np.float32)
+
     def mask_in_frame(
         self, mask: Float32Array, shape: tuple[int, ...], level: float = 0.5
     ) -> NDArray[np.uint8]:

@@ -60,21 +60,28 @@ class HeadsetNet(nn.Module):
         self.settings = settings = settings or HeadsetNetSettings()
         widths = settings.channels
         half, quarter, eighth, _, coarse = widths
-        self.stem = _conv(3, half, stride=2)
+        self.stem = conv_block(3, half, stride=2)
         self.stages = nn.ModuleList(
-            nn.Sequential(_conv(before, after, stride=2), *(_Residual(after) for _ in range(count)))
+            nn.Sequential(
+                conv_block(before, after, stride=2), *(ResidualBlock(after) for _ in range(count))
+            )
             for before, after, count in zip(widths[:-1], widths[1:], settings.blocks, strict=True)
         )
         self.laterals = nn.ModuleList(
-            _conv(after, before, size=1) for before, after in pairwise(widths)
+            conv_block(after, before, size=1) for before, after in pairwise(widths)
         )
         self.refiners = nn.ModuleList(
-            [_conv(half, half), _conv(quarter, quarter), _conv(eighth, eighth), nn.Identity()]
+            [
+                conv_block(half, half),
+                conv_block(quarter, quarter),
+                conv_block(eighth, eighth),
+                nn.Identity(),
+            ]
         )
         self.mask_head = nn.Conv2d(half, 1, 3, padding=1)
         heads = nn.Conv2d(32, HEAD_CHANNELS, 1)
-        self.heads_head = nn.Sequential(_conv(eighth, 32), heads)
-        self.squeeze = _conv(coarse, 48, size=1)
+        self.heads_head = nn.Sequential(conv_block(eighth, 32), heads)
+        self.squeeze = conv_block(coarse, 48, size=1)
         self.hidden = nn.Linear(48 * COARSE_PX**2, 192)
         self.shape = nn.Linear(192, settings.shape_values)
         self.mesh_basis = nn.Linear(settings.shape_values, MESH_VALUES)
@@ -153,18 +160,23 @@ def heat_means(maps: Tensor) -> Tensor:
     return heat @ grid
 
 
-class _Residual(nn.Module):
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions whose result is added to their input."""
+
     def __init__(self, channels: int) -> None:
+        """Keep the number of channels."""
         super().__init__()
-        self.first = _conv(channels, channels)
+        self.first = conv_block(channels, channels)
         self.second = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         )
 
     def forward(self, features: Tensor) -> Tensor:
+        """(B,C,H,W) -> the same shape."""
         return torch.relu(features + self.second(self.first(features)))
 
 
-def _conv(before: int, after: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+def conv_block(before: int, after: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution without bias, batch normalisation, ReLU."""
     convolution = nn.Conv2d(before, after, size, stride, size // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())

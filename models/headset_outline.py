@@ -23,7 +23,8 @@ def sharpened(mask: Float32Array, crop: ImageU8) -> Float32Array:
     Guided filter (He, Sun and Tang 2013), the crop being the guide; without islands.
     """
     size = (crop.shape[1], crop.shape[0])
-    enlarged = cv2.resize(without_specks(mask), size, interpolation=cv2.INTER_LINEAR)
+    coarse = without_specks(mask)
+    enlarged = np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR), np.float32)
     sharp = np.zeros_like(enlarged)
     part = _around(enlarged)
     if sharp[part].size:

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.engine.onnx import session_options
+from models.engine.onnx import cpu_name, session_options
 from models.headset_contract import (
     CROP,
     FACE,
@@ -72,6 +72,11 @@ class HeadsetReader:
         self._session = onnxruntime.InferenceSession(
             str(path), session_options(threads), providers=["CPUExecutionProvider"]
         )
+
+    @property
+    def engine_name(self) -> str:
+        """What runs it, such as `onnxruntime CPU INT8`."""
+        return cpu_name(str(self.manifest.get("precision", "fp32")))
 
     def read(self, crop: ImageU8) -> HeadsetReading:
         """Look at one crop (S,S,3) uint8 BGR; S is `headset_contract.SIZE_PX`."""

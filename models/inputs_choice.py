@@ -7,9 +7,8 @@ them: channels of the common input are replaced or zeroed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,20 +41,3 @@ class InputsChoice:
         if not self.landmarks:
             inputs[CONTOURS] = 0
         return inputs
-
-
-def shown_to(manifest: Mapping[str, Any]) -> InputsChoice:
-    """What the network of a manifest (or checkpoint) was trained to see; ours where none is named.
-
-    Raises:
-        ValueError: it names something unknown.
-    """
-    training = manifest.get("training") or {}
-    places = (manifest, manifest.get("recipe") or {}, training, training.get("recipe") or {})
-    for place in places:
-        if isinstance(place.get("inputs"), dict):
-            try:
-                return InputsChoice(**place["inputs"])
-            except TypeError as error:
-                raise ValueError(f"the network's inputs cannot be read ({error})") from error
-    return InputsChoice()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.contract import TensorContract, contract_from, evi_hrnet_contract, states_in_rows
-from models.inputs_choice import InputsChoice, shown_to
+from models.inputs_choice import InputsChoice
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED_NETWORK = WEIGHTS_FOLDER / "unvisor.onnx"
@@ -56,7 +56,7 @@ class Network:
     @property
     def inputs(self) -> InputsChoice:
         """What of a prepared frame it is shown."""
-        return shown_to(self.manifest)
+        return InputsChoice(**self.manifest.get("inputs", {}))
 
     @property
     def precision(self) -> str:

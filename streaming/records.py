@@ -17,6 +17,7 @@ class Status(str, Enum):
 
     LIVE = "LIVE"
     WARMING = "WARMING"
+    PLAUSIBLE = "PLAUSIBLE"  # restored, but no camera sees what is shown there
     STALE_EYES = "STALE_EYES"
     ONE_EYE = "ONE_EYE"
     NO_HEADSET = "NO_HEADSET"

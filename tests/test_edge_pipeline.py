@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from edge.bare_face_trackers import OracleTracker
+from edge.covers.cover_trackers import MindingTracker
+from edge.covers.witnesses import AGREEING, EVERY
 from edge.eyes.fusion import EyeFusion
+from edge.eyes.lids import LidMover
 from edge.pipeline import Pipeline
 from edge.profile import EyeCalibration
-from edge.records import Capture, PipelineView, Truth
+from edge.records import Capture, CoverKind, FaceTrack, PipelineView, Truth
 from edge.timing import StageTimes
 from models.contract import RECEPTIVE_FRAMES
 from models.face_mesh import FACE_OVAL
@@ -243,3 +246,33 @@ def test_every_stage_is_timed() -> None:
     summary = bench.times.summary()
     assert set(summary) == wanted
     assert set(summary["fill"]) == {"p50", "p95", "p99", "max"}
+
+
+@pytest.mark.parametrize("cover", ["headset", "face-mask"])
+def test_the_wrong_cover_passes_through_and_is_called_so(cover: CoverKind) -> None:
+    bench = Bench()
+    tracker = MindingTracker(OracleTracker(SIZE, cover), cover, AlwaysSeen())
+    bench.pipeline._tracker = tracker
+    views = [bench.step() for _ in range(EVERY * (AGREEING + 1))]
+    last = views[-1]
+    assert last.restored.status == (Status.COVER_MISMATCH,)
+    assert (last.restored.image == last.camera.image).all()
+    assert last.restored.landmarks.size == 0
+    assert "start with --cover" in bench.pipeline.note
+
+
+def test_behind_a_face_mask_the_picture_is_plausible_and_no_lid_is_moved() -> None:
+    bench = Bench()
+    bench.pipeline._tracker = OracleTracker(SIZE, "face-mask")
+    bench.pipeline._lids = LidMover(face_mesh())
+    for _ in range(RECEPTIVE_FRAMES):
+        face = bench.step().restored
+    assert face.status == (Status.PLAUSIBLE,)
+    np.testing.assert_array_equal(face.landmarks, face_mesh())
+
+
+class AlwaysSeen:
+    """A witness of the other cover."""
+
+    def sees(self, image: ImageU8, track: FaceTrack | None) -> Float32Array:
+        return face_mesh()

@@ -182,7 +182,7 @@ def test_running_ahead_changes_no_frame() -> None:
         told.append(overlapped.pipeline.note)
         return view
 
-    with TrackingAhead(Waiting(scripted()), overlapped.pipeline.track, is_live=False) as ahead:
+    with TrackingAhead(Waiting(scripted()), overlapped.pipeline.track) as ahead:
         found = all_of(ahead, restore)
     assert len(found) == len(expected) == 44
     assert told == notes == [f"frame {i}" for i in range(44)]
@@ -215,7 +215,7 @@ def test_the_next_frame_is_tracked_while_one_is_restored_and_none_after_it() -> 
         return as_it_is(seen)
 
     frames = Waiting([capture(i) for i in (1, 2, 3, 4)])
-    with TrackingAhead(frames, track, is_live=False) as ahead:
+    with TrackingAhead(frames, track) as ahead:
         assert number(ahead.take(LONG_S)) == 1
         # Frame 1 counts as being restored until the next one is asked for.
         assert tracked_two.wait(LONG_S)
@@ -259,19 +259,19 @@ def test_what_fails_is_raised_after_the_frames_before_it() -> None:
         return as_it_is(seen)
 
     frames = [capture(i) for i in (1, 2, 3, 4)]
-    with TrackingAhead(Waiting(frames), track, is_live=False) as ahead:
+    with TrackingAhead(Waiting(frames), track) as ahead:
         assert [number(ahead.take(LONG_S)) for _ in range(2)] == [1, 2]
         with pytest.raises(UserError, match="No oracle"):
             ahead.take(LONG_S)
     lost = UserError("The file is damaged.", "Repair it.")
-    with TrackingAhead(Waiting(frames[:2], lost), as_it_is, is_live=False) as ahead:
+    with TrackingAhead(Waiting(frames[:2], lost), as_it_is) as ahead:
         assert [number(ahead.take(LONG_S)) for _ in range(2)] == [1, 2]
         with pytest.raises(UserError, match="damaged"):
             ahead.take(LONG_S)
 
 
 def test_the_last_frame_is_handed_over_before_the_end_is_told() -> None:
-    with TrackingAhead(Waiting([capture(7)]), as_it_is, is_live=False) as ahead:
+    with TrackingAhead(Waiting([capture(7)]), as_it_is) as ahead:
         assert number(ahead.take(LONG_S)) == 7
         assert ahead.take(LONG_S) is None
         assert ahead.has_ended
@@ -323,7 +323,7 @@ def test_another_profile_starts_the_tracker_afresh_with_the_frame_after_the_one_
 def test_each_half_is_timed_for_its_own_frame_on_its_own_thread() -> None:
     spans = SpanRecorder()
     bench = Bench(StageTimes(spans=spans))
-    with TrackingAhead(Waiting(scripted()), bench.pipeline.track, is_live=False) as ahead:
+    with TrackingAhead(Waiting(scripted()), bench.pipeline.track) as ahead:
         all_of(ahead, bench.pipeline.restore)
     frames = {name: [s[4] for s in spans._spans if s[0] == name] for name in ("track", "publish")}
     assert frames["track"] == frames["publish"] == list(range(44))

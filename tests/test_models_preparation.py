@@ -168,7 +168,7 @@ def test_one_membrane_continues_several_fields_as_it_would_each() -> None:
     random = np.random.default_rng(6)
     known = random.random((24, 31)) < 0.2
     prepared = membrane.Membrane(known)
-    for channels in (1, 2, 6):
+    for channels in (1, 2, 4):
         values = random.random((24, 31, channels)).astype(np.float32)
         alone = membrane.extend(values, known, membrane.QUICK)
         assert np.array_equal(prepared.extend(values, membrane.QUICK), alone)

@@ -35,7 +35,7 @@ def load(root: Path, name: str, segment: str = "one") -> ScoredClip:
     return next(take for take in kept if take.row.segment == segment).load(clips, 128)
 
 
-@pytest.mark.parametrize("name", protocol.BOXES)
+@pytest.mark.parametrize("name", [*protocol.BOXES, "face-mask"])
 def test_other_holes_are_fixed_by_the_clips_place_and_differ_between_clips(
     root: Path, name: str
 ) -> None:
@@ -43,6 +43,27 @@ def test_other_holes_are_fixed_by_the_clips_place_and_differ_between_clips(
     np.testing.assert_array_equal(first.hidden, again.hidden)
     assert (first.hidden != second.hidden).any()
     np.testing.assert_array_equal(first.truth, load(root, "hmd").truth)
+
+
+def test_behind_a_face_mask_landmarks_are_the_references_where_nobody_sees(root: Path) -> None:
+    clip, told = load(root, "face-mask-unseen"), load(root, "face-mask")
+    np.testing.assert_array_equal(clip.hidden, told.hidden)
+    np.testing.assert_array_equal(told.given, told.meshes)
+    spots = np.rint(clip.meshes[..., :2]).astype(int).clip(0, 127)
+    under = clip.hidden[np.arange(32)[:, None], spots[..., 1], spots[..., 0]] == 1
+    assert under.any()
+    assert np.abs(clip.given - clip.meshes)[~under].max() < 1e-3
+
+
+def test_a_hidden_mouth_does_as_in_the_reference(canonical_mesh: NDArray[np.float32]) -> None:
+    hidden = np.zeros((1, 256, 256), np.uint8)
+    hidden[:, 140:] = 1
+    under = canonical_mesh[:, 1] > 145
+    spoken = canonical_mesh + np.array([5, 3, 0], np.float32)  # the head has moved
+    spoken[under] += np.array([0, 9, 0], np.float32)  # and the mouth on its own
+    own = protocol.with_own_lower_face(spoken[None], hidden, canonical_mesh)[0]
+    moved = canonical_mesh + np.array([5, 3, 0], np.float32)
+    np.testing.assert_allclose(own[under, :2], moved[under, :2], atol=1.0)
 
 
 def test_a_static_box_stays_and_a_moving_box_moves(root: Path) -> None:

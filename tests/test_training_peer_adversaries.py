@@ -69,9 +69,9 @@ def some_clips() -> JudgedClips:
 @every
 def test_an_adversary_learns_to_tell_truth_from_fill(row: tuple[str, dict[str, Any]]) -> None:
     adversary, clips = an_adversary(row), some_clips()
-    optimiser = torch.optim.Adam(adversary.parameters(), 2e-3)
+    optimiser = torch.optim.Adam(adversary.parameters(), 4e-3)
     first = float(adversary.judge_loss(clips).detach())
-    for _ in range(12):
+    for _ in range(6):
         optimiser.zero_grad()
         adversary.judge_loss(clips).backward()
         optimiser.step()

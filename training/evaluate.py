@@ -198,9 +198,7 @@ def report(evaluation: Evaluation) -> dict[str, Any]:
         "people": len({who for scores in methods.values() for who in scores.identities}),
         "too_short": evaluation.too_short,
         "size_px": evaluation.size_px,
-        "landmarks": "erring where hidden"
-        if evaluation.protocol == protocols.PERTURBED
-        else "oracle",
+        "landmarks": protocols.GIVEN_LANDMARKS.get(evaluation.protocol, "oracle"),
         "methods": {
             name: {
                 "filler": scores.filler,

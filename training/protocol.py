@@ -3,6 +3,8 @@
 `hmd` refers to the clip's first frame and scores the next 32. `hmd-far` scores the same 32 from a
 later frame, the one whose head turn differs most from theirs. `static-box`, `moving-box` and
 `free-form` have the frames of `hmd` under other holes, fixed by the clip's place in its split.
+`face-mask` has holes of face masks and scarves; in `face-mask-unseen` the landmarks behind them are
+the reference's, laid over what is seen, as in a session: there nobody knows what the mouth does.
 `perturbed` is `hmd` with landmarks that err where they are hidden. The published values are at
 128 px. Harder choices of frames are in `training.evaluation.hard_cases`.
 """
@@ -14,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.visibility import is_visible
 from models.face_mesh import LEFT_SIDE, RIGHT_SIDE
+from models.lower_face import LowerFace
 from streaming.errors import UserError
 from training.faces import FaceClip, FaceClips, FaceDataError, Float32Array, ImageU8
 from training.masks import MASKS, MaskSource
@@ -22,7 +26,10 @@ from training.masks.headset import PROTOCOL_HEADSET
 
 HMD, FAR, PERTURBED = "hmd", "hmd-far", "perturbed"
 BOXES = ("static-box", "moving-box", "free-form")  # kinds of `training.masks`
-PROTOCOLS = (HMD, FAR, *BOXES, PERTURBED)
+FACE_MASK, UNSEEN_MOUTH = "face-mask", "face-mask-unseen"
+PROTOCOLS = (HMD, FAR, *BOXES, FACE_MASK, UNSEEN_MOUTH, PERTURBED)
+# What a report says of the landmarks where they are not simply true ones.
+GIVEN_LANDMARKS = {PERTURBED: "erring where hidden", UNSEEN_MOUTH: "the reference's where hidden"}
 PUBLISHED_PX = 128
 SCORED_FRAMES = 32  # frames 1..32; frame 0 is never scored
 SHORTEST_FAR_FRAMES = 75  # a shorter clip has no frame far enough from the scored ones
@@ -84,7 +91,11 @@ def load(clips: FaceClips, row: FaceClip, protocol: str, size_px: int = PUBLISHE
     reference_index = _far_index(clips.yaw(row)) if protocol == FAR else 0
     place = clips.rows(row.split).index(row)
     hidden = holes(meshes[scored], size_px, protocol, place)
-    noisy = with_noise(meshes[scored], hidden, place) if protocol == PERTURBED else None
+    noisy = None
+    if protocol == PERTURBED:
+        noisy = with_noise(meshes[scored], hidden, place)
+    elif protocol == UNSEEN_MOUTH:
+        noisy = with_own_lower_face(meshes[scored], hidden, meshes[reference_index])
     return ScoredClip(
         segment=row.segment,
         identity=row.identity,
@@ -112,7 +123,8 @@ def holes(
     meshes: Float32Array, size_px: int, protocol: str = HMD, place: int = 0
 ) -> NDArray[np.uint8]:
     """(N,S,S) 1 = hidden, for meshes (N,478,3) px of the clip at `place` in its split."""
-    source: MaskSource = MASKS[protocol] if protocol in BOXES else PROTOCOL_HEADSET
+    kind = FACE_MASK if protocol == UNSEEN_MOUTH else protocol
+    source: MaskSource = MASKS[kind] if kind in (*BOXES, FACE_MASK) else PROTOCOL_HEADSET
     return source.masks(meshes, size_px, np.random.default_rng([MASK_SEED, place]))
 
 
@@ -131,6 +143,19 @@ def with_noise(meshes: Float32Array, hidden: NDArray[np.uint8], place: int) -> F
     noisy = meshes.copy()
     noisy[..., :2] += np.where(under[..., None], noise, 0)
     return noisy
+
+
+def with_own_lower_face(
+    meshes: Float32Array, hidden: NDArray[np.uint8], reference_mesh: Float32Array
+) -> Float32Array:
+    """`meshes` (N,478,3) px whose points under `hidden` (N,S,S) are the reference's, posed."""
+    own = LowerFace(reference_mesh)
+    return np.stack(
+        [
+            own.completed(mesh, is_visible(mesh, mask))
+            for mesh, mask in zip(meshes, hidden, strict=True)
+        ]
+    )
 
 
 def _far_index(yaw: Float32Array) -> int:

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from models import architectures
 from models.contract import MASK
+from models.peers.stn_gan import StnGan
 from training.adversaries.kinds import ADVERSARIES
 from training.adversaries.registry import JudgedClips, make_adversary
 from training.feeding.pool import Chunk
+from training.loss_terms.structure import structure_loss
 from training.loss_terms.terms import LossTerms, Terms, weighted
 from training.processes import OneProcess, Processes
 from training.recipes.schema import Recipe
@@ -43,11 +45,12 @@ class Trainer:
         name, settings = recipe.network.architecture, recipe.network.settings
         self.generator = architectures.build(name, settings).to(self.device)
         self.average = architectures.build(name, settings).to(self.device)
-        self.average.requires_grad_(False).load_state_dict(self.generator.state_dict())
+        self.average.requires_grad_(False).eval().load_state_dict(self.generator.state_dict())
         self.inpainter = architectures.as_inpainter(self.generator)
         adversary = make_adversary(ADVERSARIES, recipe.adversary.kind, recipe.adversary.settings)
         self.adversary = None if adversary is None else adversary.to(self.device)
         self.terms = terms.to(self.device)
+        self._lend_features()
         self.optimiser = self._adam(self.generator, 1.0)
         ratio = recipe.adversary.learning_rate_ratio
         self.judge_optimiser = self._adam(self.adversary, ratio) if self.adversary else None
@@ -152,10 +155,23 @@ class Trainer:
     def start_with(self, weights: dict[str, Tensor]) -> None:
         """Begin a new run from trained weights instead of from the prepared reference."""
         try:
-            self.generator.load_state_dict(weights)
-            self.average.load_state_dict(weights)
+            if isinstance(self.generator, StnGan):
+                self.generator.start_from(weights)
+            else:
+                self.generator.load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError("the weights to start from are of another network") from error
+        self.average.load_state_dict(self.generator.state_dict())
+
+    def _lend_features(self) -> None:
+        """Let an adversary of features look through the losses' frozen network."""
+        if self.adversary is not None and self.adversary.judges_features:
+            if self.terms.features is None:
+                raise ValueError(
+                    f"adversary '{self.recipe.adversary.kind}' judges VGG16's features: give "
+                    "losses.perceptual or losses.style a weight"
+                )
+            self.adversary.look_through(self.terms.features.features)
 
     def _adam(self, module: nn.Module, ratio: float) -> torch.optim.Optimizer:
         o = self.recipe.optimiser
@@ -179,12 +195,16 @@ class Trainer:
             fill, after = run(chunk.inputs, [state * goes_on for state in states])
         self.states = [state.detach().float() for state in after]
         mask = chunk.inputs[:, :, MASK]
-        composite = chunk.truth * (1 - mask) + fill.float() * mask
+        composite = fill.float()
+        if self.recipe.loss_settings.composited:
+            composite = chunk.truth * (1 - mask) + composite * mask
         return JudgedClips(composite, chunk.truth, chunk.inputs)
 
     def _generator_terms(self, clips: JudgedClips, chunk: Chunk) -> Terms:
         with self._autocast():
             terms: Terms = self.terms(clips, chunk, self.finished_steps)
+            if self.recipe.losses.structure:
+                terms["structure"] = structure_loss(self.generator, clips)
         judged = self.finished_steps >= self.recipe.adversary.from_step
         if self.adversary is not None and judged and self.recipe.losses.adversarial:
             # The judge's own gradients of this are dropped before it learns.
@@ -194,13 +214,14 @@ class Trainer:
     def _teach_judge(self, seen: Sequence[JudgedClips]) -> Tensor:
         assert self.adversary is not None
         assert self.judge_optimiser is not None
-        self.judge_optimiser.zero_grad(set_to_none=True)
-        losses = []
-        for clips in seen:
-            loss = self.adversary.judge_loss(clips)
-            (loss / len(seen)).backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-        self._descend(self.judge_optimiser, self.adversary)
+        for _ in range(self.adversary.judge_steps):
+            self.judge_optimiser.zero_grad(set_to_none=True)
+            losses = []
+            for clips in seen:
+                loss = self.adversary.judge_loss(clips)
+                (loss / len(seen)).backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.detach())
+            self._descend(self.judge_optimiser, self.adversary)
         return torch.stack(losses).mean()
 
     def _descend(self, optimiser: torch.optim.Optimizer, module: nn.Module) -> None:
@@ -236,3 +257,5 @@ class Trainer:
         decay = min(self.recipe.optimiser.average_decay, (1 + steps) / (10 + steps))
         kept: list[Tensor] = list(self.average.parameters())
         torch._foreach_lerp_(kept, list(self.generator.parameters()), 1 - decay)
+        for buffer, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            buffer.copy_(new)  # what norms count as they go is an average already

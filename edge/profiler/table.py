@@ -95,6 +95,7 @@ def _overview(result: Mapping[str, Any]) -> Table:
         "machine": f"{result['machine']['board']} {result['device']}".strip(),
         "made with": f"filler {result['filler']}, landmarks {result['landmarks']}",
         "network": result.get("network", ""),
+        "engines": ", ".join(f"{n} {e}" for n, e in result.get("engines", {}).items()),
     }
     for name, text in rows.items():
         if text:

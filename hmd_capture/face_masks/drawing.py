@@ -86,14 +86,19 @@ class FaceMask:
         limit = alpha[..., None].astype(np.float32)
         return Patch(box.left, box.top, np.minimum(mixed + 0.5, limit).astype(np.uint8), alpha)
 
-    def hole(self, mesh: Float32Array, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """(H,W) 1 = pixels of which `draw` would cover half or more, in an image of a shape."""
+    def hole(
+        self, mesh: Float32Array, shape: tuple[int, int], *, straps: bool = True
+    ) -> NDArray[np.uint8]:
+        """(H,W) 1 = pixels of which `draw` would cover half or more, in an image of a shape.
+
+        Without `straps` the mask alone counts.
+        """
         hidden = np.zeros(shape, np.uint8)
         worn = self._worn(mesh, shape)
         if worn is not None:
             box = worn.box
             area = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
-            hidden[area] = worn.body + worn.band >= 0.5
+            hidden[area] = worn.body + straps * worn.band >= 0.5
         return hidden
 
     def _worn(self, mesh: Float32Array, shape: tuple[int, ...]) -> _Worn | None:

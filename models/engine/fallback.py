@@ -17,6 +17,11 @@ class FallbackEngine:
         self._engine, self._make_other, self._tell = engine, make_other, tell
         self._has_failed = False
 
+    @property
+    def name(self) -> str:
+        """Of the engine that runs now."""
+        return self._engine.name
+
     def step(self, inputs: Float32Array) -> Float32Array:
         """Run one frame; after a failure the memory of earlier frames starts anew."""
         if self._has_failed:

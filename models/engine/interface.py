@@ -18,6 +18,11 @@ class EngineError(Exception):
 class Engine(Protocol):
     """Runs a recurrent network frame by frame; the states stay where they are."""
 
+    @property
+    def name(self) -> str:
+        """Runtime, device and precision, such as `onnxruntime CPU INT8`."""
+        ...
+
     def step(self, inputs: Float32Array) -> Float32Array:
         """Run one frame: (B,8,S,S) in, (B,3,S,S) out. The output is valid until the next step."""
         ...

@@ -62,8 +62,18 @@ def empty_states(session: onnxruntime.InferenceSession) -> dict[str, NDArray[Any
     return {name: value for name, value in empty_feed(session).items() if name != INPUT}
 
 
+def cpu_name(precision: str) -> str:
+    """What a report calls onnxruntime on the CPU, with a network of this precision."""
+    return f"onnxruntime CPU {precision.upper()}"
+
+
 class OnnxEngine:
     """Runs an exported network on the CPU; nothing is allocated per frame."""
+
+    @property
+    def name(self) -> str:
+        """See `Engine.name`."""
+        return self._name
 
     def __init__(self, network: Network, threads: int = 2) -> None:
         """Load `network` and bind its tensors by name; `threads` cores at most."""
@@ -72,6 +82,7 @@ class OnnxEngine:
             session_options(threads),
             providers=["CPUExecutionProvider"],
         )
+        self._name = cpu_name(network.precision)
         contract = network.contract
         self._inputs = np.zeros(contract.inputs[0].shape, np.float32)
         self._fill = np.zeros(contract.outputs[0].shape, np.float32)

@@ -88,12 +88,18 @@ def start_plan(
     device = PycudaDevice() if device is None else device
     try:
         contract = engine_contract(network, precision)
-        return TensorRtEngine(contract, OpenedPlan(library, plan), device)
+        opened = OpenedPlan(library, plan)
+        return TensorRtEngine(contract, opened, device, _name(library, precision))
     except Exception as error:  # pycuda's and TensorRT's errors have no common class
         device.close()
         if isinstance(error, EngineError):
             raise
         raise EngineError(f"The engine cannot be started: {error}.") from error
+
+
+def _name(library: TensorRt, precision: Precision) -> str:
+    flavour = "TensorRT-RTX" if library.flavour == "tensorrt-rtx" else "TensorRT"
+    return f"{flavour} {library.version} {precision.upper()}"
 
 
 @contextmanager

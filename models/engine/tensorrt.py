@@ -49,8 +49,14 @@ class Plan(Protocol):
 class TensorRtEngine:
     """Runs a plan on a device; see `Engine`. All calls from the thread that made it."""
 
-    def __init__(self, contract: TensorContract, plan: Plan, device: Device) -> None:
-        """Allocate, bind, warm up, capture and reset; raises EngineError if any of it fails."""
+    def __init__(
+        self, contract: TensorContract, plan: Plan, device: Device, name: str = "TensorRT"
+    ) -> None:
+        """Allocate, bind, warm up, capture and reset; raises EngineError if any of it fails.
+
+        `name` is what reports call it.
+        """
+        self.name = name
         _compare(contract, plan.tensors)
         self._contract, self._device = contract, device
         self._inputs = [device.pinned(spec.shape, spec.dtype) for spec in contract.inputs]

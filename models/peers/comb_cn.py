@@ -127,6 +127,7 @@ class CombCn(Peer):
         """Build the layers of `settings`, untrained."""
         super().__init__()
         self.settings = settings
+        self.drawn_structure: Tensor | None = None  # of the last clip, for its supervision
         self.structure = StructureNet(settings.width // 4)
         self.detail = DetailNet(settings.width)
 
@@ -141,6 +142,8 @@ class CombCn(Peer):
 
     def _run(self, inputs: Tensor, states: States, frames: int) -> tuple[Tensor, States]:
         structure = self.half_size_fill(inputs, frames)
+        if self.training:
+            self.drawn_structure = structure
         return self.detail(inputs[:, :SEEN], structure), []
 
 

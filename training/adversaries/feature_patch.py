@@ -28,6 +28,8 @@ class FeaturePatchSettings:
 class FeaturePatchAdversary(Adversary):
     """Two judges whose losses are added."""
 
+    judges_features = True
+
     def __init__(self, settings: FeaturePatchSettings) -> None:
         """Build both judges; the features come by `look_through`."""
         super().__init__()

@@ -43,6 +43,7 @@ class JudgedClips:
 class Adversary(nn.Module):
     """A network, or several, that tells filled clips from true ones."""
 
+    judges_features: bool = False  # wants `look_through` before it judges
     judge_steps: int = 1  # how often `judge_loss` is descended for each step of the network
 
     def look_through(self, features: nn.Module) -> None:

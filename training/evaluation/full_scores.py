@@ -2,7 +2,7 @@
 
 Frame scores are means over clips of each clip's mean over its scored frames. Measures that need
 frames in a row (warping error, blinks, I3D) look at all played ones. Identity, expression and the
-frame Fréchet distance look at every fourth frame: neighbours hardly differ.
+frame Fréchet distance look at every eighth frame: neighbours hardly differ.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from training.score_report import deviations
 FloatArray = NDArray[np.float64]
 Scores = dict[str, float]
 
-FRAME_STEP = 4  # of identity, expression and the frame Fréchet distance
+FRAME_STEP = 8  # of identity, expression and the frame Fréchet distance
 ORIENTATION_CLIPS = 100  # a Fréchet distance of fewer clips than that is for orientation only
 TRUTH = "truth"  # the clips themselves, measured like a method
 

@@ -31,8 +31,9 @@ ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 MASKED_SHARE = 0.75  # of the scenes
-POOL = 240  # masks at hand; one is replaced now and then
-RENEWED = 0.3  # of the scenes bring a new one
+POOL = 400  # masks at hand; one is replaced now and then
+RENEWED = 0.1  # of the scenes bring a new one
+FAULTY_SHARE = 0.5  # of the scenes as a poor camera shows them, the others as they are
 HEADSETS = 6  # for faces without a mask
 
 
@@ -54,8 +55,8 @@ class MaskScenes:
         self._pool: list[FaceMask] = []
         self._headsets = [ProceduralHeadset(None, index) for index in range(HEADSETS)]
 
-    def scene(self, *, faults: bool = True) -> MaskScene:
-        """One more scene, as a camera with its faults shows it, or as drawn."""
+    def scene(self) -> MaskScene:
+        """One more scene."""
         random = self.random
         face = self._faces[int(random.integers(len(self._faces)))]
         image, mesh = face.image, face.mesh
@@ -64,7 +65,8 @@ class MaskScenes:
         face = BareFace(image, mesh)
         image, mask = self._masked(face) if random.random() < MASKED_SHARE else self._bare(face)
         crop, label = self._cut(image, mask, mesh)
-        return MaskScene(camera_faults(crop, random) if faults else crop, label)
+        is_faulty = random.random() < FAULTY_SHARE
+        return MaskScene(camera_faults(crop, random) if is_faulty else crop, label)
 
     def _masked(self, face: BareFace) -> tuple[ImageU8, ImageU8]:
         random = self.random
@@ -124,7 +126,7 @@ class MaskScenes:
         side = box.side_px / CROP_SHARE * float(np.exp(random.normal(0, 0.10)))
         shift = random.normal(0, 0.045, 2).clip(-0.14, 0.14) * side
         matrix = crop_matrix(box.centre + shift, side, float(random.normal(0, 7)))
-        edge = cv2.BORDER_REPLICATE if random.random() < 0.6 else cv2.BORDER_REFLECT_101
+        edge = cv2.BORDER_REPLICATE  # as the tracker's crops
         label = warped(mask, matrix, edge).astype(np.float32) / 255
         return warped(image, matrix, edge), label
 

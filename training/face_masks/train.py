@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT, BEST, CURVE = "last.pt", "best.pt", "curve.jsonl"
 EXPORTED = "face_mask_net.onnx"
-VALIDATION_BATCHES = 10
+VALIDATION_BATCHES = 20
 VALIDATION_SEED = 99
 
 
@@ -45,15 +45,16 @@ def train_face_mask(
     data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
     run: Annotated[Path, typer.Option(help="Folder of this run; an unfinished run goes on.")],
     stills: Annotated[Path | None, typer.Option(help="Folder of portrait photos.")] = None,
-    minutes: Annotated[float, typer.Option(help="Length of the whole run.", min=0.01)] = 45,
-    batch: Annotated[int, typer.Option(help="Scenes per step.", min=2)] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 4e-3,
+    minutes: Annotated[float, typer.Option(help="Length of the whole run.", min=0.01)] = 30,
+    batch: Annotated[int, typer.Option(help="Scenes per step.", min=2)] = 8,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     every: Annotated[int, typer.Option(help="Take every n-th frame of the clips.", min=1)] = 10,
     start_from: Annotated[
-        Path | None, typer.Option(help="Checkpoint whose weights a new run starts with.")
+        Path | None,
+        typer.Option(help="Weights a new run starts with: FaceMaskNet's or HeadsetNet's."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that make scenes.", min=0)] = 1,
-    validate_every: Annotated[int, typer.Option(help="Steps between validations.", min=1)] = 200,
+    validate_every: Annotated[int, typer.Option(help="Steps between validations.", min=1)] = 600,
     seed: Annotated[int, typer.Option(help="Seed of scenes and initial weights.")] = 0,
     limit_clips: Annotated[int, typer.Option(help="Use only so many clips; 0 = all.")] = 0,
 ) -> None:
@@ -65,7 +66,7 @@ def train_face_mask(
     cv2.setNumThreads(1)
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings = FaceMaskTrainerSettings(learning_rate=learning_rate, bfloat16=device.type == "cuda")
+    settings = FaceMaskTrainerSettings(learning_rate=learning_rate)
     try:
         clips = FaceClips(data)
         faces = list(clip_faces(clips, "train", every, limit_clips))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
+from training.checkpoint import CheckpointError
 from training.face_masks.scenes import MaskScene
 from training.headset_losses import mask_loss
 from training.trainer import TrainingDiverged
@@ -25,12 +26,12 @@ ALARM_SHARE = 0.01  # of the crop, found where there is none: a false alarm
 class FaceMaskTrainerSettings:
     """How FaceMaskNet is trained."""
 
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warm_up_share: float = 0.03  # of the whole run
-    average_decay: float = 0.995
+    average_decay: float = 0.998
     gradient_limit: float = 5.0
-    bfloat16: bool = False
+    bfloat16: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,19 @@ class FaceMaskTrainer:
         self.finished_steps, self.finished_share = int(state["step"]), float(state["share"])
 
     def start_from(self, state: dict[str, Any]) -> None:
-        """Take over the weights of a `shippable`."""
+        """Take over the weights of a `shippable`, or the trunk of HeadsetNet's.
+
+        Raises:
+            CheckpointError: it is neither.
+        """
+        if "face_mask_net" not in state and "headset_net" not in state:
+            raise CheckpointError("That is no checkpoint of FaceMaskNet or HeadsetNet.")
+        weights = {name: value.float() for name, value in state["average"].items()}
         for network in (self.network, self.average):
-            network.load_state_dict(state["average"])
+            if "headset_net" in state:
+                network.start_from_headset_net(weights)
+            else:
+                network.load_state_dict(weights)
 
     def _run(self, network: FaceMaskNet, batch: MaskTargets) -> Tensor:
         crop = batch.crop.to(self.device, memory_format=torch.channels_last).float() / 255

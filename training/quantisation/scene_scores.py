@@ -23,7 +23,7 @@ class SceneScores:
     scenes: int
     mask_iou: float
     mesh_nme: float  # share of the outer-eye-corner distance
-    presence_error: float
+    face_moved: float  # mean change of the probability of a face
     moved_px: float  # mean way of a mesh point from where the original sees it, px of the crop
 
 
@@ -43,7 +43,7 @@ def score_scenes(
         if wanted.sum() > LEAST_MASK:
             found = reading.mask > 0.5
             ious.append((wanted & found).sum() / (wanted | found).sum())
-        doubts.append(abs(reading.face - bool(scene.mesh is not None or scene.main_head)))
+        doubts.append(abs(reading.face - before.face))
         if scene.mesh is None:
             continue
         right, left = (scene.mesh[point, :2] for point in OUTER_CORNERS)

@@ -57,6 +57,7 @@ class LossWeights:
     expression: float = 0.0  # of a frozen expression network's probabilities
     identity: float = 0.0  # of a frozen face descriptor
     temporal: float = 0.0  # change from frame to frame against the truth's
+    structure: float = 0.0  # L1 over the hole of what CombCN draws at half size first
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class LossSettings:
     """`[loss_settings]`: what the terms look at."""
 
     region: Literal["hole", "frame"] = "hole"  # of perceptual and style: around the hole, or all
+    composited: bool = True  # False: known pixels are judged as drawn, not as the camera's
     perceptual_share: float = 0.125  # of the frames, in turn: VGG16 costs more than it teaches
     first_layer: int = 0  # of VGG16's relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
     layers: int = 3  # how many of them, from the first one on

@@ -1,0 +1,28 @@
+"""Which engine ran each network of a session, for its report."""
+
+from __future__ import annotations
+
+from edge.bare_face_trackers import MediaPipeTracker
+from edge.headset_tracker import HeadsetTracker
+from edge.tracker import Tracker
+from models.engine.onnx import cpu_name
+from models.filling import Filler, NetworkFiller
+
+NETWORK_EYES = "network"  # `[hmd_capture] eyes`; its network runs there, always on the CPU
+
+
+def engine_names(filler: Filler, tracker: Tracker, eyes: str) -> dict[str, str]:
+    """Engine by network: `network`, `tracker`, `eyes`; what runs no network is left out.
+
+    Such as `onnxruntime CPU INT8` or `TensorRT 10.3.0 FP16`; after a fallback the last one.
+    """
+    found: dict[str, str] = {}
+    if isinstance(filler, NetworkFiller):
+        found["network"] = filler.engine.name
+    if isinstance(tracker, HeadsetTracker):
+        found["tracker"] = tracker.engine_name
+    elif isinstance(tracker, MediaPipeTracker):
+        found["tracker"] = "MediaPipe CPU"
+    if eyes == NETWORK_EYES:
+        found["eyes"] = cpu_name("fp32")
+    return found

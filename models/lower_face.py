@@ -1,0 +1,74 @@
+"""The lower face behind a face mask: the wearer's own, from the reference, posed by what is seen.
+
+A face tracker guesses the lower face under a mask, and guesses anybody's. The reference mesh knows
+the wearer's. It is laid over the points that are seen (rigid motion and scale; Umeyama, PAMI 1991)
+and takes the hidden points' place; what the fit misses beside the mask fades out under it. The
+mouth is as it was in the reference: nobody sees what it does now.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.face_mesh import NOSE_BRIDGE
+
+Float32Array = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+LEAST_POINTS = 40  # fewer seen points say too little of the pose
+FADE_SHARE = 0.12  # of the eye span: how far a miss beside the mask reaches under it
+DEPTH_WEIGHT = 0.4  # of z in the fit: a single camera sees it less well
+NOSE_MIDDLE = NOSE_BRIDGE[2]  # points above it are fitted to; masks pull at those below
+EYE_CORNERS = (33, 263)
+
+
+class LowerFace:
+    """Knows the wearer's whole mesh."""
+
+    def __init__(self, reference_mesh: Float32Array) -> None:
+        """`reference_mesh` (478,3) px shows the bare face."""
+        self._reference = reference_mesh.astype(np.float64)
+        corners = self._reference[list(EYE_CORNERS), :2]
+        span = max(float(np.linalg.norm(corners[1] - corners[0])), 1e-6)
+        shares = self._reference / span
+        apart = ((shares[:, None] - shares[None]) ** 2).sum(-1)
+        self._near = np.exp(-apart / (2 * (FADE_SHARE / 2) ** 2)).astype(np.float32)
+        self._is_upper = self._reference[:, 1] < self._reference[NOSE_MIDDLE, 1]
+
+    def posed(self, mesh: Float32Array, visible: Bools) -> Float32Array:
+        """The reference (478,3) px laid over the seen points of the upper face of `mesh`."""
+        used = visible & self._is_upper
+        if used.sum() < LEAST_POINTS:
+            used = self._is_upper
+        return np.asarray(_laid_over(self._reference, mesh.astype(np.float64), used), np.float32)
+
+    def completed(self, mesh: Float32Array, visible: Bools) -> Float32Array:
+        """`mesh` (478,3) px with the points that are not `visible` (478,) as the wearer's own."""
+        posed = self.posed(mesh, visible)
+        missed = (mesh - posed).astype(np.float32)
+        hidden = ~visible
+        result = mesh.astype(np.float32, copy=True)
+        if not hidden.any() or not visible.any():
+            return result
+        near = self._near[np.ix_(hidden, visible)]
+        # A constant beside the weights lets the miss fade where nothing seen is near.
+        carried = near @ missed[visible] / (near.sum(1, keepdims=True) + 1.0)
+        result[hidden] = posed[hidden] + carried
+        return result
+
+
+def _laid_over(
+    points: NDArray[np.float64], onto: NDArray[np.float64], used: Bools
+) -> NDArray[np.float64]:
+    """`points` (N,3) moved by the rigid motion and scale that fit those `used` to `onto` best."""
+    weight = np.array([1.0, 1.0, DEPTH_WEIGHT])
+    here, there = points[used] * weight, onto[used] * weight
+    centre, target = here.mean(0), there.mean(0)
+    left, scale, right = np.linalg.svd((there - target).T @ (here - centre))
+    sign = np.ones(3)
+    sign[-1] = np.sign(np.linalg.det(left @ right))
+    turn = left @ (sign[:, None] * right)
+    size = float((scale * sign).sum() / max(((here - centre) ** 2).sum(), 1e-9))
+    moved = (points * weight - centre) @ (size * turn).T + target
+    return np.asarray(moved / weight)

@@ -1,0 +1,176 @@
+"""Importing videos, on a drawn face that moves: crops, landmarks, splits, and what is left out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import typer
+from drawn_face import draw_face
+from typer.testing import CliRunner
+
+from streaming.errors import UserError
+from training.faces import FaceClips
+from training.importing import importer
+from training.importing.command import import_videos_command
+from training.importing.importer import Wishes, import_videos, videos_in
+from training.importing.splits import read_lists, split_of
+
+FRAMES = 16
+EYES = (33, 263)  # outer corners
+
+
+def write_video(path: Path, faces: Sequence[tuple[int, int] | None], rate: int = 25) -> None:
+    """A video with the drawn face at these places, or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "16"})
+        stream.width, stream.height, stream.pix_fmt = 400, 240, "yuv420p"
+        for place in faces:
+            image = np.full((240, 400, 3), 200, np.uint8)
+            if place is not None:
+                draw_face(image, place)
+            frame = np.asarray(cv2.GaussianBlur(image, (0, 0), 1.2), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    moving = [(150 + 2 * k, 120) for k in range(FRAMES)]
+    write_video(folder / "ann" / "walk.mp4", [*moving, *[None] * 4, *moving[:8]])
+    write_video(folder / "bob" / "empty.mp4", [None] * 6)
+    (folder / "bob" / "broken.mp4").write_bytes(b"no video at all")
+    (folder / "notes.txt").write_text("not a video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def imported(
+    videos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, importer.Outcome]:
+    root = tmp_path_factory.mktemp("out") / "faces"
+    wishes = Wishes(fewest_frames=12, person_from="folder", licence_class="mine")
+    *_, outcome = import_videos(videos, root, wishes)
+    if not outcome.segments:
+        pytest.skip("MediaPipe does not take the drawing for a face here")
+    return root, outcome
+
+
+def test_a_face_that_moves_becomes_one_clip_that_evaluation_can_read(
+    imported: tuple[Path, importer.Outcome],
+) -> None:
+    root, outcome = imported
+    assert outcome.segments == ["ann_walk_00"]  # the second appearance is too short
+    (row,) = FaceClips(root).all_rows
+    assert (row.identity, row.frames, row.licence_class) == ("ann", FRAMES, "mine")
+    images, meshes = FaceClips(root).frames(row), FaceClips(root).meshes(row)
+    assert images.shape == (FRAMES, 256, 256, 3)
+    assert meshes.shape == (FRAMES, 478, 3)
+    for image, mesh in zip(images, meshes, strict=True):
+        for corner in EYES:  # the drawing's eyes are white, its skin is not
+            x, y = mesh[corner, :2].astype(int)
+            around = image[y - 12 : y + 12, x - 16 : x + 16]
+            assert around.min(2).max() > 215
+    assert np.abs(FaceClips(root).yaw(row)).max() < 20
+
+
+def test_the_crop_follows_the_head_slowly(imported: tuple[Path, importer.Outcome]) -> None:
+    root, _ = imported
+    (row,) = FaceClips(root).all_rows
+    meshes = FaceClips(root).meshes(row)
+    centres = meshes[..., :2].mean(1)
+    assert np.ptp(centres[:, 0]) > 3  # motion is kept
+    assert np.linalg.norm(centres - 128, axis=1).max() < 45
+
+
+def test_what_cannot_be_used_is_named_with_its_reason(
+    imported: tuple[Path, importer.Outcome],
+) -> None:
+    _, outcome = imported
+    assert set(outcome.skipped) == {"bob/empty.mp4", "bob/broken.mp4"}
+    assert "no face is followed" in outcome.skipped["bob/empty.mp4"]
+    assert "cannot be decoded" in outcome.skipped["bob/broken.mp4"]
+
+
+def test_only_the_owner_can_read_what_shows_a_person(
+    imported: tuple[Path, importer.Outcome],
+) -> None:
+    root, _ = imported
+    files = [*root.glob("video/*"), *root.glob("landmarks/*"), root / "manifest.csv"]
+    assert len(files) == 3
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
+
+
+def test_a_second_import_goes_on_instead_of_doubling(
+    videos: Path, imported: tuple[Path, importer.Outcome]
+) -> None:
+    root, _ = imported
+    *_, again = import_videos(videos, root, Wishes(fewest_frames=12, person_from="folder"))
+    assert (again.segments, again.already) == ([], 3)
+    with open(root / "manifest.csv") as file:
+        assert len(list(csv.DictReader(file))) == 1
+
+
+def test_a_cut_ends_a_clip(tmp_path: Path) -> None:
+    write_video(tmp_path / "in" / "cut.mp4", [(110, 120)] * 8 + [(290, 120)] * 8)
+    *_, outcome = import_videos(tmp_path / "in", tmp_path / "out", Wishes(fewest_frames=5))
+    if not outcome.segments:
+        pytest.skip("MediaPipe does not take the drawing for a face here")
+    assert outcome.segments == ["cut_00", "cut_01"]
+
+
+def test_fast_videos_are_thinned_out(tmp_path: Path) -> None:
+    write_video(tmp_path / "in" / "fast.mp4", [(200, 120)] * 20, rate=50)
+    *_, outcome = import_videos(tmp_path / "in", tmp_path / "out", Wishes(fewest_frames=5))
+    if not outcome.segments:
+        pytest.skip("MediaPipe does not take the drawing for a face here")
+    assert FaceClips(tmp_path / "out").all_rows[0].frames == 10
+
+
+def test_people_are_split_by_name_alone_about_as_told() -> None:
+    splits = [split_of(f"person {k}", {}) for k in range(2000)]
+    assert splits == [split_of(f"person {k}", {}) for k in range(2000)]
+    assert splits.count("val") == pytest.approx(200, abs=50)
+    assert splits.count("test") == pytest.approx(200, abs=50)
+
+
+def test_lists_of_pairs_say_who_is_in_which_split(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([["071", "054"], ["087", "081"]]))
+    (tmp_path / "b.json").write_text(json.dumps(["001"]))
+    lists = read_lists([f"train={tmp_path / 'a.json'}", f"val={tmp_path / 'b.json'}"])
+    assert (split_of("054", lists), split_of("001", lists)) == ("train", "val")
+    assert split_of("999", lists) == "unlisted"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[1, 2]", "1 is not a name"), ("{", "no JSON list"), ('["x"]', "x.*train and val")],
+)
+def test_bad_lists_are_explained(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "a.json").write_text('["x"]')
+    (tmp_path / "b.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_lists([f"train={tmp_path / 'a.json'}", f"val={tmp_path / 'b.json'}"])
+
+
+def test_a_folder_without_videos_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no video"):
+        videos_in(tmp_path)
+
+
+def test_the_command_says_what_was_left_out_and_why(tmp_path: Path) -> None:
+    write_video(tmp_path / "in" / "empty.mp4", [None] * 3)
+    app = typer.Typer()
+    app.command()(import_videos_command)
+    outcome = CliRunner().invoke(app, [str(tmp_path / "in"), "--out", str(tmp_path / "out")])
+    assert "empty.mp4: left out, no face" in outcome.output
+    assert isinstance(outcome.exception, UserError)

@@ -1,0 +1,210 @@
+"""`unvisor benchmarks`: all protocols for all methods in one go, and the page that shows them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from models.shipped import SHIPPED_NETWORK, load_network
+from streaming.errors import UserError
+from training.evaluate import METHODS
+from training.evaluation import options
+from training.evaluation.benchmarks_page import OURS, TITLES, page, protocols_in_order
+from training.evaluation.options import NETWORKS, OUTPUT, WHAT, progress_bar
+from training.evaluation.plan import PROTOCOLS
+from training.evaluation.run import Measures, Request, networks_of, score
+from training.evaluation.testimony import of_manifest
+from training.helper_weights import DEFAULT_FOLDER
+from training.score_report import write_json, write_text
+
+VIDEO_PROTOCOLS = ("hmd", "hmd-far")
+FACE_PROTOCOLS = ("eye-state", "turned")  # the others are told apart by their frames' scores
+SAME = ("split", "size_px", "limit_clips", "licence_classes", "measures")
+
+
+def benchmarks(
+    data: Annotated[
+        Path, typer.Option(help="Folder of face clips (docs/DATA.md).", rich_help_panel=WHAT)
+    ],
+    split: options.Split = "test",
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Repeat for several; default: {', '.join(TITLES)}.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    method: options.Method = None,
+    filler_size: options.FillerSize = 128,
+    limit_clips: options.LimitClips = None,
+    licence_class: options.LicenceClass = None,
+    weights: options.Weights = None,
+    threads: options.Threads = 1,
+    helper_weights: options.HelperWeights = DEFAULT_FOLDER,
+    video_fid: Annotated[
+        bool,
+        typer.Option(
+            help=f"Video-FID on {' and '.join(VIDEO_PROTOCOLS)}: slower than all else together.",
+            rich_help_panel=NETWORKS,
+        ),
+    ] = True,
+    frames_only: Annotated[
+        bool,
+        typer.Option(
+            help="Leave out all that needs other networks than LPIPS.", rich_help_panel=NETWORKS
+        ),
+    ] = False,
+    score_missing: Annotated[
+        bool,
+        typer.Option(
+            "--score/--no-score",
+            help="--no-score writes the page from the reports there are.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = True,
+    results: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the reports, one per protocol. Methods that they hold are not scored "
+            "again, so that a stopped run goes on and new rows join.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = Path("out/benchmarks"),
+    output: Annotated[Path, typer.Option(help="The page.", rich_help_panel=OUTPUT)] = Path(
+        "docs/BENCHMARKS.md"
+    ),
+) -> None:
+    """Score every method on every protocol and write docs/BENCHMARKS.md."""
+    networks, alone = networks_of(weights or [], threads)
+    chosen = protocols_in_order(protocol or list(TITLES))
+    unknown = [name for name in chosen if name not in PROTOCOLS]
+    if unknown:
+        raise UserError(
+            f"There is no protocol '{unknown[0]}'.", f"Use one of {', '.join(PROTOCOLS)}."
+        )
+    request = Request(
+        data=data,
+        protocol=chosen[0],
+        split=split,
+        methods=tuple(dict.fromkeys([*(method or METHODS), *networks])),
+        networks=networks,
+        unvisor=alone,
+        size_px=filler_size,
+        threads=threads,
+        helper_weights=helper_weights,
+        limit_clips=limit_clips,
+        licence_classes=tuple(licence_class or ()),
+    )
+    documents = {}
+    for name in chosen:
+        measures = _measures(name, video_fid, frames_only)
+        wanted = replace(request, protocol=name, measures=measures, strips=results / name)
+        path = results / f"{name}.json"
+        if score_missing:
+            documents[name] = completed(wanted, path)
+        elif path.is_file():
+            documents[name] = kept(wanted, path)
+    if not documents:
+        raise UserError(f"{results} holds no report of these protocols.", "Leave out --no-score.")
+    write_text(output, page(documents, _command(weights or [], split), _commit()))
+    Console().print(f"{output} written from {len(documents)} reports in {results}.")
+
+
+def completed(request: Request, path: Path) -> dict[str, Any]:
+    """The report of `request`: what of it `path` holds already, and what is scored now.
+
+    Raises:
+        UserError: the clips or networks cannot be used, or the report was made otherwise.
+    """
+    report = kept(request, path)
+    missing = tuple(name for name in request.methods if not _holds(report, request, name))
+    if missing:
+        networks = {n: net for n, net in (request.networks or {}).items() if n in missing}
+        with progress_bar(f"{request.protocol}, {request.split}") as advance:
+            found = score(replace(request, methods=missing, networks=networks), advance)
+        _tell_shipped(found, request)
+        report = _joined(report, found)
+        write_json(path, report)
+    shown = {name: report["methods"][name] for name in request.methods}
+    return report | {"methods": shown}
+
+
+def kept(request: Request, path: Path) -> dict[str, Any]:
+    """The report at `path`, or one without methods.
+
+    Raises:
+        UserError: it cannot be read, or was made otherwise than `request` asks.
+    """
+    if not path.is_file():
+        return {"methods": {}}
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        was = {name: report[name] for name in SAME}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is not a report ({error}).", "Delete it.") from error
+    asked = {
+        "split": request.split,
+        "size_px": request.size_px,
+        "limit_clips": request.limit_clips,
+        "licence_classes": list(request.licence_classes),
+        "measures": request.measures.value,
+    }
+    for name, value in asked.items():
+        if was[name] != value:
+            raise UserError(
+                f"{path} was made with {name} {was[name]}, not {value}.",
+                "Delete it, or name another folder with --results.",
+            )
+    return report
+
+
+def _measures(protocol: str, video_fid: bool, frames_only: bool) -> Measures:
+    if frames_only or protocol not in (*VIDEO_PROTOCOLS, *FACE_PROTOCOLS):
+        return Measures.IMAGES
+    return Measures.ALL if video_fid and protocol in VIDEO_PROTOCOLS else Measures.FACES
+
+
+def _holds(report: Mapping[str, Any], request: Request, name: str) -> bool:
+    """Whether a report has a method, scored with the very weights that are asked for."""
+    if name not in report["methods"]:
+        return False
+    network = (request.networks or {}).get(name)
+    told = report["methods"][name].get("weights")
+    return network is None or network.testimony.as_json() == told
+
+
+def _tell_shipped(document: dict[str, Any], request: Request) -> None:
+    """Say of `unvisor`, too, how its weights came to be."""
+    if OURS in document["methods"]:
+        network = load_network(request.unvisor or SHIPPED_NETWORK)
+        told = of_manifest(network.path, network.manifest)
+        document["methods"][OURS]["weights"] = told.as_json()
+
+
+def _joined(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    worst = {**report.get("worst_clips", {}), **found["worst_clips"]}
+    return {**found, "methods": {**report["methods"], **found["methods"]}, "worst_clips": worst}
+
+
+def _command(weights: list[str], split: str) -> str:
+    """The command line as another would give it: with their folders, these files."""
+    named = [f"--weights {each.partition('=')[0]}=…" for each in weights if "=" in each]
+    return " ".join(["unvisor benchmarks --data FACES", f"--split {split}", *named])
+
+
+def _commit() -> str:
+    """Commit of this checkout, or `unknown` outside of one."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short=10", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or "unknown"

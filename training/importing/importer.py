@@ -1,0 +1,182 @@
+"""A folder of videos becomes a folder of face clips; a stopped import goes on where it was."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+
+from hmd_capture.head_pose import head_pose
+from streaming.errors import UserError
+from training.faces import ImageU8
+from training.importing.clip_writer import write_clip
+from training.importing.segments import Segment, find_segments
+from training.importing.splits import split_of
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+COLUMNS = (
+    "segment", "split", "identity", "frames", "clip", "start_frame", "face_px", "yaw_mean",
+    "yaw_max", "quality", "flags", "licence_class", "licence", "source",
+)  # fmt: skip
+USUAL_RATE = Fraction(25)
+LARGEST_RATE = 45  # faster videos are thinned out by two
+TURNED_DEG = 25.0
+SOURCES = "imported.txt"  # videos that are done, those without a face too
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How videos become clips."""
+
+    fewest_frames: int = 34
+    most_frames: int = 300
+    person_from: str = "name"  # of the file, or "folder"
+    lists: Mapping[str, str] = field(default_factory=dict)  # person: split
+    licence_class: str = "unknown"
+    licence: str = ""
+
+
+@dataclass
+class Outcome:
+    """What came of an import."""
+
+    segments: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)  # video: reason
+    already: int = 0  # videos that an earlier run had done
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """Every video below a folder, in the order of its path.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise UserError(f"{folder} holds no video.", f"Videos end in one of {', '.join(SUFFIXES)}.")
+    return found
+
+
+def import_videos(folder: Path, root: Path, wishes: Wishes) -> Iterator[Outcome]:
+    """Import every video below `folder` into `root`; yields the state after each.
+
+    Raises:
+        UserError: there is no video.
+    """
+    outcome, done = Outcome(), _done(root)
+    for path in videos_in(folder):
+        source = path.relative_to(folder).as_posix()
+        if source in done:
+            outcome.already += 1
+        else:
+            _import_one(path, source, root, wishes, outcome)
+            _note(root / SOURCES, source)
+        yield outcome
+
+
+def _import_one(path: Path, source: str, root: Path, wishes: Wishes, outcome: Outcome) -> None:
+    person = _plain(path.parent.name if wishes.person_from == "folder" else path.stem)
+    split = split_of(person, wishes.lists)
+    if split == "unlisted":
+        outcome.skipped[source] = "in none of the split lists"
+        return
+    try:
+        rate, step = _rate(path)
+        frame_ns = round(1e9 / rate)
+        limits = (wishes.fewest_frames, wishes.most_frames)
+        segments = find_segments(_frames(path, step), frame_ns, *limits)
+    except av.error.FFmpegError as error:
+        outcome.skipped[source] = f"cannot be decoded ({error.strerror or 'unreadable'})"
+        return
+    if not segments:
+        outcome.skipped[source] = (
+            f"no face is followed for {wishes.fewest_frames} frames at a usable size"
+        )
+    for index, segment in enumerate(segments):
+        name = f"{_plain(Path(source).with_suffix('').as_posix())}_{index:02d}"
+        frames = itertools.islice(
+            _frames(path, step), segment.first, segment.first + segment.frames
+        )
+        write_clip(root, name, frames, segment, rate)
+        row = _row(name, split, person, source, segment, wishes)
+        _append(root / "manifest.csv", row)
+        outcome.segments.append(name)
+
+
+def _row(
+    name: str, split: str, person: str, source: str, segment: Segment, wishes: Wishes
+) -> dict[str, str | int]:
+    yaw = np.abs([head_pose(mesh).yaw_deg for mesh in segment.meshes])
+    side = float(np.mean([box.side_px for box in segment.boxes]))
+    return {
+        "segment": name,
+        "split": split,
+        "identity": person,
+        "frames": segment.frames,
+        "clip": _plain(Path(source).with_suffix("").as_posix()),
+        "start_frame": segment.first,
+        "face_px": f"{side:.1f}",
+        "yaw_mean": f"{yaw.mean():.1f}",
+        "yaw_max": f"{yaw.max():.1f}",
+        "quality": "A" if side >= 256 else "B",
+        "flags": "turned" if yaw.max() > TURNED_DEG else "",
+        "licence_class": wishes.licence_class,
+        "licence": wishes.licence,
+        "source": source,
+    }
+
+
+def _rate(path: Path) -> tuple[Fraction, int]:
+    """Frames per second of the clips, and how many of the video's frames make one."""
+    with av.open(str(path)) as container:
+        if not container.streams.video:
+            raise av.error.InvalidDataError(0, "no video track", str(path))
+        rate = container.streams.video[0].average_rate or USUAL_RATE
+    step = 2 if rate > LARGEST_RATE else 1
+    return (Fraction(rate) / step).limit_denominator(1001), step
+
+
+def _frames(path: Path, step: int) -> Iterator[ImageU8]:
+    with av.open(str(path)) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            if index % step == 0:
+                yield np.asarray(frame.to_ndarray(format="bgr24"))
+
+
+def _append(path: Path, row: Mapping[str, str | int]) -> None:
+    is_new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if is_new:
+            os.chmod(path, 0o600)
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _done(root: Path) -> set[str]:
+    path = root / SOURCES
+    return set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
+
+
+def _note(path: Path, source: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(source + "\n")
+
+
+def _plain(name: str) -> str:
+    """A name that is safe as a file's."""
+    return re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_") or "clip"
