@@ -130,6 +130,10 @@ COMMANDS = {
         "training.identity.evaluate_identity:evaluate_identity",
         "Score the check of who is in view.",
     ),
+    "evaluate-recordings": (
+        "training.recordings.command:evaluate_recordings",
+        "Restore one recording of a person from another, and score it.",
+    ),
     "evaluate-tracker": (
         "training.evaluate_tracker:evaluate_tracker",
         "Score the headset tracker on photos, and its false alarms.",

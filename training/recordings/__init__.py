@@ -1,0 +1,1 @@
+"""One recording of a person restored from another of the same person: `evaluate-recordings`."""
