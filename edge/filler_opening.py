@@ -32,7 +32,7 @@ def open_filler(
         weights = Path(models.weights or session_network(models.precision, models.engine))
         filler = make_filler(
             name,
-            profile.references,
+            profile.views,
             size_px=models.size_px,
             threads=models.threads,
             weights=weights,

@@ -20,6 +20,7 @@ Array = NDArray[Any]
 PARTS = {
     "identity": "edge.identity.face_print:IdentityPrint",
     "camera": "edge.lens.lens:CalibratedLens",
+    "plate": "edge.plate.part:HeadPlate",
     "report": "edge.profile.parts:Part",
 }
 
