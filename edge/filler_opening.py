@@ -36,7 +36,7 @@ def open_filler(
         own = own_network(models, profile, tell) if name == NetworkFiller.name else None
         filler = make_filler(
             name,
-            profile.references,
+            profile.views,
             size_px=models.size_px,
             threads=models.threads,
             weights=own or file,

@@ -22,6 +22,7 @@ from edge.covers.statuses import bare_status, restored_statuses
 from edge.eyes.fusion import EyeFusion, EyePair
 from edge.eyes.lids import LidMover
 from edge.identity.person_check import AnyPerson, PersonCheck
+from edge.plate.backdrop import Backdrop
 from edge.records import Capture, FaceTrack, PipelineView, Tracked
 from edge.sinks import ViewSink
 from edge.timing import StageTimes
@@ -70,6 +71,7 @@ class Pipeline:
         *,
         lids: LidMover | None = None,
         person: PersonCheck | None = None,
+        backdrop: Backdrop | None = None,
         size_px: int = 128,
         max_gap_ns: int = 500_000_000,
     ) -> None:
@@ -77,6 +79,7 @@ class Pipeline:
 
         `lids` is None when the tracker's mesh has the true lids already (the oracle).
         `person` says whether the person in view is the profile's, None: whoever it is.
+        `backdrop` knows the room behind the wearer, None: only what this session sees of it.
         """
         self._tracker = tracker
         self._eyes = eyes
@@ -86,6 +89,7 @@ class Pipeline:
         self._times = times
         self._lids = lids
         self._person = person or AnyPerson()
+        self._backdrop = backdrop or Backdrop()
         self._size_px = size_px
         self._max_gap_ns = max_gap_ns
         self._last_time_ns: int | None = None
@@ -170,6 +174,7 @@ class Pipeline:
     def _forget(self) -> None:
         """Zero what the filler remembers: on start, another profile, face lost, gap."""
         self._filler.reset()
+        self._backdrop.reset()
         self._warm_frames = 0
 
     def _filled(self, capture: Capture, track: FaceTrack, eyes: EyePair) -> PipelineView:
@@ -178,11 +183,13 @@ class Pipeline:
             hole = open_hole(track.mask, track.frame_from_crop, self._size_px)
             crop = cut_crop(frame.image, track.frame_from_crop, self._size_px)
             mesh = mesh_to_crop(track.mesh, track.frame_from_crop)
+            self._backdrop.stand_behind(self._filler, crop, hole)
         with self._times.measure("fill"):
             filled = self._filler.fill(crop, hole.crop_hidden, mesh)
         with self._times.measure("composite"):
             detail = self._filler.detail if isinstance(self._filler, DetailedFiller) else None
             image = composite(frame.image, filled, hole, detail)
+            self._backdrop.learn(self._filler, frame.image, hole, mesh)
         self._warm_frames += 1
         # The network looks back over so many frames; with fewer its memory is still filling.
         is_warming = self._warm_frames < RECEPTIVE_FRAMES

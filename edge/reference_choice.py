@@ -25,6 +25,7 @@ from edge.eyes.measures import (
 from edge.eyes.reading import openness_of
 from edge.eyes.simulated_calibration import calibrate_simulated_eyes
 from edge.identity.print_making import print_of_capture
+from edge.plate.making import plate_of_capture
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
 from edge.reference_bank import choose_bank, view_of
 from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
@@ -80,7 +81,8 @@ def profile_from_frames(
     references = tuple(view_of(faces[i], kept[i], stored_px) for i in choice.views)
     good = np.flatnonzero(choice.scores >= np.median(choice.scores))
     own = print_of_capture([faces[i] for i in good], [kept[i] for i in good])
-    return SessionProfile(references, eyes, quality, identity=own)
+    plate = plate_of_capture(frames, references)
+    return SessionProfile(references, eyes, quality, identity=own, plate=plate)
 
 
 def best_views(frames: Sequence[ImageU8], meshes: Float32Array) -> list[int]:

@@ -29,6 +29,7 @@ from edge.identity.badge import Badging
 from edge.identity.news import WrongPersonNews
 from edge.identity.person_check import make_check
 from edge.pipeline import Pipeline
+from edge.plate.backdrop import Backdrop
 from edge.preview import introduce
 from edge.profile import load_profile
 from edge.profile.passphrase import given
@@ -132,6 +133,7 @@ class Worker:
                 self._times,
                 lids=None if edge.landmarks == "oracle" else LidMover(profile.references[0].mesh),
                 person=WrongPersonNews(person, publisher),
+                backdrop=Backdrop(profile.plate),
                 size_px=settings.models.size_px,
                 max_gap_ns=round(edge.max_gap_ms * 1e6),
             )

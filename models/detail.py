@@ -41,7 +41,9 @@ class Detail:
             window: rows and columns of it that are wanted.
         """
         size = len(fill)
-        change = fill.astype(np.float32) - self._stored_views()
+        behind = self.drawn.behind
+        stored = self._stored_views()
+        change = fill.astype(np.float32) - (stored if behind is None else behind.under(stored))
         pictures = [layer.full for layer in self.drawn.layers]
         detailed = draw_window(
             self.drawn.layers,
@@ -50,6 +52,10 @@ class Detail:
             window,
             side_px / size,
         )
+        if behind is not None:
+            share = enlarge(behind.share, side_px, window)[..., None]
+            room = enlarge(behind.image.astype(np.float32), side_px, window)
+            detailed = detailed + (room - detailed) * share
         corrected = detailed + enlarge(change, side_px, window)
         return np.clip(corrected + 0.5, 0, 255).astype(np.uint8)
 

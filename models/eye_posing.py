@@ -123,7 +123,7 @@ class EyePoser:
             if not is_same:
                 _draw(finer, full, eye.axes.scaled(scale), eye.own, wanted)
             eye.move(posed, wanted)
-        return Reference(image, posed), finer
+        return Reference(image, posed, self._reference.matte), finer
 
 
 @dataclass(frozen=True)

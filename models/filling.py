@@ -21,10 +21,19 @@ from models.detail import Detail
 from models.engine.choice import open_engine
 from models.engine.interface import Engine, EngineChoice
 from models.inputs_choice import InputsChoice
+from models.plate import PlateCrop
 from models.preparation import Reference
 from models.shipped import SHIPPED_NETWORK, Network, load_network
 
-__all__ = ["DEFAULT_FILLER", "FILLERS", "DetailedFiller", "Filler", "Reference", "make_filler"]
+__all__ = [
+    "DEFAULT_FILLER",
+    "FILLERS",
+    "DetailedFiller",
+    "Filler",
+    "PlateFiller",
+    "Reference",
+    "make_filler",
+]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +65,18 @@ class DetailedFiller(Filler, Protocol):
     @property
     def detail(self) -> Detail | None:
         """Of the last fill; None before one, after a reset, and of fills not made of the views."""
+        ...
+
+
+@runtime_checkable
+class PlateFiller(Filler, Protocol):
+    """A filler that can put the room behind the person."""
+
+    plate: PlateCrop | None  # of the crop that is filled next; None = the room is not known
+
+    @property
+    def matte(self) -> Float32Array | None:
+        """Where the last fill shows the person, (S,S) 0..1; None where that is not known."""
         ...
 
 
@@ -107,6 +128,12 @@ class WarpRegisterFiller:
         """Fill from the views of `bank`."""
         self.bank = bank
         self.detail: Detail | None = None
+        self.plate: PlateCrop | None = None
+
+    @property
+    def matte(self) -> Float32Array | None:
+        """See `PlateFiller.matte`."""
+        return None if self.detail is None else self.detail.drawn.matte
 
     def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
         """See `Filler.fill`."""
@@ -116,13 +143,13 @@ class WarpRegisterFiller:
     def reset(self) -> None:
         """Forget which views were in use."""
         self.bank.reset()
-        self.detail = None
+        self.detail = self.plate = None
 
     def _prepared(
         self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
     ) -> preparation.Prepared:
         mixture = self.bank.mixture(mesh)
-        prepared = preparation.prepare_mixture(crop, hidden, mesh, mixture)
+        prepared = preparation.prepare_mixture(crop, hidden, mesh, mixture, self.plate)
         self.detail = Detail(prepared.drawn)
         return prepared
 

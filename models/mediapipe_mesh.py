@@ -50,7 +50,7 @@ class FaceMesher:
 
     def __enter__(self) -> FaceMesher:
         """Load the models (about a second)."""
-        with _quiet_stderr():
+        with quiet_stderr():
             self._graph = _face_mesh_class()(**self._options)
             # The first face makes the C++ side load everything and write its greetings.
             self._graph.process(_drawn_face())
@@ -147,7 +147,7 @@ def _drawn_face() -> ImageU8:
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Drop what C++ writes to file descriptor 2 meanwhile; Python's own errors still travel up."""
     sys.stderr.flush()
     kept = os.dup(2)

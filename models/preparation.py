@@ -17,6 +17,7 @@ from models.bank.layers import Layer, Mixture, backward_maps, draw
 from models.contract import CONTOURS, INPUT_CHANNELS, KNOWN_RGB, MASK, REFERENCE_RGB
 from models.face_mesh import CONTOUR_LINES
 from models.face_raster import FaceRaster
+from models.plate import Behind, PlateCrop, draw_matte
 from models.reference import Reference as Reference
 
 ImageU8 = NDArray[np.uint8]
@@ -31,6 +32,8 @@ class Drawn:
     layers: tuple[Layer, ...]
     maps: tuple[Float32Array, ...]  # one (S,S,2) per layer, px of its reference
     image: ImageU8  # (S,S,3) what they give, before any change of colour
+    matte: Float32Array | None = None  # (S,S) 1 = the person, in place; None = not known
+    behind: Behind | None = None  # the room that was drawn behind them
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,19 @@ def prepare(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Refere
 
 
 def prepare_mixture(
-    crop: ImageU8, hidden: MaskU8, mesh: Float32Array, mixture: Mixture
+    crop: ImageU8,
+    hidden: MaskU8,
+    mesh: Float32Array,
+    mixture: Mixture,
+    plate: PlateCrop | None = None,
 ) -> Prepared:
-    """`prepare` from a mixture of views instead of one."""
+    """`prepare` from a mixture of views instead of one, before the room of `plate` if given."""
     size = len(mixture.layers[0].reference.image)
     if crop.shape != (size, size, 3) or hidden.shape != (size, size):
         raise ValueError(
             f"crop {crop.shape} and mask {hidden.shape} do not fit a {size} px reference"
         )
-    aligned, drawn = registered(crop, hidden, mesh, mixture)
+    aligned, drawn = registered(crop, hidden, mesh, mixture, plate)
     return Prepared(crop, hidden, mesh, blend(aligned, crop, hidden), drawn)
 
 
@@ -92,7 +99,11 @@ def alone(reference: Reference, mesh: Float32Array) -> Mixture:
 
 
 def registered(
-    crop: ImageU8, hidden: MaskU8, mesh: Float32Array, mixture: Mixture
+    crop: ImageU8,
+    hidden: MaskU8,
+    mesh: Float32Array,
+    mixture: Mixture,
+    plate: PlateCrop | None = None,
 ) -> tuple[ImageU8, Drawn]:
     """The views warped, then shifted and tinted as the known pixels ask for, (S,S,3) uint8."""
     prior, raster = registration.load_prior(), FaceRaster(mesh, len(crop))
@@ -109,8 +120,13 @@ def registered(
     image = draw(layers, maps)
     tint = prior.tint.infer(registration.observed_tint(crop, image, hidden, mesh), seen, pose)
     tinted = image + raster.enlarged(raster.spread(tint))
+    matte = draw_matte(layers, maps)
+    behind = None
+    if plate is not None and matte is not None:
+        behind = Behind(plate.image, plate.share(matte))
+        tinted = behind.under(tinted)
     aligned = np.clip(tinted + 0.5, 0, 255).astype(np.uint8)
-    return aligned, Drawn(layers, tuple(maps), image)
+    return aligned, Drawn(layers, tuple(maps), image, matte, behind)
 
 
 def network_input(prepared: Prepared) -> Float32Array:

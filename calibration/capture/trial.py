@@ -79,7 +79,7 @@ def try_on(profile: SessionProfile, frames: Sequence[KeptFrame]) -> Trial:
     headset = SimulatedHeadset(None, HEADSET_SEED)
     eyes = EyeFusion(profile.eyes, 1_000 * PERIOD_NS)
     tracker = make_tracker(settings, profile)
-    filler = make_filler(DEFAULT_FILLER, profile.references, size_px=settings.models.size_px)
+    filler = make_filler(DEFAULT_FILLER, profile.views, size_px=settings.models.size_px)
     lids = LidMover(profile.references[0].mesh)
     pipeline = Pipeline(tracker, eyes, filler, _Nobody(), (), StageTimes(), lids=lids)
     views: list[tuple[PipelineView, KeptFrame]] = []

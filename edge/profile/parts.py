@@ -21,6 +21,7 @@ PARTS = {
     "identity": "edge.identity.face_print:IdentityPrint",
     "camera": "edge.lens.lens:CalibratedLens",
     "network": "edge.profile.own_network:OwnNetwork",
+    "plate": "edge.plate.part:HeadPlate",
     "report": "edge.profile.parts:Part",
 }
 

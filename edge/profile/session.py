@@ -14,6 +14,7 @@ from models.filling import Reference
 if TYPE_CHECKING:  # parts' classes import this package
     from edge.identity.face_print import IdentityPrint
     from edge.lens.lens import CalibratedLens
+    from edge.plate.part import HeadPlate
     from edge.profile.own_network import OwnNetwork
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
@@ -39,11 +40,17 @@ class SessionProfile:
     identity: IdentityPrint | None = None
     camera: CalibratedLens | None = None
     network: OwnNetwork | None = None
+    plate: HeadPlate | None = None
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.
     others: Mapping[str, Part] = field(default_factory=dict)
     # Encrypted on disk with it; None = in the clear. Load, change, save keeps it.
     lock: Lock | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def views(self) -> tuple[Reference, ...]:
+        """The references with what the plate knows of them: what fillers are made of."""
+        return self.references if self.plate is None else self.plate.matted(self.references)
 
     def reference(self, size_px: int, index: int = 0) -> Reference:
         """One view, the best by default, as a crop of (size_px,size_px)."""
