@@ -112,16 +112,20 @@ class HeadsetNet(nn.Module):
         for level in (3, 2, 1, 0):
             lateral = functional.interpolate(self.laterals[level](merged), scale_factor=2.0)
             merged = decoded[level] = self.refiners[level](features[level] + lateral)
-        hidden = torch.relu(self.hidden(self.squeeze(features[-1]).flatten(1)))
-        mesh = self.mesh_basis(self.shape(hidden)).view(-1, POINT_COUNT, 3)
-        anchors = heat_means(self.anchor_head(decoded[1]))
-        off = (anchors - mesh[:, ANCHORS, :2]).flatten(1)
+        code = self.squeeze(features[-1]).flatten(1)
+        with torch.autocast(crop.device.type, enabled=False):  # geometry needs every digit
+            hidden = torch.relu(self.hidden(code.float()))
+            mesh = self.mesh_basis(self.shape(hidden)).view(-1, POINT_COUNT, 3)
+            anchors = heat_means(self.anchor_head(decoded[1].float()))
+            off = (anchors - mesh[:, ANCHORS, :2]).flatten(1)
+            mesh = mesh + self.anchor_pull(off).view(-1, POINT_COUNT, 3)
+            log_spread, presence = self.spread_head(hidden), self.presence_head(hidden)
         return HeadsetOutputs(
             mask=self.mask_head(merged),
-            mesh=mesh + self.anchor_pull(off).view(-1, POINT_COUNT, 3),
+            mesh=mesh,
             anchors=anchors,
-            log_spread=self.spread_head(hidden),
-            presence=self.presence_head(hidden),
+            log_spread=log_spread,
+            presence=presence,
             heads=self.heads_head(decoded[2]),
         )
 
