@@ -12,8 +12,7 @@ import torch
 from hmd_capture.headset_render import Headset
 from models.headset_net import HeadsetNetSettings
 from training import checkpoint
-from training.bare_faces import BareFace, clip_faces, portraits
-from training.faces import FaceClips
+from training.bare_faces import BareFace, faces_to_learn
 from training.headset_losses import HeadsetTargets, collate
 from training.headset_models import headset_models, split_names
 from training.headset_trainer import HeadsetScore, HeadsetTrainer, HeadsetTrainerSettings
@@ -54,10 +53,8 @@ def train_headset(
     network = HeadsetNetSettings()
     settings = HeadsetTrainerSettings(learning_rate=learning_rate, bfloat16=bfloat16)
     with options.failing_in_a_sentence():
-        clips = FaceClips(data)
-        faces = list(clip_faces(clips, "train", every, limit_clips))
-        faces += list(portraits(stills, held_back=False)) if stills else []
-        val_faces = list(clip_faces(clips, "val", every, limit_clips))
+        parts = faces_to_learn(data, stills, every, limit_clips)
+        faces, val_faces = (list(part) for part in parts)
         models = headset_models(headsets, split_names(headsets, "train") if headsets else [])
         trainer, folder = HeadsetTrainer(network, settings, device), RunFolder(run)
         validation = list(
@@ -70,9 +67,9 @@ def train_headset(
             lambda kept: HeadsetScore(**kept["validation"]).total,
         )
         if not training.resume():
-            parts = {"network": asdict(network), "trainer": asdict(settings)}
+            told = {"network": asdict(network), "trainer": asdict(settings)}
             more = {"data": str(data), "faces": len(faces), "seed": seed}
-            folder.write(SETTINGS, parts | more)
+            folder.write(SETTINGS, told | more)
             trainer.start_from_shapes(_shapes(faces, models, seed))
             if start_from is not None:
                 trainer.start_from(checkpoint.load(start_from))

@@ -20,10 +20,9 @@ from torch.nn import functional
 from models.cover_contract import REGIONS
 from models.cover_net import CoverNet
 from models.export import export_cover_net
-from training.bare_faces import BareFace, clip_faces, portraits
+from training.bare_faces import BareFace, faces_to_learn
 from training.face_covers.continuation import continued
 from training.face_covers.samples import prepared, sample
-from training.faces import FaceClips
 from training.small_networks import options
 from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import steps_for
@@ -84,11 +83,8 @@ def train_cover(
     """Train the network that notices hands, hair, masks and glare over a face."""
     options.prepared_device(seed)
     with options.failing_in_a_sentence():
-        clips = FaceClips(data)
-        faces = [prepared(face) for face in clip_faces(clips, "train", every, limit_clips)]
-        if stills:
-            faces += [prepared(face) for face in portraits(stills, held_back=False)]
-        val_faces = [prepared(face) for face in clip_faces(clips, "val", every, limit_clips)]
+        parts = faces_to_learn(data, stills, every, limit_clips)
+        faces, val_faces = ([prepared(face) for face in part] for part in parts)
     network = CoverNet()
     if start_from is not None:
         known = draw(faces, STATISTICS_SAMPLES, np.random.default_rng(seed))

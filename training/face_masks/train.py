@@ -14,7 +14,7 @@ from hmd_capture.face_masks.patterns import Textures
 from models.export import export_face_mask_net
 from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
 from training import checkpoint
-from training.bare_faces import BareFace, clip_faces, portraits
+from training.bare_faces import BareFace, faces_to_learn
 from training.face_masks.scenes import MaskScenes
 from training.face_masks.trainer import (
     FaceMaskTrainer,
@@ -23,7 +23,6 @@ from training.face_masks.trainer import (
     MaskTargets,
     collate,
 )
-from training.faces import FaceClips
 from training.run_folder import BEST, RunFolder
 from training.small_networks import options
 from training.small_networks.batches import EndlessBatches, drawn_apart
@@ -59,10 +58,8 @@ def train_face_mask(
     device = options.prepared_device(seed)
     settings = FaceMaskTrainerSettings(learning_rate=learning_rate)
     with options.failing_in_a_sentence():
-        clips = FaceClips(data)
-        faces = list(clip_faces(clips, "train", every, limit_clips))
-        faces += list(portraits(stills, held_back=False)) if stills else []
-        val_faces = list(clip_faces(clips, "val", every, limit_clips))
+        parts = faces_to_learn(data, stills, every, limit_clips)
+        faces, val_faces = (list(part) for part in parts)
         validation = list(
             islice(_batches(val_faces, "val", batch, VALIDATION_SEED), VALIDATION_BATCHES)
         )
