@@ -14,7 +14,7 @@ import numpy as np
 from calibration.capture.shelf import KeptFrame
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
-from edge.pipeline import Pipeline
+from edge.pipeline import NoClients, Pipeline
 from edge.profile import SessionProfile
 from edge.quality import psnr_db, score_view
 from edge.records import Capture, PipelineView, Truth
@@ -24,7 +24,7 @@ from edge.tracker import make_tracker
 from hmd_capture.simulated import SimulatedHeadset
 from models.alignment import crop_from_mesh, cut_crop
 from models.filling import DEFAULT_FILLER, make_filler
-from streaming.records import Frame, ImageU8, RestoredFace
+from streaming.records import Frame, ImageU8
 
 PERIOD_NS = 40_000_000
 HEADSET_SEED = 0
@@ -81,7 +81,7 @@ def try_on(profile: SessionProfile, frames: Sequence[KeptFrame]) -> Trial:
     tracker = make_tracker(settings, profile)
     filler = make_filler(DEFAULT_FILLER, profile.views, size_px=settings.models.size_px)
     lids = LidMover(profile.references[0].mesh)
-    pipeline = Pipeline(tracker, eyes, filler, _Nobody(), (), StageTimes(), lids=lids)
+    pipeline = Pipeline(tracker, eyes, filler, NoClients(), (), StageTimes(), lids=lids)
     views: list[tuple[PipelineView, KeptFrame]] = []
     try:
         for number, kept in enumerate(frames):
@@ -119,17 +119,3 @@ def _side_by_side(view: PipelineView, kept: KeptFrame) -> ImageU8:
     place = crop_from_mesh(kept.mesh, PICTURE_PX)
     images = (view.camera.image, view.restored.image, kept.image)
     return np.hstack([cut_crop(image, place, PICTURE_PX) for image in images])
-
-
-class _Nobody:
-    """A publisher without clients."""
-
-    paused = False
-
-    def publish_restored(
-        self,
-        face: RestoredFace,
-        eyes: Sequence[ImageU8] = (),
-        eye_ages_ns: tuple[int | None, int | None] = (None, None),
-    ) -> None:
-        """Send nothing."""
