@@ -163,6 +163,26 @@ def test_the_other_kind_in_view_is_named_and_nothing_is_hidden(posed_mesh: MeshM
     assert tracker.note == ""
 
 
+def test_a_face_mask_that_is_taken_for_a_headset_is_not_filled_as_one(
+    posed_mesh: MeshMaker,
+) -> None:
+    mesh = posed_mesh()
+    mistaken = Told(lambda: a_track(mesh, "headset", is_worn=True))
+    steps = Steps(MindingTracker(mistaken, "headset", Told(lambda: mesh)))
+    track = steps.see(LONG_ENOUGH)
+    assert track is not None
+    assert not track.mask.any()
+    assert bare_status(track) is Status.COVER_MISMATCH
+
+
+def test_a_face_mask_that_was_found_is_not_doubted(posed_mesh: MeshMaker) -> None:
+    mesh = posed_mesh()
+    found = Told(lambda: a_track(mesh, "face-mask", is_worn=True))
+    track = Steps(MindingTracker(found, "face-mask", Told(lambda: mesh))).see(LONG_ENOUGH)
+    assert track is not None
+    assert track.mask.any()
+
+
 def test_the_other_kind_is_named_even_where_the_tracker_finds_no_face(
     posed_mesh: MeshMaker,
 ) -> None:
@@ -199,6 +219,15 @@ def test_a_single_look_changes_no_verdict(posed_mesh: MeshMaker) -> None:
     for _ in range(4 * EVERY):
         watch.look(np.zeros((*SHAPE, 3), np.uint8), None)
         assert not watch.is_seen
+
+
+def test_a_cover_that_stays_in_view_is_where_the_last_look_saw_it(posed_mesh: MeshMaker) -> None:
+    meshes = [posed_mesh(centre=(x, 120)) for x in (100, 110, 120, 130)]
+    looks = iter(meshes)
+    watch = Watch(Told(lambda: next(looks)))
+    for _ in range(4 * EVERY):
+        watch.look(np.zeros((*SHAPE, 3), np.uint8), None)
+    assert watch.mesh is meshes[-1]
 
 
 def test_a_witness_looks_at_mouth_and_chin(posed_mesh: MeshMaker) -> None:

@@ -72,7 +72,7 @@ class MindingTracker:
     def track(self, capture: Capture) -> FaceTrack | None:
         """The face in this frame, or None; nothing is hidden while the other kind is worn."""
         track = self._tracker.track(capture)
-        if track is not None and track.mask.any():  # its own kind is worn: no doubt about it
+        if _is_certain(track):
             self._watch.reset()
             return track
         before = self._watch.is_seen
@@ -133,9 +133,7 @@ class AutoTracker:
         track = self._trackers[self.cover].track(capture)
         self._since += 1
         other = OTHER[self.cover]
-        # A headset's tracker may take a mask for one, not the other way round: it is always asked.
-        is_found = track is not None and bool(track.mask.any())
-        if is_found and self.cover == "face-mask":
+        if _is_certain(track):
             self._watches[other].reset()
             return track
         self._watches[other].look(capture.frame.image, track)
@@ -156,3 +154,11 @@ class AutoTracker:
         """Free what both hold."""
         for tracker in self._trackers.values():
             tracker.close()
+
+
+def _is_certain(track: FaceTrack | None) -> bool:
+    """Whether what was found on the face is not of the other kind.
+
+    HeadsetNet takes one face mask in twenty for a headset; MediaPipe finds no face under a headset.
+    """
+    return track is not None and track.cover == "face-mask" and bool(track.mask.any())
