@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 from conftest import MeshMaker
 from numpy.typing import NDArray
+from saved_profiles import small_profile
 
 from edge.covers.cover_trackers import AutoTracker, MindingTracker
 from edge.covers.face_mask_tracker import FaceMaskTracker
 from edge.covers.statuses import bare_status, restored_statuses
 from edge.covers.witnesses import AGREEING, EVERY, FaceMaskWitness, Watch
+from edge.engine_names import engine_names
 from edge.eyes.fusion import neutral_eyes
 from edge.records import Capture, CoverKind, FaceTrack
 from models.face_mesh import CHIN, EYES, LIPS_OUTER_LOWER
+from models.filling import make_filler
 from models.head_crop import crop_of_mesh
 from models.lower_face import LowerFace
 from streaming.records import Float32Array, Frame, Status
@@ -82,6 +85,7 @@ class Told:
 
     name = "tracker"
     note = ""
+    engine_name = "onnxruntime CPU INT8"
 
     def __init__(self, answer: Callable[[], object]) -> None:
         self.answer, self.resets = answer, 0
@@ -211,6 +215,15 @@ def test_auto_goes_over_to_the_cover_that_is_worn_and_back(posed_mesh: MeshMaker
         assert track is not None
         assert (track.cover, tracker.cover) == (kind, kind)
         assert track.mask.any()
+
+
+def test_a_report_names_the_engine_of_a_tracker_that_minds_covers() -> None:
+    nothing = Told(lambda: None)
+    minding = MindingTracker(nothing, "headset", nothing)
+    auto = AutoTracker({"headset": nothing, "face-mask": nothing}, {})
+    for tracker in (minding, auto):
+        engines = engine_names(make_filler("warp", small_profile(1).references), tracker, "oracle")
+        assert engines == {"tracker": "onnxruntime CPU INT8"}
 
 
 def test_a_single_look_changes_no_verdict(posed_mesh: MeshMaker) -> None:

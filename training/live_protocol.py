@@ -189,6 +189,7 @@ class _Witness:
         self.tracks: list[FaceTrack | None] = []
         self.track_ms: list[float] = []
         self.name: Landmarks = tracker.name
+        self.engine_name = tracker.engine_name
         self.note = ""
 
     def track(self, capture: Capture) -> FaceTrack | None:
