@@ -14,6 +14,7 @@ from drawn_face import scene
 from test_calibration_gates import ToldReader
 
 from calibration.capture.keeping import Kept, save_over
+from calibration.reference import room_told
 from edge.__main__ import main
 from edge.lens.lens import CalibratedLens
 from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile, sealing
@@ -84,6 +85,22 @@ def test_a_recapture_keeps_the_eye_calibration_and_the_lens_and_says_so(
     assert after.camera is not None
     assert after.camera.to_json() == LENS.to_json()
     assert after.report is not None
+
+
+def test_the_room_is_kept_and_that_is_told_unless_it_is_left_out(
+    tmp_path: Path,
+    pictures: Path,
+    a_capture: SessionProfile,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "anna"
+    assert a_capture.plate is not None
+    assert "--no-plate leaves that out" in " ".join(room_told(a_capture))
+    save_profile(a_capture, folder)
+    captured(folder, pictures, "--no-plate")
+    assert load_profile(folder).plate is None
+    assert not list(folder.glob("plate.*"))
+    assert "picture of the room" not in capsys.readouterr().out
 
 
 def test_nothing_of_another_persons_profile_is_kept(
