@@ -14,9 +14,13 @@ from drawn_face import scene
 from test_calibration_gates import ToldReader
 
 from calibration.capture.keeping import Kept, save_over
+from calibration.capture.shelf import KeptFrame
+from calibration.capture.trial import try_on
 from calibration.reference import room_told
 from edge.__main__ import main
 from edge.lens.lens import CalibratedLens
+from edge.plate.backdrop import Backdrop
+from edge.plate.part import HeadPlate
 from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile, sealing
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE
 from models.shipped import WeightsError
@@ -101,6 +105,22 @@ def test_the_room_is_kept_and_that_is_told_unless_it_is_left_out(
     assert load_profile(folder).plate is None
     assert not list(folder.glob("plate.*"))
     assert "picture of the room" not in capsys.readouterr().out
+
+
+def test_the_trial_shows_the_room_as_a_session_will(
+    a_capture: SessionProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood_behind = []
+
+    class Seen(Backdrop):
+        def __init__(self, plate: HeadPlate | None = None) -> None:
+            super().__init__(plate)
+            stood_behind.append(plate)
+
+    monkeypatch.setattr("calibration.capture.trial.Backdrop", Seen, raising=False)
+    view = a_capture.references[0]
+    try_on(a_capture, [KeptFrame(0, view.image, view.mesh, "")])
+    assert stood_behind == [a_capture.plate]
 
 
 def test_nothing_of_another_persons_profile_is_kept(
