@@ -155,9 +155,9 @@ class Pipeline:
         """A detail worth telling the user now, such as a second face; empty = nothing."""
         return self._person.note or self._tracker_note
 
-    def use_filler(self, filler: Filler) -> None:
-        """Go on with another filler: another profile has another reference."""
-        self._filler = filler
+    def use_filler(self, filler: Filler, backdrop: Backdrop | None = None) -> None:
+        """Go on with another profile: its filler, and what it knows of its owner's room."""
+        self._filler, self._backdrop = filler, backdrop or Backdrop()
         self._eyes.reset()
         self._forget()
         self._wants_fresh_track.set()
