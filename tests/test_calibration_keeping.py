@@ -194,7 +194,7 @@ def test_a_damaged_profile_is_replaced_and_that_is_told(
     assert load_profile(folder).references
 
 
-def test_where_nobody_can_compare_faces_that_is_told(
+def test_where_nobody_can_compare_faces_nothing_is_kept_and_that_is_told(
     tmp_path: Path, a_capture: SessionProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_network() -> None:
@@ -203,5 +203,9 @@ def test_where_nobody_can_compare_faces_that_is_told(
     monkeypatch.setattr("edge.identity.owners.FacePrintReader", no_network)
     save_profile(calibrated(a_capture), tmp_path / "anna")
     kept = save_over(a_capture, tmp_path / "anna")
-    assert kept.has_eyes
+    assert not kept.has_eyes
     assert "could not be checked" in kept.told[0]
+    assert "unvisor calibrate-eyes" in kept.told[0]
+    after = load_profile(tmp_path / "anna")
+    assert not any(eye.is_guided for eye in after.eyes)
+    assert after.camera is None
