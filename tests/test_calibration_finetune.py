@@ -203,6 +203,7 @@ def test_own_weights_change_what_the_network_says_and_nothing_else(
         ("", "conv99.bias", np.zeros(3, np.float32)),
         ("", NAME, np.zeros(4, np.float32)),
         ("", NAME, np.full(3, np.nan, np.float32)),
+        ("", NAME, np.full(3, 1e30, np.float32)),
         ("", NAME, np.zeros(3, np.float64)),
     ],
 )
