@@ -33,7 +33,8 @@ from calibration.guide.prompters import (
 )
 from calibration.page.session import DEFAULT_PORT, MakeDraft, run_on_page
 from edge.camera import Source
-from edge.profile import SessionProfile, is_encrypted, load_profile, profile_path
+from edge.profile import SessionProfile, load_profile, profile_path
+from edge.profile.passphrase import new_passphrase
 from edge.profile.sealing import Lock
 from edge.profile.unlock import lock_for, passphrase_for
 from models.cover_reader import CoverReader
@@ -142,7 +143,7 @@ def _clip_for(minutes: float) -> CapturedClip | None:
 def _finetuned(folder: Path, clip: CapturedClip, minutes: float, passphrase: str | None) -> str:
     """A sentence about what came of it; the profile is there whatever happens."""
     try:
-        return finetune_profile(folder, clip, minutes, passphrase or passphrase_for(folder))
+        return finetune_profile(folder, clip, minutes, passphrase)
     except KeyboardInterrupt:
         return "Fine-tuning was stopped; the profile is saved without it."
     except UserError as error:
@@ -150,16 +151,19 @@ def _finetuned(folder: Path, clip: CapturedClip, minutes: float, passphrase: str
 
 
 def _lock(folder: Path, encrypt: bool) -> tuple[Lock | None, str | None]:
-    """The lock of the profile to make, and the passphrase of the one that is there.
+    """The lock of the profile to make, and its passphrase: nobody is asked twice for it.
 
     An encrypted profile stays under its passphrase.
 
     Raises:
         UserError: as of `lock_for` and `load_profile`.
     """
-    if not (encrypt and is_encrypted(folder)):
+    if not encrypt:
         return lock_for(folder, encrypt), None
     passphrase = passphrase_for(folder)
+    if passphrase is None:
+        passphrase = new_passphrase()
+        return Lock.new(passphrase), passphrase
     return load_profile(folder, passphrase).lock, passphrase
 
 

@@ -16,7 +16,7 @@ from test_calibration_gates import ToldReader
 from calibration.capture.keeping import Kept, save_over
 from calibration.capture.shelf import KeptFrame
 from calibration.capture.trial import try_on
-from calibration.reference import room_told
+from calibration.reference import _lock, room_told
 from edge.__main__ import main
 from edge.lens.lens import CalibratedLens
 from edge.plate.backdrop import Backdrop
@@ -152,6 +152,23 @@ def test_an_encrypted_profile_stays_under_its_passphrase_and_keeps_its_eyes(
     after = load_profile(folder, PASSPHRASE)
     assert after.eyes == (GUIDED, GUIDED)
     assert after.lock is not None
+
+
+def test_a_new_passphrase_is_asked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for = []
+
+    def prompt(text: str, **options: object) -> str:
+        asked_for.append(text)
+        return PASSPHRASE
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", prompt)
+    lock, passphrase = _lock(tmp_path / "anna", True)
+    assert lock is not None
+    assert passphrase == PASSPHRASE  # fine-tuning, minutes later, opens the profile by it
+    assert asked_for == ["New passphrase"]
 
 
 def test_an_encrypted_profile_is_not_replaced_without_its_passphrase(

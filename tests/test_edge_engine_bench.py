@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from rich.console import Console
 
@@ -53,7 +51,7 @@ def test_networks_with_byte_states_are_timed_too() -> None:
     step()
 
 
-def test_openvino_reads_a_shipped_network(tmp_path: Path) -> None:
+def test_openvino_reads_a_shipped_network() -> None:
     pytest.importorskip("openvino", reason="OpenVINO is an extra")
     openvino_step(SHIPPED_EYE_NET, 1)()
 
