@@ -17,10 +17,13 @@ from edge.covers.witnesses import AGREEING, EVERY, FaceMaskWitness, Watch
 from edge.engine_names import engine_names
 from edge.eyes.fusion import neutral_eyes
 from edge.records import Capture, CoverKind, FaceTrack
+from edge.run import _check
+from edge.settings import SessionSettings, override
 from models.face_mesh import CHIN, EYES, LIPS_OUTER_LOWER
 from models.filling import make_filler
 from models.head_crop import crop_of_mesh
 from models.lower_face import LowerFace
+from streaming.errors import UserError
 from streaming.records import Float32Array, Frame, Status
 
 FRAME_NS = 40_000_000
@@ -261,6 +264,12 @@ def test_what_nobody_sees_is_called_plausible(posed_mesh: MeshMaker) -> None:
     assert worn == (Status.LIVE, Status.STALE_EYES)
     warm = restored_statuses(a_track(posed_mesh(), "face-mask", True), eyes, True)
     assert warm == (Status.WARMING, Status.PLAUSIBLE)
+
+
+def test_a_marker_on_a_headset_is_refused_with_a_face_mask() -> None:
+    changes = {"edge.marker": "aruco:7", "edge.cover": "face-mask"}
+    with pytest.raises(UserError, match=r"does nothing.*--cover headset"):
+        _check(override(SessionSettings(), changes))
 
 
 def test_points_find_back_into_their_crop(posed_mesh: MeshMaker) -> None:
