@@ -151,7 +151,7 @@ def worn_clip(clips: FaceClips, row: FaceClip, model: str, reader: EyeReader) ->
         truth = Truth(look.truth, meshes[index], look.hidden, look.eyes)
         captures.append(Capture(Frame(index, look.capture_time_ns, look.camera), truth))
         worn.append(look)
-    profile = profile_from_frames([images[0]], meshes[:1])
+    profile = profile_from_frames([images[0]], meshes[:1], with_plate=False)
     count = min(len(images), len(meshes))
     found = motion_found(images[1:count], meshes[1:count], profile.eyes, reader, FRAME_NS)
     true = motion_true(meshes[1:count], meshes[0])
@@ -189,6 +189,7 @@ class _Witness:
         self.tracks: list[FaceTrack | None] = []
         self.track_ms: list[float] = []
         self.name: Landmarks = tracker.name
+        self.engine_name = tracker.engine_name
         self.note = ""
 
     def track(self, capture: Capture) -> FaceTrack | None:

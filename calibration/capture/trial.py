@@ -1,7 +1,7 @@
 """Trying a profile on: the captured person under a simulated headset, restored by the product.
 
 The frames were not given to the profile. The very parts of the running product are used: tracker,
-eye fusion, filler, composite; nothing but the headset is simulated.
+eye fusion, filler, backdrop, composite; nothing but the headset is simulated.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from calibration.capture.shelf import KeptFrame
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
 from edge.pipeline import NoClients, Pipeline
+from edge.plate.backdrop import Backdrop
 from edge.profile import SessionProfile
 from edge.quality import psnr_db, score_view
 from edge.records import Capture, PipelineView, Truth
@@ -81,7 +82,16 @@ def try_on(profile: SessionProfile, frames: Sequence[KeptFrame]) -> Trial:
     tracker = make_tracker(settings, profile)
     filler = make_filler(DEFAULT_FILLER, profile.views, size_px=settings.models.size_px)
     lids = LidMover(profile.references[0].mesh)
-    pipeline = Pipeline(tracker, eyes, filler, NoClients(), (), StageTimes(), lids=lids)
+    pipeline = Pipeline(
+        tracker,
+        eyes,
+        filler,
+        NoClients(),
+        (),
+        StageTimes(),
+        lids=lids,
+        backdrop=Backdrop(profile.plate),
+    )
     views: list[tuple[PipelineView, KeptFrame]] = []
     try:
         for number, kept in enumerate(frames):
