@@ -179,6 +179,16 @@ def test_the_video_network_goes_on_from_the_still_one(clips: list[DecodedClip]) 
         expected = stills.average(chunk.inputs)[0]
         assert torch.equal(video.average(chunk.inputs)[0], expected)
         assert torch.equal(video.generator(chunk.inputs)[0], expected)
+    assert stills.adversary is not None
+    judge = stills.adversary.state_dict()
+    video.start_with(stills.average.state_dict(), judge)
+    seen = stills._filled(chunk)
+    assert video.adversary is not None
+    assert torch.equal(video.adversary.generator_loss(seen), stills.adversary.generator_loss(seen))
+    other = trainer_of(small("lgtsm-online"))
+    before = copied(other.adversary)
+    other.start_with(other.average.state_dict(), judge)
+    assert not changed(before, other.adversary)
     wider = trainer_of(small("stn-si", "network.settings.width=16"))
     with pytest.raises(ValueError, match="another network"):
         video.start_with(wider.average.state_dict())
