@@ -77,7 +77,7 @@ def train(
     try:
         source = open_source(data, licence_class or ())
         setting = Setting(chosen, source, helper_weights, seed, count)
-        weights = checkpoint.load(start_from)["average"] if start_from else None
+        weights = _weights(start_from) if start_from else None
         _train(setting, RunFolder(run), processes, limits, weights)
     except (HelperWeightsError, checkpoint.CheckpointError, TrainingDiverged) as error:
         raise UserError(str(error)) from error
@@ -113,6 +113,13 @@ def _train(
         )
     finally:
         training.close(over)
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    kept = checkpoint.load(path)
+    if not isinstance(kept.get("average"), dict):
+        raise UserError(f"{path} holds no inpainting network.", "Give best.pt of another run.")
+    return dict(kept["average"])
 
 
 def _rhythm(recipe: Recipe, processes: Processes) -> Rhythm:
