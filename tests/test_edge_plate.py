@@ -77,6 +77,21 @@ def test_the_room_follows_the_exposure_of_the_camera() -> None:
     assert np.abs(error[8:-8, 14:26]).mean() < 4
 
 
+@pytest.mark.parametrize("gap_px", [3, 40])
+def test_no_line_shows_where_knowledge_ends_or_has_a_gap(gap_px: int) -> None:
+    frame = np.full((200, 260, 3), 180, np.uint8)
+    known = np.full(frame.shape[:2], 255, np.uint8)
+    known[:, 100 : 100 + gap_px] = 0
+    room = Room(frame.shape)
+    room.seed(np.where(known[..., None] > 0, frame, np.uint8(0)), known)
+    for _ in range(6):
+        plate = room.behind(crop_of(frame), person(30), CROP + np.array([0, 0, 0.37], np.float32))
+    assert plate is not None
+    darker = (180 - plate.image.astype(int)) * plate.known[..., None]
+    assert np.abs(darker).max() < 2
+    assert (plate.known.min() > 0.99) == (gap_px == 3)
+
+
 def test_a_camera_that_was_moved_is_noticed_without_a_jump_and_the_room_given_up() -> None:
     frame = wall()
     room, elsewhere = learned(frame), wall(seed=1)
