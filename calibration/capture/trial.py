@@ -31,7 +31,7 @@ PERIOD_NS = 40_000_000
 HEADSET_SEED = 0
 PICTURE_PX = 320  # side of each of the pictures side by side
 # PSNR inside the mask, dB: people of the test clips reach 20.1 on average when everything is
-# found by the tracker (README), and 16 when the reference is pasted as it lies.
+# found by the tracker (docs/RESULTS.md), and 16 when the reference is pasted as it lies.
 WORDS = (
     (21.0, "Others will see you nearly as you are."),
     (18.5, "Others will see you well, with small differences around the eyes."),
