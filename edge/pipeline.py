@@ -57,6 +57,20 @@ class FacePublisher(Protocol):
         ...
 
 
+class NoClients:
+    """A publisher to whom nobody subscribed; see `FacePublisher`."""
+
+    paused = False
+
+    def publish_restored(
+        self,
+        face: RestoredFace,
+        eyes: Sequence[ImageU8] = (),
+        eye_ages_ns: tuple[int | None, int | None] = (None, None),
+    ) -> None:
+        """Send nothing."""
+
+
 class Pipeline:
     """Restores one frame after the other; its states are the tracker's and the filler's."""
 
