@@ -213,7 +213,7 @@ class EviHrnet(nn.Module):
     def _corrected(self, inputs: Tensor, smooth: Tensor, residual: Tensor) -> Tensor:
         """Move, tint and repaint the start: known pixels, prepared reference in the hole."""
         start = inputs[:, KNOWN_RGB] + inputs[:, MASK] * inputs[:, REFERENCE_RGB]
-        smooth = _twice(smooth)
+        smooth, residual = _twice(_exact(smooth)), _exact(residual)
         flow = torch.tanh(smooth[:, :2] / LARGEST_FLOW_PX) * LARGEST_FLOW_PX
         moved = functional.grid_sample(
             start, self._positions(flow), padding_mode="border", align_corners=False
@@ -226,6 +226,11 @@ class EviHrnet(nn.Module):
         axis = (torch.arange(size, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / size) - 1
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
         return grid + flow.permute(0, 2, 3, 1) * (2 / size)
+
+
+def _exact(x: Tensor) -> Tensor:
+    """In float32 what autocast made bfloat16: its eight bits move a sampling place by half a px."""
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -100,8 +100,6 @@ class InpaintingTraining:
         kept = self._folder.load()
         if kept is None:
             if start_from is not None:
-                if "average" not in start_from:
-                    raise ValueError("the checkpoint to start from is not of `unvisor train`")
                 self.trainer.start_with(start_from["average"], start_from.get("adversary"))
             return 0.0
         self.trainer.load_state_dict(kept)
@@ -140,6 +138,7 @@ class InpaintingTraining:
         if rank == 0:
             self._folder.save({**self.trainer.state_dict(), "streams": self._streams, **more})
         self._processes.wait_for_all()
+        self._folder.forget_states_but(self.finished_steps, rank)
 
     def save_best(self, score: dict[str, float], trained_s: float) -> None:
         """See `training.loop.Training`."""
@@ -173,8 +172,10 @@ class InpaintingTraining:
     def close(self, over: bool) -> None:
         """Stop the workers; a run that is over needs its decoded clips no more."""
         self._feeder.close()
+        if not over:  # perhaps by an error of this process alone: nobody would come
+            return
         self._processes.wait_for_all()
-        if over and self._processes.rank == 0:
+        if self._processes.rank == 0:
             shutil.rmtree(self._folder.path / DECODED, ignore_errors=True)
 
     @property

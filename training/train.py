@@ -78,8 +78,8 @@ def train(
     try:
         source = open_source(data, licence_class or ())
         setting = Setting(chosen, source, helper_weights, seed, count)
-        before = checkpoint.load(start_from) if start_from else None
-        _train(setting, RunFolder(run), processes, limits, before)
+        other = _other_run(start_from) if start_from else None
+        _train(setting, RunFolder(run), processes, limits, other)
     except (HelperWeightsError, checkpoint.CheckpointError, TrainingDiverged) as error:
         raise UserError(str(error)) from error
     except UserError:
@@ -114,6 +114,13 @@ def _train(
         )
     finally:
         training.close(over)
+
+
+def _other_run(path: Path) -> dict[str, Any]:
+    kept = checkpoint.load(path)
+    if not isinstance(kept.get("average"), dict):
+        raise UserError(f"{path} holds no inpainting network.", "Give best.pt of another run.")
+    return kept
 
 
 def _rhythm(recipe: Recipe, processes: Processes) -> Rhythm:

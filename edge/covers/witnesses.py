@@ -103,7 +103,10 @@ class Watch:
         if self._frames % EVERY != 1:
             return
         mesh = self._witness.sees(image, track)
-        self._agreeing = self._agreeing + 1 if (mesh is None) is self.is_seen else 0
+        if (mesh is None) is not self.is_seen:  # as before, but the face may have moved
+            self.mesh, self._agreeing = mesh, 0
+            return
+        self._agreeing += 1
         if self._agreeing >= AGREEING:
             self.mesh, self._agreeing = mesh, 0
 
