@@ -93,14 +93,19 @@ def changed(before: list[torch.Tensor], module: Any) -> bool:
     "name", [*JUDGED, *(pytest.param(name, marks=pytest.mark.slow) for name in JUDGED_ALIKE)]
 )
 def test_a_peers_recipe_trains_network_and_adversary(name: str, clips: list[DecodedClip]) -> None:
-    recipe = small(name)
+    recipe = small(name, "optimiser.bfloat16=true")  # as all recipes have it
     trainer = trainer_of(recipe)
     network, judge = copied(trainer.generator), copied(trainer.adversary)
+    seen = set()
+    for module in trainer.adversary.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda _, given, said: seen.add(said.dtype))
     for chunk in chunks(clips, recipe, 2):
         losses = trainer.check(trainer.step([chunk]))
     assert {"adversarial", "judge", "perceptual"} <= set(losses)
     assert changed(network, trainer.generator)
     assert changed(judge, trainer.adversary)
+    assert seen == {torch.float32}  # a penalty on slopes wants more than eight bits
 
 
 def test_recipes_show_each_network_what_its_paper_does(clips: list[DecodedClip]) -> None:
@@ -124,10 +129,11 @@ def test_recipes_show_each_network_what_its_paper_does(clips: list[DecodedClip])
 def test_comb_cn_is_supervised_at_half_size_too_and_its_average_keeps_its_norms(
     clips: list[DecodedClip],
 ) -> None:
-    recipe = small("comb-cn")
+    recipe = small("comb-cn", "optimiser.bfloat16=true")
     trainer = trainer_of(recipe)
     before = copied(trainer.generator.structure)
-    losses = trainer.check(trainer.step(chunks(clips, recipe, 1)))
+    for chunk in chunks(clips, recipe, 2):
+        losses = trainer.check(trainer.step([chunk]))
     assert set(losses) == {"l1", "structure", "gradient_norm"}
     assert changed(before, trainer.generator.structure)
     for kept, new in zip(trainer.average.buffers(), trainer.generator.buffers(), strict=True):
