@@ -58,6 +58,11 @@ class MindingTracker:
         self._watch = Watch(other)
 
     @property
+    def at_work(self) -> CoverTracker:
+        """The tracker that finds the landmarks."""
+        return self._tracker
+
+    @property
     def name(self) -> Landmarks:
         """Of the tracker that finds the landmarks."""
         return self._tracker.name
@@ -117,6 +122,11 @@ class AutoTracker:
         self._watches = {kind: Watch(witness) for kind, witness in witnesses.items()}
         self.cover: CoverKind = "headset"
         self._since = 0  # frames since the cover changed
+
+    @property
+    def at_work(self) -> CoverTracker:
+        """The tracker that runs now."""
+        return self._trackers[self.cover]
 
     @property
     def name(self) -> Landmarks:
