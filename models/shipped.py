@@ -103,7 +103,7 @@ def shipped_network(
     quantised = SHIPPED_INT8 if original is None else int8_path(original)
     if precision == "fp32" or (precision == "auto" and not has_vnni(cpu_info)):
         return full
-    reason = _why_not(quantised, full)
+    reason = why_unfit(quantised, full)
     if not reason:
         if may_saturate(cpu_info):
             log.warning("sums of bytes may overflow on this processor: prefer --precision auto")
@@ -142,7 +142,7 @@ def may_saturate(cpu_info: Path = CPU_INFO) -> bool:
     return "avx2" in words and not has_vnni(cpu_info)
 
 
-def _why_not(path: Path, original: Path) -> str:
+def why_unfit(path: Path, original: Path) -> str:
     """Why an INT8 file cannot stand for `original` on a processor; empty = it can."""
     if not path.is_file():
         return f"{path.name} is missing"
