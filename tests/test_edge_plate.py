@@ -14,7 +14,7 @@ from edge.plate.backdrop import Backdrop
 from edge.plate.making import plate_of_capture
 from edge.plate.part import HeadPlate
 from edge.plate.room import MOVED_FRAMES, Room
-from edge.profile import load_profile, save_profile
+from edge.profile import Part, load_profile, save_profile
 from models.plate import PlateCrop
 from models.preparation import alone, prepare_mixture
 from models.reference import Reference
@@ -202,6 +202,17 @@ def test_a_profile_without_a_plate_gives_its_views_as_they_are(tmp_path: Path) -
     loaded = load_profile(tmp_path / "p")
     assert loaded.plate is None
     assert loaded.views is loaded.references
+
+
+@pytest.mark.parametrize(
+    ("room", "known"), [((4000, 9), (4000, 9)), ((9, 9), (9, 8)), ((9, 4000), (9, 4000))]
+)
+def test_a_room_that_no_capture_makes_is_refused(
+    room: tuple[int, int], known: tuple[int, int]
+) -> None:
+    pictures = {"room": np.zeros((*room, 3), np.uint8), "known": np.zeros(known, np.uint8)}
+    with pytest.raises(ValueError, match="a room of"):
+        HeadPlate.from_part(Part({"mattes": 0}, pictures=pictures))
 
 
 def test_mattes_of_other_views_are_not_used() -> None:
