@@ -9,7 +9,7 @@ from edge.profile import SessionProfile
 from edge.settings import ModelsSettings
 from edge.timing import StageTimes, TimedEngine
 from models.engine.choice import runs_tensorrt, session_network
-from models.filling import DEFAULT_FILLER, Filler, NetworkFiller, Reference, make_filler
+from models.filling import DEFAULT_FILLER, FILLERS, Filler, NetworkFiller, Reference, make_filler
 from models.shipped import SHIPPED_NETWORK, Network, WeightsError, load_network
 from streaming.errors import UserError
 
@@ -30,6 +30,8 @@ def open_filler(
         UserError: the network cannot be used.
     """
     name = DEFAULT_FILLER if models.filler == "auto" else models.filler
+    if name not in FILLERS:
+        raise UserError(f"There is no filler {name!r}.", f"Use auto, {', '.join(FILLERS)}.")
     try:
         file = Path(models.weights or session_network(models.precision, models.engine))
         own = own_network(models, profile, tell) if name == NetworkFiller.name else None

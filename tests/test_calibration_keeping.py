@@ -22,7 +22,9 @@ from edge.lens.lens import CalibratedLens
 from edge.plate.backdrop import Backdrop
 from edge.plate.part import HeadPlate
 from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile, sealing
+from edge.profile.own_network import OwnNetwork
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE
+from models.personal import PersonalWeights
 from models.shipped import WeightsError
 
 GUIDED = EyeCalibration(0.09, 0.31, (0.01, 0.02), (2.2, 0.1, -0.1, -2.4))
@@ -198,6 +200,16 @@ def test_what_a_capture_made_up_for_the_eyes_is_made_anew(
     save_profile(dataclasses.replace(a_capture, eyes=(wrong, wrong)), tmp_path / "anna")
     assert save_over(a_capture, tmp_path / "anna") == Kept()
     assert load_profile(tmp_path / "anna").eyes == a_capture.eyes
+
+
+def test_a_network_that_was_learned_on_other_views_is_not_lost_without_a_word(
+    tmp_path: Path, a_capture: SessionProfile
+) -> None:
+    own = OwnNetwork(PersonalWeights("0" * 64, {"conv11.feature.bias": np.zeros(3, np.float32)}))
+    save_profile(dataclasses.replace(a_capture, network=own), tmp_path / "anna")
+    (sentence,) = save_over(a_capture, tmp_path / "anna").told
+    assert "--finetune" in sentence
+    assert load_profile(tmp_path / "anna").network is None
 
 
 def test_a_damaged_profile_is_replaced_and_that_is_told(

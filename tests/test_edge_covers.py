@@ -13,7 +13,7 @@ from saved_profiles import small_profile
 from edge.covers.cover_trackers import AutoTracker, MindingTracker
 from edge.covers.face_mask_tracker import FaceMaskTracker
 from edge.covers.statuses import bare_status, restored_statuses
-from edge.covers.witnesses import AGREEING, EVERY, FaceMaskWitness, Watch
+from edge.covers.witnesses import AGREEING, EVERY, FILLED_EVERY, FaceMaskWitness, Watch
 from edge.engine_names import engine_names
 from edge.eyes.fusion import neutral_eyes
 from edge.records import Capture, CoverKind, FaceTrack
@@ -176,10 +176,18 @@ def test_a_face_mask_that_is_taken_for_a_headset_is_not_filled_as_one(
     mesh = posed_mesh()
     mistaken = Told(lambda: a_track(mesh, "headset", is_worn=True))
     steps = Steps(MindingTracker(mistaken, "headset", Told(lambda: mesh)))
-    track = steps.see(LONG_ENOUGH)
+    track = steps.see(FILLED_EVERY * AGREEING)
     assert track is not None
     assert not track.mask.any()
     assert bare_status(track) is Status.COVER_MISMATCH
+
+
+def test_what_is_filled_is_seldom_looked_at_for_another_cover(posed_mesh: MeshMaker) -> None:
+    looks = []
+    mesh = posed_mesh()
+    worn = Told(lambda: a_track(mesh, "headset", is_worn=True))
+    Steps(MindingTracker(worn, "headset", Told(lambda: looks.append(1)))).see(3 * FILLED_EVERY)
+    assert len(looks) == 3
 
 
 def test_a_face_mask_that_was_found_is_not_doubted(posed_mesh: MeshMaker) -> None:

@@ -146,9 +146,9 @@ class InpaintingTraining:
         self._folder.save_best({**self.trainer.shippable(), **told})
         self._folder.write(run_folder.SCORES, {"step": self.finished_steps, **told})
 
-    def agree(self, value: bool) -> bool:
+    def agree(self, value: float) -> float:
         """See `training.loop.Training`."""
-        return self._processes.agree(value) if self._processes.world > 1 else value
+        return self._processes.agree(value)
 
     def testimony(self) -> dict[str, Any]:
         """Where weights come from."""

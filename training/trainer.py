@@ -61,6 +61,9 @@ class Trainer:
         self.states: list[Tensor] | None = None
         if self.device.type == "cuda":
             order_channels_last(self.generator)
+        # A CPU's 3D convolutions give gradients that are no numbers in bfloat16.
+        exact = self.device.type == "cpu" and has_3d_convolutions(self.generator)
+        self._bfloat16 = recipe.optimiser.bfloat16 and not exact
         self._run: Any = torch.compile(self.generator) if recipe.optimiser.compile else None
 
     def step(self, chunks: Sequence[Chunk]) -> Terms:
@@ -248,8 +251,7 @@ class Trainer:
         return norm.detach()
 
     def _autocast(self) -> torch.autocast:
-        enabled = self.recipe.optimiser.bfloat16
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def _schedule(self) -> None:
         """Linear warm-up, then constant or a cosine over the run's steps or time."""
@@ -286,3 +288,8 @@ def order_channels_last(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def has_3d_convolutions(network: nn.Module) -> bool:
+    """Whether a network looks at several frames, or channels, as at a volume."""
+    return any(isinstance(part, nn.Conv3d | nn.ConvTranspose3d) for part in network.modules())

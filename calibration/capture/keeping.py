@@ -18,6 +18,10 @@ UNTOLD = (
     "Whether the profile that was there is of the same person could not be checked: its {kept} not "
     "kept. With cameras in the headset, run `unvisor calibrate-eyes`."
 )
+NETWORK = (
+    "The network of its own that the profile had is not kept: it was learned on other views. "
+    "Add --finetune to learn one anew."
+)
 UNREADABLE = "The profile that was there cannot be read, so nothing of it is kept."
 
 
@@ -57,6 +61,8 @@ def save_over(
     def change(older: SessionProfile) -> SessionProfile:
         nonlocal kept
         carried, kept = carried_over(sealed, older)
+        if older.network is not None:
+            kept = replace(kept, told=(*kept.told, NETWORK))
         return carried
 
     update_profile(folder, change, passphrase)

@@ -104,7 +104,8 @@ def show(
     _say(f"eyes      {'calibrated' if tree['eyes_calibrated'] else 'not calibrated'}")
     _say(f"parts     {', '.join(tree['parts'] + tree['unknown_parts']) or 'none'}")
     if (room := tree["room_px"]) is not None:
-        _say(f"room      a picture of it, {room[0]}×{room[1]} px; `drop` the plate to delete it")
+        way_out = f"`unvisor profiles drop {name} plate` deletes it"
+        _say(f"room      a picture of it, {room[0]}×{room[1]} px; {way_out}")
     if (own := profile.network) is not None:
         frames = round(own.scores.get("frames", 0))
         _say(f"network   its own, {own.gain_db:+.2f} dB on {frames} frames that it never saw")

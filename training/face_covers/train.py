@@ -24,9 +24,9 @@ from training.bare_faces import BareFace, faces_to_learn
 from training.face_covers.continuation import continued
 from training.face_covers.samples import prepared, sample
 from training.small_networks import options
+from training.small_networks.average import follow
 from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import steps_for
-from training.small_networks.trainer import follow
 
 log = logging.getLogger(__name__)
 

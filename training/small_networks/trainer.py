@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from training.small_networks.average import follow
 from training.trainer import TrainingDiverged
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
@@ -114,17 +115,6 @@ class AveragedTrainer(Generic[NetworkT]):
             [{"params": parameters, "lr": peak} for parameters, peak in groups],
             weight_decay=self.settings.weight_decay,
         )
-
-
-@torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
-    """Move averaged weights towards the network's, `keep` of them staying; counters are copied."""
-    own = network.state_dict()
-    for name, value in average.state_dict().items():
-        if value.dtype.is_floating_point:
-            value.lerp_(own[name], 1 - keep)
-        else:
-            value.copy_(own[name])
 
 
 def _rate(share: float, warm_up_share: float) -> float:
