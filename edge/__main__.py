@@ -5,6 +5,7 @@ Every folder owns its commands; this is the one file that knows them all.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ COMMANDS = {
         "calibration.build_engine:build_engine",
         "Build the network's TensorRT engine for this GPU.",
     ),
-    "train": ("training.train:train", "Train the network."),
+    "train": ("training.train:train", "Train an inpainting network by a recipe."),
     "pack-clips": (
         "training.shards.command:pack_clips_command",
         "Pack face clips into archives for a training machine.",
@@ -149,6 +150,20 @@ COMMANDS = {
     "quantize": ("training.quantize_command:quantize", "Write a trained network as INT8."),
     "export": ("models.export:export", "Write a trained network as ONNX."),
 }
+# In the order in which one needs them; commands that no group names are listed with the last.
+GROUPS = {
+    "See it work": ["demo", "doctor", "devices"],
+    "Use it": [
+        *("calibrate-reference", "run", "calibrate-eyes", "profiles"),
+        *("marker", "calibrate-camera", "build-engine"),
+    ],
+    "Receive it": ["watch", "record", "replay", "keys", "relay", "bridge"],
+    "Measure it": ["profile", "bench-stream", "bench-eyes", "bench-engines"],
+    "Train and score its networks": [
+        *("import-videos", "pack-clips", "train", "evaluate", "benchmarks"),
+        *("export", "quantize", "edit", "architectures"),
+    ],
+}
 HELP = ("--help", "-h", "help")
 
 
@@ -159,8 +174,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _show_commands()
         sys.exit(0)
     if name not in COMMANDS:
-        errors = Console(stderr=True, highlight=False)
-        errors.print(f"There is no command {name!r}. Known: {', '.join(COMMANDS)}.")
+        near = difflib.get_close_matches(name, COMMANDS, n=3)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        errors = Console(stderr=True, highlight=False, markup=False)
+        errors.print(f"There is no command {name!r}.{meant} `unvisor --help` lists all.")
         sys.exit(2)
     _run(name, f"unvisor {name}", rest)
 
@@ -200,13 +217,28 @@ def _load(name: str):  # type: ignore[no-untyped-def]  # typer reads the functio
 
 
 def _show_commands() -> None:
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    for name, (_, summary) in COMMANDS.items():
-        table.add_row(f"[bold]{name}[/bold]", summary)
-    console = Console()
-    console.print("unvisor takes the VR headset off a person's face, live.\n")
-    console.print(table)
+    console = Console(highlight=False)
+    console.print("unvisor takes the VR headset off a person's face, live.")
+    console.print(
+        "[dim]Start with `unvisor demo`; then take your profile, and `unvisor run`.[/dim]"
+    )
+    width = max(map(len, COMMANDS))
+    for title, names in grouped_commands().items():
+        console.print(f"\n[bold]{title}[/bold]")
+        table = Table(show_header=False, box=None, padding=(0, 2))
+        table.add_column(min_width=width)
+        for name in names:
+            table.add_row(name, COMMANDS[name][1])
+        console.print(table)
     console.print("\n`unvisor COMMAND --help` tells more about each.")
+
+
+def grouped_commands() -> dict[str, list[str]]:
+    """Names of all commands by group, each once."""
+    groups = {title: list(names) for title, names in GROUPS.items()}
+    named = {name for names in groups.values() for name in names}
+    groups[list(groups)[-1]] += [name for name in COMMANDS if name not in named]
+    return groups
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from streaming.errors import UserError
 
 PROFILE_S = 8.0  # of another recording of the same person
 OWN_PROFILE_S = 3.0  # of the very clip that is then restored
+NOT_KNOWN = "not known"  # the licence of the user's own pictures
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def demo(
     cv2.setNumThreads(1)
     check_choices(clip, webcam, cover, cutouts)
     scene = choose_scene(clip, camera if webcam else None, seconds)
-    errors.print(f"{scene.name} ({scene.licence}): {scene.credit}")
+    errors.print(introduced(scene))
     with tempfile.TemporaryDirectory(prefix="unvisor-demo-") as folder:
         profile = Path(folder) / "profile"
         save_profile(profile_of_source(scene.profile_source, errors), profile)
@@ -129,11 +130,11 @@ def choose_scene(clip: Path | None, webcam: str | None, seconds: float) -> Scene
     if webcam is not None:
         camera = CameraSettings(source=f"{WEBCAM}{webcam}", seconds=seconds)
         own = CameraSettings(source=camera.source, seconds=OWN_PROFILE_S)
-        return Scene(f"webcam {webcam}", "your own picture", "not kept", camera, own)
+        return Scene(f"webcam {webcam}", NOT_KNOWN, "your own picture, not kept", camera, own)
     if clip is not None:
         return Scene(
             clip.name,
-            "not known",
+            NOT_KNOWN,
             "your own clip",
             CameraSettings(source=str(clip), seconds=seconds),
             CameraSettings(source=str(clip), seconds=OWN_PROFILE_S),
@@ -227,29 +228,43 @@ def _write_json(path: Path, tree: dict[str, Any]) -> None:
         ) from error
 
 
+def introduced(scene: Scene) -> str:
+    """What is restored, with licence and credit where it is not the user's own."""
+    licence = "" if scene.licence == NOT_KNOWN else f" ({scene.licence})"
+    return f"{scene.name}{licence}: {scene.credit}"
+
+
 def _print_result(console: Console, tree: dict[str, Any], out: Path) -> None:
-    """A short table of what counts."""
     table = Table(show_header=False, box=None, padding=(0, 2))
-    rows = {
+    for name, value in result_words(tree, out).items():
+        table.add_row(f"[dim]{name}[/dim]", value)
+    console.print(table)
+
+
+def result_words(tree: dict[str, Any], out: Path) -> dict[str, str]:
+    """What counts of demo.json, in words."""
+    return {
         "frames": f"{tree['frames']} at {tree['fps']:.1f} fps, {tree['drops']} dropped",
         "age at the client": _ages(tree["age_ms"]),
         "capacity": _number(tree.get("capacity_fps"), "{:.1f} fps") + f" on {tree['device']}",
         "quality": f"{_number(tree.get('psnr_db'), '{:.2f} dB')}, under the cover "
         f"{_number(tree.get('psnr_masked_db'), '{:.2f} dB')}, "
         f"SSIM {_number(tree.get('ssim'), '{:.3f}')}",
-        "memory": f"{tree['rss_mib_10s']:.0f} MiB after 10 s, {tree['rss_mib']:.0f} at the end",
+        "memory": _memory(tree["rss_mib_10s"], tree["rss_mib"]),
         "made with": f"filler {tree['filler']}, landmarks {tree['landmarks']}",
         "files": f"{out / 'demo.mp4'}, {out / 'demo.json'}",
     }
-    for name, value in rows.items():
-        table.add_row(f"[dim]{name}[/dim]", value)
-    console.print(table)
 
 
 def _ages(age_ms: dict[str, float]) -> str:
     if not age_ms:
         return "not measured"
     return f"median {age_ms['p50']:.0f} ms, p99 {age_ms['p99']:.0f} ms"
+
+
+def _memory(after_10s: float, at_the_end: float) -> str:
+    settled = f"{after_10s:.0f} MiB after 10 s, " if after_10s else ""  # 0: it was over by then
+    return f"{settled}{at_the_end:.0f} MiB at the end"
 
 
 def _number(value: float | None, form: str) -> str:

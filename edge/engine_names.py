@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from edge.bare_face_trackers import MediaPipeTracker
-from edge.headset_tracker import HeadsetTracker
 from edge.tracker import Tracker
 from models.engine.onnx import cpu_name
 from models.filling import Filler, NetworkFiller
@@ -19,10 +17,8 @@ def engine_names(filler: Filler, tracker: Tracker, eyes: str) -> dict[str, str]:
     found: dict[str, str] = {}
     if isinstance(filler, NetworkFiller):
         found["network"] = filler.engine.name
-    if isinstance(tracker, HeadsetTracker):
+    if tracker.engine_name:
         found["tracker"] = tracker.engine_name
-    elif isinstance(tracker, MediaPipeTracker):
-        found["tracker"] = "MediaPipe CPU"
     if eyes == NETWORK_EYES:
         found["eyes"] = cpu_name("fp32")
     return found

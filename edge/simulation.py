@@ -174,5 +174,5 @@ def _headset(settings: SessionSettings) -> SimulatedHeadset:
         return SimulatedHeadset(simulation.headset or None, simulation.seed)
     except (ValueError, FileNotFoundError) as error:
         raise UserError(
-            f"{error}.", "Leave the headset's name out to get the usual one."
+            f"{error}.", "Name another folder or headset, or leave it out for the usual one."
         ) from error

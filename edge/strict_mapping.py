@@ -11,6 +11,13 @@ from streaming.errors import UserError
 
 Record = TypeVar("Record")
 
+WORDS: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text in quotes",
+}
+
 
 def from_mapping(record: type[Record], tree: Mapping[str, Any], origin: str) -> Record:
     """Build a settings record from nested mappings; unknown keys and wrong types are errors."""
@@ -41,5 +48,5 @@ def _checked(hint: Any, value: Any, origin: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:
-        raise UserError(f"{origin} must be a {hint.__name__}, not {value!r}.")
+        raise UserError(f"{origin} must be {WORDS.get(hint, hint.__name__)}, not {value!r}.")
     return value

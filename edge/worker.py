@@ -213,7 +213,7 @@ class Worker:
             rss_mib=round(self._final_mib, 1),
             rss_mib_10s=round(self._settled_mib, 1),
             device=device_name(),
-            landmarks=settings.edge.landmarks,
+            landmarks=tracker.name,
             filler=filler.name,
             size_px=settings.models.size_px,
             paced=is_paced,

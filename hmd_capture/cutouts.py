@@ -48,7 +48,7 @@ class CutoutHeadset:
         matches = [match for path in found if (match := FILE_NAME.fullmatch(path.name))]
         names = sorted({match["name"] for match in matches})
         if not names:
-            raise FileNotFoundError(f"no NAME_yYAW_pPITCH.png in {folder}; name another folder")
+            raise FileNotFoundError(f"{folder} holds no NAME_yYAW_pPITCH.png")
         if name is not None and name not in names:
             raise ValueError(f"no cut-outs of {name!r} in {folder}; known: {', '.join(names)}")
         self.name = name or str(np.random.default_rng(seed).choice(names))

@@ -51,11 +51,12 @@ class NetworkSettings:
     shift: ShiftKind = "online"  # "offline" looks one frame ahead per layer: clips only
 
     def __post_init__(self) -> None:
-        """Refuse heads and attention levels that do not exist."""
+        """Refuse heads, attention levels and shifts that do not exist, and odd sizes."""
         if self.head not in ("correction", "rgb") or self.attention not in ("32", "both", "none"):
             raise ValueError(f"unknown head or attention in {asdict(self)}")
         if self.shift not in SHIFT_KINDS:
             raise ValueError(f"unknown shift '{self.shift}'; it is one of {', '.join(SHIFT_KINDS)}")
+        evi_hrnet_contract(self.width, self.size_px)  # refuses what does not divide
 
     @property
     def contract(self) -> TensorContract:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.__main__ import COMMANDS, main
+from edge.__main__ import COMMANDS, grouped_commands, main
 from edge.child import Child
 from edge.settings import SessionSettings
 from edge.timing import Samples, StageTimes
@@ -27,9 +27,20 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in shown for name in COMMANDS)
 
 
-def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_groups_every_command_once_and_begins_with_the_main_job() -> None:
+    listed = [name for names in grouped_commands().values() for name in names]
+    assert sorted(listed) == sorted(COMMANDS)
+    assert listed[0] == "demo"
+    assert listed.index("run") < listed.index("watch") < listed.index("train")
+
+
+def test_an_unknown_command_is_refused_and_the_likely_one_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run_main("fly") == 2
     assert "fly" in capsys.readouterr().err
+    assert run_main("recrod") == 2
+    assert "Did you mean record" in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_refused() -> None:

@@ -20,6 +20,8 @@ from edge.demo import (
     demo_settings,
     demo_tree,
     has_display,
+    introduced,
+    result_words,
 )
 from edge.profiler import measurement
 from edge.profiler.measurement import capacity_settings
@@ -132,6 +134,7 @@ def test_the_demo_restores_a_clip_and_writes_video_and_numbers(
     assert tree["capacity"]["frames"] == 50  # an unpaced run drops nothing
     assert tree["capacity_fps"] > 0
     assert (tree["landmarks"], tree["filler"]) == ("tracker", "warp-blend")
+    assert set(tree["engines"]) == {"tracker", "eyes"}
     assert tree["psnr_db"] > tree["psnr_masked_db"] > 15
     assert "preview: http://127.0.0.1:" in told.err
     with av.open(str(out / "demo.mp4")) as container:
@@ -208,6 +211,20 @@ def test_the_numbers_of_both_runs_end_in_one_tree() -> None:
     assert (tree["frames"], tree["capacity_fps"], tree["capacity"]["frames"]) == (100, 61.5, 500)
     assert tree["clip"] == {"name": "clip", "licence": "MIT", "credit": "somebody"}
     assert demo_tree(_scene(), _report(), None)["capacity_fps"] is None
+
+
+def test_a_run_that_was_over_after_eight_seconds_tells_no_memory_after_ten(
+    tmp_path: Path,
+) -> None:
+    short = demo_tree(_scene(), _report(rss_mib_10s=0.0), None)
+    assert result_words(short, tmp_path)["memory"] == "200 MiB at the end"
+    long = demo_tree(_scene(), _report(), None)
+    assert result_words(long, tmp_path)["memory"] == "199 MiB after 10 s, 200 MiB at the end"
+
+
+def test_a_clip_of_others_is_credited_and_ones_own_is_not(tmp_path: Path) -> None:
+    assert introduced(_scene()) == "clip (MIT): somebody"
+    assert introduced(choose_scene(tmp_path / "me.mp4", None, 2.0)) == "me.mp4: your own clip"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from saved_profiles import small_profile
 
+from edge.composite import Hole
 from edge.plate.alignment import plate_in_frame
+from edge.plate.backdrop import Backdrop
 from edge.plate.making import plate_of_capture
 from edge.plate.part import HeadPlate
 from edge.plate.room import MOVED_FRAMES, Room
@@ -77,6 +79,21 @@ def test_the_room_follows_the_exposure_of_the_camera() -> None:
     assert np.abs(error[8:-8, 14:26]).mean() < 4
 
 
+@pytest.mark.parametrize("gap_px", [3, 40])
+def test_no_line_shows_where_knowledge_ends_or_has_a_gap(gap_px: int) -> None:
+    frame = np.full((200, 260, 3), 180, np.uint8)
+    known = np.full(frame.shape[:2], 255, np.uint8)
+    known[:, 100 : 100 + gap_px] = 0
+    room = Room(frame.shape)
+    room.seed(np.where(known[..., None] > 0, frame, np.uint8(0)), known)
+    for _ in range(6):
+        plate = room.behind(crop_of(frame), person(30), CROP + np.array([0, 0, 0.37], np.float32))
+    assert plate is not None
+    darker = (180 - plate.image.astype(int)) * plate.known[..., None]
+    assert np.abs(darker).max() < 2
+    assert (plate.known.min() > 0.99) == (gap_px == 3)
+
+
 def test_a_camera_that_was_moved_is_noticed_without_a_jump_and_the_room_given_up() -> None:
     frame = wall()
     room, elsewhere = learned(frame), wall(seed=1)
@@ -88,6 +105,46 @@ def test_a_camera_that_was_moved_is_noticed_without_a_jump_and_the_room_given_up
     assert np.abs(np.diff([1, *trusts])).max() <= 0.21
     assert room.is_outdated_for(frame.shape)
     assert not learned(frame).is_outdated_for(frame.shape)
+
+
+class Matted:
+    """Draws a person of 24 px in the middle, and remembers the room that it was given."""
+
+    name, plate = "matted", None
+
+    def __init__(self) -> None:
+        matte = np.zeros((SIZE, SIZE), np.float32)
+        matte[:, 20:44] = 1
+        self.matte: np.ndarray | None = matte
+        self.given: list[float] = []
+
+    def fill(self, crop: np.ndarray, hidden: np.ndarray, mesh: np.ndarray) -> np.ndarray:
+        self.given.append(0.0 if self.plate is None else float(self.plate.known.max()))
+        return crop
+
+    def reset(self) -> None:
+        self.plate = None
+
+
+def seen_behind(backdrop: Backdrop, frame: np.ndarray, frames: int) -> list[float]:
+    """How far the room was trusted in each of so many frames."""
+    filler, hidden = Matted(), np.zeros((SIZE, SIZE), np.uint8)
+    hidden[10:20, 16:48] = 1
+    hole = Hole(CROP, hidden, 0, 0, np.zeros((0, 0), np.uint8))
+    mesh = np.full((478, 3), SIZE - 1, np.float32)
+    for _ in range(frames):
+        backdrop.stand_behind(filler, crop_of(frame), hole)
+        filler.fill(crop_of(frame), hidden, mesh)
+        backdrop.learn(filler, frame, hole, mesh)
+    return filler.given
+
+
+def test_after_a_gap_the_room_has_to_agree_again_before_it_shows() -> None:
+    backdrop = Backdrop()
+    assert seen_behind(backdrop, wall(), 24)[-1] == 1
+    backdrop.reset()  # meanwhile the camera was moved
+    assert max(seen_behind(backdrop, wall(seed=1), 5)) == 0
+    assert seen_behind(backdrop, wall(), 8)[-1] == 1
 
 
 def test_nothing_is_known_of_a_room_that_was_never_seen() -> None:

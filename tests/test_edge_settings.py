@@ -46,7 +46,7 @@ def test_each_eye_names_its_own_camera(tmp_path: Path) -> None:
     [
         ("[edge]\nlandmark = 'oracle'\n", "landmark"),
         ("[edge]\nlandmarks = 'guess'\n", "guess"),
-        ("[models]\nsize_px = 'big'\n", "size_px"),
+        ("[models]\nsize_px = 'big'\n", "size_px must be a whole number, not 'big'"),
         ("[models]\nsize_px = true\n", "size_px"),
         ("[edge]\ncamera = 3\n", "section"),
         ("[edge\n", "TOML"),

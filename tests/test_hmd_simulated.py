@@ -202,7 +202,7 @@ def test_images_of_another_kind_are_refused(canonical_mesh, textured_image):
 def test_unknown_models_are_refused_with_the_known_ones_named(tmp_path, cutouts):
     with pytest.raises(ValueError, match="box, goggles, visor"):
         SimulatedHeadset("sombrero")
-    with pytest.raises(FileNotFoundError, match="name another folder"):
+    with pytest.raises(FileNotFoundError, match="holds no NAME"):
         SimulatedHeadset(tmp_path)
     with pytest.raises(ValueError, match="round"):
         SimulatedHeadset(cutouts / "square")

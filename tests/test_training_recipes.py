@@ -66,7 +66,7 @@ def test_changes_are_laid_over_a_recipe() -> None:
     recipe = load_recipe("unvisor", ["optimiser.learning_rate=3e-4", "adversary.kind=none"])
     assert recipe.optimiser.learning_rate == pytest.approx(3e-4)
     assert make_adversary(ADVERSARIES, recipe.adversary.kind, recipe.adversary.settings) is None
-    with pytest.raises(UserError, match=r"must be a float, not 'fast'"):
+    with pytest.raises(UserError, match=r"must be a number, not 'fast'"):
         load_recipe("unvisor", ["optimiser.learning_rate=fast"])
 
 

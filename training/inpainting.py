@@ -92,11 +92,15 @@ class InpaintingTraining:
         return self._feeder.waited_s
 
     def resume(self, start_from: dict[str, Any] | None) -> float:
-        """Go on from the run folder's checkpoint, else from given weights; seconds trained."""
+        """Go on from the run folder's checkpoint, else from another run's; seconds trained.
+
+        Raises:
+            ValueError: they are of another network.
+        """
         kept = self._folder.load()
         if kept is None:
             if start_from is not None:
-                self.trainer.start_with(start_from)
+                self.trainer.start_with(start_from["average"], start_from.get("adversary"))
             return 0.0
         self.trainer.load_state_dict(kept)
         rank = self._processes.rank

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,6 +21,8 @@ from training.loss_terms.structure import structure_loss
 from training.loss_terms.terms import LossTerms, Terms, weighted
 from training.processes import OneProcess, Processes
 from training.recipes.schema import Recipe
+
+log = logging.getLogger(__name__)
 
 LOWEST_RATE = 0.05  # where the cosine ends
 
@@ -158,8 +161,13 @@ class Trainer:
             torch.cuda.set_rng_state(state["random_cuda"][0], self.device)
         self.states = None
 
-    def start_with(self, weights: dict[str, Tensor]) -> None:
-        """Begin a new run from trained weights instead of from the prepared reference."""
+    def start_with(
+        self, weights: dict[str, Tensor], judge: dict[str, Tensor] | None = None
+    ) -> None:
+        """Begin a new run from trained weights instead of from the prepared reference.
+
+        `judge` are an adversary's; one of another shape begins untrained, as without them.
+        """
         try:
             if isinstance(self.generator, StnGan):
                 self.generator.start_from(weights)
@@ -168,6 +176,8 @@ class Trainer:
         except RuntimeError as error:
             raise ValueError("the weights to start from are of another network") from error
         self.average.load_state_dict(self.generator.state_dict())
+        if self.adversary is not None and not self.adversary.goes_on_from(judge or {}):
+            log.info("the adversary begins untrained: the checkpoint holds none of its shape")
 
     def _lend_features(self) -> None:
         """Let an adversary of features look through the losses' frozen network."""

@@ -23,6 +23,7 @@ MOST_SEEN = 40  # looks that a pixel's mean goes back
 CHANGED = 24.0  # 8-bit steps: what differs by more is something else
 CHANGED_LOOKS = 25  # in a row until that something belongs to the room
 LEAST_VISIBLE_PX = 100  # of the crop: the room must show to be compared
+SEAM = (5, 5)  # px of the plate: gaps up to there are closed, edges fade over it
 GAINS = (0.4, 2.5)
 GAIN_STEP = 0.25
 # A frame agrees when this share of the room that it shows is as near as this, in 8-bit steps.
@@ -44,6 +45,7 @@ class Room:
         self._shape, self.scale = shape, plate_scale(shape)
         size = (round(shape[0] * self.scale), round(shape[1] * self.scale))
         self._mean = np.zeros((*size, 3), np.float32)
+        self._shown = np.zeros((*size, 3), np.float32)  # the mean, continued beyond what is known
         self._seen = np.zeros(size, np.uint8)
         self._doubts = np.zeros(size, np.uint8)
         self._known = np.zeros(size, np.float32)
@@ -72,7 +74,7 @@ class Room:
         to_plate = self._plate_from_crop(frame_from_crop)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         known = np.asarray(cv2.warpAffine(self._known, to_plate, size, flags=flags), np.float32)
-        image = np.asarray(cv2.warpAffine(self._mean, to_plate, size, flags=flags), np.float32)
+        image = np.asarray(cv2.warpAffine(self._shown, to_plate, size, flags=flags), np.float32)
         shown = is_room & (known > 0.99)
         if int(shown.sum()) >= LEAST_VISIBLE_PX:
             self._compare(crop[shown].astype(np.float32), image[shown])
@@ -132,9 +134,14 @@ class Room:
         self._disagreed = 0 if agrees else self._disagreed + 1
 
     def _soften(self, part: tuple[slice, slice]) -> None:
-        """Let what is known end softly, so that no seam shows."""
+        """Let what is known close small gaps and end softly, so that neither shows as a line."""
         known = (self._seen[part] >= LEAST_SEEN).astype(np.float32)
-        self._known[part] = np.minimum(known, cv2.blur(known, (5, 5)))
+        near = cv2.blur(known, SEAM)
+        around = cv2.blur(self._mean[part] * known[..., None], SEAM)
+        around = around / np.maximum(near, 1e-6)[..., None]
+        self._shown[part] = np.where(known[..., None] > 0, self._mean[part], around)
+        closed = cv2.morphologyEx(known, cv2.MORPH_CLOSE, np.ones(SEAM, np.uint8))
+        self._known[part] = np.minimum(closed, cv2.blur(closed, SEAM))
 
     def _plate_from_crop(self, frame_from_crop: Float32Array) -> Float32Array:
         scale = np.float32(self.scale)

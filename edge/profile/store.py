@@ -157,7 +157,9 @@ def _document(folder: Path) -> bytes:
         return read_document(folder)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
-            f"There is no profile at {folder}.", "Make one with `calibrate-reference`."
+            f"There is no profile at {folder}.",
+            f"Make one with `calibrate-reference --profile {folder.name}`; "
+            "`unvisor profiles list` tells which there are.",
         ) from error
     except OSError as error:
         raise UserError(
