@@ -70,6 +70,8 @@ def build_engine(
             stored = try_stored(network, library, stored, store, OnnxEngine(network))
     except EngineError as error:
         raise UserError(str(error), "`unvisor doctor` checks what TensorRT needs here.") from error
+    except WeightsError as error:
+        raise UserError(str(error)) from error
     except KeyboardInterrupt:
         raise UserError("Stopped; no engine was built.") from None
     _report(stored, as_json)

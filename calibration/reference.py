@@ -31,9 +31,10 @@ from calibration.guide.prompters import (
     TerminalPrompter,
     find_speaker,
 )
-from calibration.page.session import DEFAULT_PORT, run_on_page
+from calibration.page.session import DEFAULT_PORT, MakeDraft, run_on_page
 from edge.camera import Source
-from edge.profile import SessionProfile, is_encrypted, load_profile, profile_path
+from edge.profile import SessionProfile, load_profile, profile_path
+from edge.profile.passphrase import new_passphrase
 from edge.profile.sealing import Lock
 from edge.profile.unlock import lock_for, passphrase_for
 from models.cover_reader import CoverReader
@@ -42,6 +43,8 @@ from models.shipped import SHIPPED_NETWORK, WeightsError, load_network
 from streaming.errors import UserError
 
 log = logging.getLogger(__name__)
+
+ROOM = "It holds a picture of the room behind you, without you; --no-plate leaves that out."
 
 
 def calibrate_reference(
@@ -60,6 +63,9 @@ def calibrate_reference(
     ] = None,
     page_port: Annotated[int, typer.Option(help="Port of that page; 0 = any.")] = DEFAULT_PORT,
     auto: Annotated[bool, typer.Option(help="Ask nothing: save what is good enough.")] = False,
+    no_plate: Annotated[
+        bool, typer.Option("--no-plate", help="Keep no picture of the room behind you.")
+    ] = False,
     speak: Annotated[bool, typer.Option(help="Speak the instructions too.")] = False,
     encrypt: Annotated[
         bool, typer.Option("--encrypt", help="Keep the profile under a passphrase.")
@@ -77,12 +83,13 @@ def calibrate_reference(
     open_source = partial(open_capture_source, video, camera)
     folder = profile_path(profile)
     lock, passphrase = _lock(folder, encrypt)  # asks before anybody sits still for the camera
+    make = partial(make_draft, with_plate=not no_plate)
     kept = Kept()
 
     def save(made: SessionProfile) -> tuple[str, ...]:
         nonlocal kept
         kept = save_over(made, folder, lock, passphrase)
-        return kept.told
+        return (*kept.told, *room_told(made))
 
     prompter = _prompter(speak)
     if page is None:
@@ -90,10 +97,10 @@ def calibrate_reference(
     try:
         if page:
             draft = run_on_page(
-                open_source, open_reader(), save, prompter, page_port, seconds, clip
+                open_source, open_reader(), save, prompter, page_port, seconds, clip, make
             )
         else:
-            draft = _run_in_terminal(open_source, prompter, seconds, clip)
+            draft = _run_in_terminal(open_source, prompter, seconds, clip, make)
             if not auto and camera is not None and sys.stdin.isatty():
                 _tell_result(draft)
                 if not typer.confirm("Save this profile?", default=True):
@@ -116,7 +123,7 @@ def calibrate_reference(
         Console(soft_wrap=True).print_json(json.dumps(tree))
     else:
         _tell_result(draft)
-        _tell_saved(profile, folder, kept)
+        _tell_saved(profile, folder, (*kept.told, *room_told(draft.profile)), kept.has_eyes)
         if tuned:
             Console(highlight=False, soft_wrap=True).print(tuned)
 
@@ -136,7 +143,7 @@ def _clip_for(minutes: float) -> CapturedClip | None:
 def _finetuned(folder: Path, clip: CapturedClip, minutes: float, passphrase: str | None) -> str:
     """A sentence about what came of it; the profile is there whatever happens."""
     try:
-        return finetune_profile(folder, clip, minutes, passphrase or passphrase_for(folder))
+        return finetune_profile(folder, clip, minutes, passphrase)
     except KeyboardInterrupt:
         return "Fine-tuning was stopped; the profile is saved without it."
     except UserError as error:
@@ -144,16 +151,19 @@ def _finetuned(folder: Path, clip: CapturedClip, minutes: float, passphrase: str
 
 
 def _lock(folder: Path, encrypt: bool) -> tuple[Lock | None, str | None]:
-    """The lock of the profile to make, and the passphrase of the one that is there.
+    """The lock of the profile to make, and its passphrase: nobody is asked twice for it.
 
     An encrypted profile stays under its passphrase.
 
     Raises:
         UserError: as of `lock_for` and `load_profile`.
     """
-    if not (encrypt and is_encrypted(folder)):
+    if not encrypt:
         return lock_for(folder, encrypt), None
     passphrase = passphrase_for(folder)
+    if passphrase is None:
+        passphrase = new_passphrase()
+        return Lock.new(passphrase), passphrase
     return load_profile(folder, passphrase).lock, passphrase
 
 
@@ -162,6 +172,7 @@ def _run_in_terminal(
     prompter: Prompter,
     seconds: float,
     clip: CapturedClip | None = None,
+    make: MakeDraft = make_draft,
 ) -> Draft:
     """Take and make a profile with prompts or a progress bar."""
     with Feed(open_source) as feed, FaceMesher(max_faces=2, tracking=not feed.is_still) as mesher:
@@ -169,7 +180,7 @@ def _run_in_terminal(
         take = follow(feed, taker, mesher, seconds)
     console = Console(stderr=True)
     with console.status("making the profile and trying it on"):
-        return make_draft(take)
+        return make(take)
 
 
 def follow(feed: Feed, taker: Taker, mesher: FaceMesher, seconds: float) -> Take:
@@ -244,12 +255,17 @@ def _tell_result(draft: Draft) -> None:
         console.print(f"{count} of {len(draft.take.problems)} frames: {problem}. {ADVICE[problem]}")
 
 
-def _tell_saved(profile: str, folder: Path, kept: Kept) -> None:
+def room_told(profile: SessionProfile) -> tuple[str, ...]:
+    """What to tell of the room in a profile: whoever sits in it may mind."""
+    return () if profile.plate is None else (ROOM,)
+
+
+def _tell_saved(profile: str, folder: Path, told: tuple[str, ...], has_eyes: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    for sentence in kept.told:
+    for sentence in told:
         console.print(sentence)
     console.print(f"The profile is at {folder}; use it with --profile {profile}.")
-    if not kept.has_eyes:
+    if not has_eyes:
         console.print(
             "With cameras in the headset, put it on and teach them this wearer's eyes: "
             f"`unvisor calibrate-eyes --profile {profile}`."

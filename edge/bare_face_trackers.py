@@ -35,7 +35,7 @@ class OracleTracker:
     """Looks up what the simulated headset hides; for measuring everything but the tracking."""
 
     name: Landmarks = "oracle"
-    note = ""
+    note = engine_name = ""
 
     def __init__(self, size_px: int, cover: CoverKind = "headset") -> None:
         """Start without a face; `cover` is what the simulation puts on it."""
@@ -70,6 +70,7 @@ class MediaPipeTracker:
     """Runs MediaPipe on the camera's frame; under a headset its guess is poor, and says so."""
 
     name: Landmarks = "mediapipe"
+    engine_name = "MediaPipe CPU"
 
     def __init__(self, size_px: int, mesher: FaceMesher | None = None) -> None:
         """Load MediaPipe (about a second); `mesher` is an open one, for tests."""

@@ -78,6 +78,7 @@ def all_checks() -> Iterator[Check]:
     yield check_opencv_loads()
     yield check_weights()
     yield check_eye_network()
+    yield check_all_networks()
     yield from check_ports()
     yield check_cameras()
     yield check_npm()
@@ -195,6 +196,26 @@ def check_eye_network(network: Path | None = None) -> Check:
     except WeightsError as error:
         return Check("eye network", "missing", str(error), "git checkout -- models/weights")
     return Check("eye network", "ok", path.name)
+
+
+def check_all_networks(folder: Path | None = None) -> Check:
+    """Every network file is what its manifest says, INT8 forms are of the networks beside them."""
+    from models.shipped import WEIGHTS_FOLDER, WeightsError, check_manifest, int8_path, why_unfit
+
+    folder = WEIGHTS_FOLDER if folder is None else folder
+    names = {path.stem for kind in ("*.onnx", "*.json") for path in folder.glob(kind)}
+    wrong = []
+    for path in sorted(folder / f"{name}.onnx" for name in names):
+        try:
+            check_manifest(path, kind=None)
+        except WeightsError as error:
+            wrong.append(str(error))
+            continue
+        if int8_path(path).is_file() and (reason := why_unfit(int8_path(path), path)):
+            wrong.append(f"{reason}.")
+    if wrong:
+        return Check("networks", "missing", " ".join(wrong), "git checkout -- models/weights")
+    return Check("networks", "ok", f"{len(names)} files are as shipped")
 
 
 def check_ports(ports: dict[int, str] = PORTS) -> Iterator[Check]:

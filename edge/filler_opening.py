@@ -8,8 +8,7 @@ from pathlib import Path
 from edge.profile import SessionProfile
 from edge.settings import ModelsSettings
 from edge.timing import StageTimes, TimedEngine
-from models.engine.choice import session_network
-from models.engine.cuda.driver import find_gpu
+from models.engine.choice import runs_tensorrt, session_network
 from models.filling import DEFAULT_FILLER, FILLERS, Filler, NetworkFiller, Reference, make_filler
 from models.shipped import SHIPPED_NETWORK, Network, WeightsError, load_network
 from streaming.errors import UserError
@@ -68,13 +67,17 @@ def own_network(
     if models.precision == "int8":
         tell("The profile's own network is not used: INT8 was asked for.")
         return None
-    if models.engine != "onnx" and find_gpu() is not None:
-        tell("The profile's own network is not used: TensorRT runs the shipped one.")
-        return None
     try:
-        network = kept.weights.applied(load_network(SHIPPED_NETWORK))
+        shipped = load_network(SHIPPED_NETWORK)
+        network = kept.weights.applied(shipped)
     except WeightsError as error:
         tell(f"The profile's own network is not used: {error}. Learn it anew with --finetune.")
+        return None
+    if runs_tensorrt(shipped, models.engine):
+        tell(
+            "The profile's own network is not used: TensorRT runs the shipped one. "
+            'With engine = "onnx" in [models] it is.'
+        )
         return None
     if network.size_px != models.size_px:
         tell(f"The profile's own network is not used: it works at {network.size_px} px.")

@@ -10,7 +10,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from edge.records import PipelineView
 from edge.settings import OscSettings, SessionSettings
 from streaming.errors import UserError
-from streaming.records import RestoredFace, Status
+from streaming.records import PASSED_THROUGH, RestoredFace, Status
 
 # VRCFaceTracking v2: 45° is 1, an eye as open as usual .75 (above it is widened).
 FULL_GAZE_RAD = math.pi / 4
@@ -20,7 +20,6 @@ TRACKING = "/tracking/eye/"
 LOOPBACK = ("127.0.0.1", "localhost")
 # With these the numbers are defaults and no measurements.
 UNSEEN = (Status.STALE_EYES, Status.PLAUSIBLE, Status.PAUSED)
-NO_WEARER = (Status.NO_FACE, Status.NO_HEADSET)
 
 
 class OscOutput:
@@ -56,7 +55,7 @@ class OscOutput:
         self._socket.close()
 
     def _words(self, face: RestoredFace) -> list[tuple[str, list[float]]]:
-        if any(status in UNSEEN + NO_WEARER for status in face.status):
+        if any(status in UNSEEN + PASSED_THROUGH for status in face.status):
             return []
         words: list[tuple[str, list[float]]] = []
         if self._settings.vrchat:

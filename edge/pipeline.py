@@ -57,6 +57,20 @@ class FacePublisher(Protocol):
         ...
 
 
+class NoClients:
+    """A publisher to whom nobody subscribed; see `FacePublisher`."""
+
+    paused = False
+
+    def publish_restored(
+        self,
+        face: RestoredFace,
+        eyes: Sequence[ImageU8] = (),
+        eye_ages_ns: tuple[int | None, int | None] = (None, None),
+    ) -> None:
+        """Send nothing."""
+
+
 class Pipeline:
     """Restores one frame after the other; its states are the tracker's and the filler's."""
 
@@ -96,7 +110,7 @@ class Pipeline:
         self._is_followed = False
         self._wants_fresh_track = threading.Event()
         self._warm_frames = 0
-        self._tracker_note = ""
+        self._tracker_note = self._landmark_source = ""
 
     def process(self, capture: Capture) -> PipelineView:
         """Both halves of one frame's way, one after the other."""
@@ -118,13 +132,14 @@ class Pipeline:
         was_followed, self._is_followed = self._is_followed, _is_worn(track)
         if was_followed and not self._is_followed:
             self._tracker.reset()
-        return Tracked(capture, track, starts_afresh, self._tracker.note)
+        tracker = self._tracker  # which of several looked may be another at the next frame
+        return Tracked(capture, track, starts_afresh, tracker.note, tracker.name)
 
     def restore(self, tracked: Tracked) -> PipelineView:
         """Second half: restore the face, publish and show it."""
         capture, track = tracked.capture, tracked.track
         self._times.begin_frame(capture.frame.frame_id)
-        self._tracker_note = tracked.note
+        self._tracker_note, self._landmark_source = tracked.note, tracked.landmark_source
         if tracked.starts_afresh:
             self._forget()
         with self._times.measure("fuse"):
@@ -154,9 +169,9 @@ class Pipeline:
         """A detail worth telling the user now, such as a second face; empty = nothing."""
         return self._person.note or self._tracker_note
 
-    def use_filler(self, filler: Filler) -> None:
-        """Go on with another filler: another profile has another reference."""
-        self._filler = filler
+    def use_filler(self, filler: Filler, backdrop: Backdrop | None = None) -> None:
+        """Go on with another profile: its filler, and what it knows of its owner's room."""
+        self._filler, self._backdrop = filler, backdrop or Backdrop()
         self._eyes.reset()
         self._forget()
         self._wants_fresh_track.set()
@@ -228,7 +243,7 @@ class Pipeline:
             openness=_openness(eyes),
             status=status,
             filler="none" if track is None else self._filler.name,
-            landmark_source=self._tracker.name,
+            landmark_source=self._landmark_source,
         )
 
     def _view(self, capture: Capture, restored: RestoredFace, hole: Hole | None) -> PipelineView:

@@ -11,7 +11,6 @@ import os
 import threading
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import av
 import cv2
@@ -20,6 +19,7 @@ from av.video.stream import VideoStream
 
 from edge.records import PipelineView
 from edge.settings import SessionSettings
+from streaming.closing import Closing
 from streaming.errors import UserError
 from streaming.records import ImageU8
 from streaming.slot import Latest
@@ -39,7 +39,7 @@ ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "21", "threads": "1"}
 log = logging.getLogger(__name__)
 
 
-class Recorder:
+class Recorder(Closing):
     """A `ViewSink` that writes an H.264 MP4 file, which appears under its name once finished."""
 
     def __init__(self, path: Path) -> None:
@@ -77,19 +77,6 @@ class Recorder:
     def results(self) -> dict[str, float]:
         """Frames in the file and frames skipped."""
         return {"recorded_frames": self.frames, "recording_skipped": self.skipped}
-
-    def __enter__(self) -> Recorder:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _run(self) -> None:
         try:

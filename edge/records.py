@@ -78,3 +78,4 @@ class Tracked:
     track: FaceTrack | None  # None = no face was found
     starts_afresh: bool  # first frame, or first after a gap: nothing before it counts
     note: str  # what the tracker has to tell of it; empty = nothing
+    landmark_source: str  # which tracker looked: oracle, tracker, mediapipe

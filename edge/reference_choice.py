@@ -40,7 +40,11 @@ OPEN_ENOUGH = 0.75  # openness from which an eye is simply open
 
 
 def profile_from_frames(
-    frames: Sequence[ImageU8], meshes: Float32Array, stored_px: int | None = None
+    frames: Sequence[ImageU8],
+    meshes: Float32Array,
+    stored_px: int | None = None,
+    *,
+    with_plate: bool = True,
 ) -> SessionProfile:
     """Choose the best frame and other views as references, and calibrate the eyes.
 
@@ -49,6 +53,7 @@ def profile_from_frames(
         meshes: (T,478,3) px of the frames; NaN rows where no face was found.
         stored_px: side of the stored crops; None = as the camera resolved the face, see
             `edge.reference_bank.view_of`.
+        with_plate: whether to keep the room behind the face, too.
 
     Raises:
         UserError: no face in any frame.
@@ -81,7 +86,7 @@ def profile_from_frames(
     references = tuple(view_of(faces[i], kept[i], stored_px) for i in choice.views)
     good = np.flatnonzero(choice.scores >= np.median(choice.scores))
     own = print_of_capture([faces[i] for i in good], [kept[i] for i in good])
-    plate = plate_of_capture(frames, references)
+    plate = plate_of_capture(frames, references) if with_plate else None
     return SessionProfile(references, eyes, quality, identity=own, plate=plate)
 
 

@@ -179,6 +179,11 @@ def _check(settings: SessionSettings) -> None:
             f"A marker does nothing with the landmarks of {edge.landmarks}.",
             "Leave out --marker, or use --landmarks tracker.",
         )
+    if read_marker(edge.marker) and edge.cover == "face-mask":
+        raise UserError(
+            "A marker is a sticker on a headset: with a face mask it does nothing.",
+            "Leave out --marker, or use --cover headset or auto.",
+        )
     if edge.landmarks == "mediapipe" and edge.cover == "auto":
         raise UserError(
             "Landmarks of mediapipe cannot tell a headset from a face mask.",

@@ -36,6 +36,11 @@ class Tracker(Protocol):
         """A detail worth telling now, such as a second face; empty = nothing."""
         ...
 
+    @property
+    def engine_name(self) -> str:
+        """What runs its networks, such as `onnxruntime CPU INT8`; empty = it has none."""
+        ...
+
     def track(self, capture: Capture) -> FaceTrack | None:
         """The face in this frame, or None."""
         ...

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 import zmq
 
+from streaming.closing import Closing
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
 from streaming.messages import EyeImage, encode
 
@@ -13,7 +12,7 @@ FEED_PORT = 50023  # bound by hmd_capture
 QUEUED_IMAGES = 4  # both eyes of one instant, and those of the next
 
 
-class EyeFeed:
+class EyeFeed(Closing):
     """Connects to `hmd_capture`, now or whenever it appears; use it from one thread.
 
     It never waits: without a receiver, or with a slow one, images are dropped.
@@ -38,16 +37,3 @@ class EyeFeed:
     def close(self) -> None:
         """Free the socket."""
         self._socket.close()
-
-    def __enter__(self) -> EyeFeed:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()

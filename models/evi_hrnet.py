@@ -51,11 +51,12 @@ class NetworkSettings:
     shift: ShiftKind = "online"  # "offline" looks one frame ahead per layer: clips only
 
     def __post_init__(self) -> None:
-        """Refuse heads and attention levels that do not exist."""
+        """Refuse heads, attention levels and shifts that do not exist, and odd sizes."""
         if self.head not in ("correction", "rgb") or self.attention not in ("32", "both", "none"):
             raise ValueError(f"unknown head or attention in {asdict(self)}")
         if self.shift not in SHIFT_KINDS:
             raise ValueError(f"unknown shift '{self.shift}'; it is one of {', '.join(SHIFT_KINDS)}")
+        evi_hrnet_contract(self.width, self.size_px)  # refuses what does not divide
 
     @property
     def contract(self) -> TensorContract:
@@ -212,7 +213,7 @@ class EviHrnet(nn.Module):
     def _corrected(self, inputs: Tensor, smooth: Tensor, residual: Tensor) -> Tensor:
         """Move, tint and repaint the start: known pixels, prepared reference in the hole."""
         start = inputs[:, KNOWN_RGB] + inputs[:, MASK] * inputs[:, REFERENCE_RGB]
-        smooth = _twice(smooth)
+        smooth, residual = _twice(_exact(smooth)), _exact(residual)
         flow = torch.tanh(smooth[:, :2] / LARGEST_FLOW_PX) * LARGEST_FLOW_PX
         moved = functional.grid_sample(
             start, self._positions(flow), padding_mode="border", align_corners=False
@@ -225,6 +226,11 @@ class EviHrnet(nn.Module):
         axis = (torch.arange(size, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / size) - 1
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
         return grid + flow.permute(0, 2, 3, 1) * (2 / size)
+
+
+def _exact(x: Tensor) -> Tensor:
+    """In float32 what autocast made bfloat16: its eight bits move a sampling place by half a px."""
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 def _twice(x: Tensor) -> Tensor:

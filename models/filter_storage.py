@@ -47,8 +47,10 @@ def store_filters_in_8_bit(path: Path) -> None:
 
 
 def with_plain_filters(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same network with its 8-bit filters multiplied out, for readers that do not fold them."""
-    graph = model.graph
+    """A copy with its 8-bit filters multiplied out, for readers that do not fold them."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    graph = changed.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     plain, kept = {}, []
     for node in graph.node:
@@ -65,7 +67,7 @@ def with_plain_filters(model: onnx.ModelProto) -> onnx.ModelProto:
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend([*constants, *plain.values()])
     graph.node.extend(kept)
-    return model
+    return changed
 
 
 def _in_steps(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

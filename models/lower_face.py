@@ -18,7 +18,6 @@ Bools = NDArray[np.bool_]
 
 LEAST_POINTS = 40  # fewer seen points say too little of the pose
 FADE_SHARE = 0.12  # of the eye span: how far a miss beside the mask reaches under it
-DEPTH_WEIGHT = 0.4  # of z in the fit: a single camera sees it less well
 NOSE_MIDDLE = NOSE_BRIDGE[2]  # points above it are fitted to; masks pull at those below
 EYE_CORNERS = (33, 263)
 
@@ -62,13 +61,11 @@ def _laid_over(
     points: NDArray[np.float64], onto: NDArray[np.float64], used: Bools
 ) -> NDArray[np.float64]:
     """`points` (N,3) moved by the rigid motion and scale that fit those `used` to `onto` best."""
-    weight = np.array([1.0, 1.0, DEPTH_WEIGHT])
-    here, there = points[used] * weight, onto[used] * weight
+    here, there = points[used], onto[used]
     centre, target = here.mean(0), there.mean(0)
     left, scale, right = np.linalg.svd((there - target).T @ (here - centre))
     sign = np.ones(3)
     sign[-1] = np.sign(np.linalg.det(left @ right))
     turn = left @ (sign[:, None] * right)
     size = float((scale * sign).sum() / max(((here - centre) ** 2).sum(), 1e-9))
-    moved = (points * weight - centre) @ (size * turn).T + target
-    return np.asarray(moved / weight)
+    return np.asarray((points - centre) @ (size * turn).T + target)

@@ -16,6 +16,7 @@ from onnx import numpy_helper
 
 from models.shipped import Network, WeightsError
 
+LARGEST = 100.0  # of a parameter; the shipped ones stay below 1, and finite fills need a bound
 PREFIX = "network."  # of the names that export gives the parameters
 
 
@@ -40,8 +41,8 @@ class PersonalWeights:
             tensor = stored.get(PREFIX + name)
             if tensor is None or tuple(tensor.dims) != value.shape:
                 raise WeightsError(f"{base.path.name} has no {name} of {value.shape}")
-            if value.dtype != np.float32 or not np.isfinite(value).all():
-                raise WeightsError(f"{name} is not of finite numbers")
+            if value.dtype != np.float32 or not (np.abs(value) <= LARGEST).all():  # nor NaN
+                raise WeightsError(f"{name} is not of numbers that learning gives")
             tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
         return replace(base, content=model.SerializeToString())
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from models.contract import TensorContract, contract_from, evi_hrnet_contract, states_in_rows
 from models.inputs_choice import InputsChoice
+
+log = logging.getLogger(__name__)
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED_NETWORK = WEIGHTS_FOLDER / "unvisor.onnx"
@@ -93,14 +96,23 @@ def shipped_network(
     """A shipped network's file: `auto` is INT8 where this processor multiplies bytes quickly.
 
     `original` is the network in full precision, the inpainting one unless given; its INT8 form
-    lies beside it. An INT8 file that was made from another network is not taken by `auto`, and one
-    that does not exist never.
+    lies beside it. An INT8 file that is missing, that was made from another network, or that is
+    made for GPUs is never taken; the log says why if it was asked for.
     """
     full = SHIPPED_NETWORK if original is None else original
     quantised = SHIPPED_INT8 if original is None else int8_path(original)
-    if precision == "auto":
-        precision = "int8" if has_vnni(cpu_info) and _is_made_of(quantised, full) else "fp32"
-    return quantised if precision == "int8" and quantised.is_file() else full
+    if precision == "fp32" or (precision == "auto" and not has_vnni(cpu_info)):
+        return full
+    reason = why_unfit(quantised, full)
+    if not reason:
+        if may_saturate(cpu_info):
+            log.warning("sums of bytes may overflow on this processor: prefer --precision auto")
+        return quantised
+    level = logging.WARNING if precision == "int8" else logging.INFO
+    command = "quantize" if original is None else "quantize-headset"
+    words = "%s runs in full precision: %s; `unvisor %s` makes it anew"
+    log.log(level, words, full.name, reason, command)
+    return full
 
 
 def int8_path(original: Path) -> Path:
@@ -117,12 +129,33 @@ def has_vnni(cpu_info: Path = CPU_INFO) -> bool:
     return bool(words & {"avx512_vnni", "avx_vnni"})
 
 
-def _is_made_of(path: Path, original: Path) -> bool:
+def may_saturate(cpu_info: Path = CPU_INFO) -> bool:
+    """Whether this is an x86 processor that adds products of bytes in 16 bits, two at a time.
+
+    Those of unsigned by signed bytes do not fit there: onnxruntime says so of AVX2 and AVX512
+    without VNNI in its notes on quantisation.
+    """
     try:
-        source = json.loads(manifest_path(path).read_text())["from_sha256"]
-        return bool(source == json.loads(manifest_path(original).read_text())["sha256"])
-    except (OSError, ValueError, KeyError):
+        words = set(cpu_info.read_text(encoding="utf-8").split())
+    except OSError:
         return False
+    return "avx2" in words and not has_vnni(cpu_info)
+
+
+def why_unfit(path: Path, original: Path) -> str:
+    """Why an INT8 file cannot stand for `original` on a processor; empty = it can."""
+    if not path.is_file():
+        return f"{path.name} is missing"
+    try:
+        manifest = json.loads(manifest_path(path).read_text())
+        source, target = manifest["from_sha256"], manifest.get("target", "cpu")
+        # The file itself is asked, not its manifest, which may be that of the network before.
+        is_of_it = source == sha256(original)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"{manifest_path(path).name} cannot be read"
+    if not is_of_it:
+        return f"{path.name} was made from another network"
+    return "" if target in ("cpu", "pairs") else f"{path.name} is made for {target}"
 
 
 def check_manifest(path: Path, kind: str | None) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from types import TracebackType
 
 import zmq
 
 from streaming.clock import NS_PER_S, monotonic_ns
+from streaming.closing import Closing
 from streaming.endpoints import LOOPBACK
 from streaming.security.door import Door, Guard
 
@@ -20,7 +20,7 @@ POLL_MS = 50
 MAX_QUESTION_BYTES = 1024  # the handshake of an encrypted connection has some 300
 
 
-class ClockEcho:
+class ClockEcho(Closing):
     """Answers on a thread of its own: an answer that waits for other work is a wrong one."""
 
     def __init__(
@@ -52,19 +52,6 @@ class ClockEcho:
         """Stop answering and free the port."""
         self._stopping.set()
         self._thread.join()
-
-    def __enter__(self) -> ClockEcho:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _serve(self) -> None:
         try:

@@ -6,13 +6,13 @@ import logging
 import math
 import threading
 import time
-from types import TracebackType
 
 import zmq
 
 from streaming.clock import NS_PER_S, ClockOffset, monotonic_ns
 from streaming.clock_echo import ASK_TIME
 from streaming.clock_offset import OffsetEstimate
+from streaming.closing import Closing
 from streaming.endpoints import normalise_endpoint
 from streaming.security.keys import ClientKeys
 
@@ -23,7 +23,7 @@ MAX_ANSWER_BYTES = 1024  # the handshake of an encrypted connection counts, too
 MAX_SECONDS = 9e9
 
 
-class ClockFollower:
+class ClockFollower(Closing):
     """Asks `t` at a control or clock address; whoever is not there is waited for."""
 
     def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
@@ -49,19 +49,6 @@ class ClockFollower:
         """Stop asking."""
         self._stopping.set()
         self._thread.join()
-
-    def __enter__(self) -> ClockFollower:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _follow(self) -> None:
         eager_until_s = time.monotonic() + EAGER_S

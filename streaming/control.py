@@ -8,11 +8,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 import zmq
 
 from streaming.clock import PublishingClock
+from streaming.closing import Closing
 from streaming.endpoints import LOOPBACK
 from streaming.envelope import split_envelope
 from streaming.errors import UserError
@@ -39,7 +39,7 @@ MAX_WAITING = 32  # questions of one client; more wait on its side
 POLL_MS = 50  # how soon `close` is noticed; questions wake the thread at once
 
 
-class ControlServer:
+class ControlServer(Closing):
     """Answers on a thread of its own, so that a busy pipeline never delays an answer.
 
     Every question gets exactly one answer, whatever it holds: a client's REQ socket is stuck for
@@ -96,19 +96,6 @@ class ControlServer:
         self._stopping.set()
         if threading.current_thread() is not self._thread:  # a callback may close us
             self._thread.join()
-
-    def __enter__(self) -> ControlServer:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _serve(self) -> None:
         poller = zmq.Poller()

@@ -6,11 +6,11 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
 
 import zmq
 
 from streaming.clock import PublishingClock, monotonic_ns
+from streaming.closing import Closing
 from streaming.delay import DelayMeter
 from streaming.endpoints import KERNEL_BUFFER_BYTES, LOOPBACK
 from streaming.frame_message import DEFAULT_JPEG_QUALITY
@@ -53,7 +53,7 @@ PAUSED, RESUMED = "unvisor.paused", "unvisor.resumed"
 OURS = ("unvisor.", STARTED, "recording.started", "recording.stopped")
 
 
-class Publisher:
+class Publisher(Closing):
     """Binds one port and publishes records on it; may be called from any thread.
 
     What nobody subscribed to is neither encoded nor sent. A subscriber that does not read loses
@@ -211,19 +211,6 @@ class Publisher:
         """Free the port; later calls send nothing."""
         with self._lock:
             self._socket.close()
-
-    def __enter__(self) -> Publisher:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _send(self, parts: list[bytes]) -> bool:
         topic = parts[0].decode(errors="replace")

@@ -27,6 +27,15 @@ class Status(str, Enum):
     PAUSED = "PAUSED"
 
 
+# With any of these the camera's frame passes as it is, and nothing is told of the eyes.
+PASSED_THROUGH = (
+    Status.NO_HEADSET,
+    Status.NO_FACE,
+    Status.WRONG_PERSON,
+    Status.COVER_MISMATCH,
+)
+
+
 class Side(str, Enum):
     """The wearer's own side. The wire calls the right eye `eye.0` and the left `eye.1`."""
 

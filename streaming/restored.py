@@ -10,10 +10,8 @@ from streaming.clock import PublishingClock, monotonic_ns
 from streaming.face_message import FaceState
 from streaming.frame_message import FrameMessage
 from streaming.picture_coding import Coded
-from streaming.records import ImageU8, RestoredFace, Status
+from streaming.records import PASSED_THROUGH, ImageU8, RestoredFace
 from streaming.topics import FRAME_EYES, FRAME_FACE, FRAME_WORLD, EyesShow
-
-UNTOUCHED = (Status.NO_HEADSET, Status.NO_FACE)
 
 
 def images_of(
@@ -88,4 +86,4 @@ def state_message(
 
 def is_synthesised(face: RestoredFace) -> bool:
     """Whether any pixel of the frame was made by a filler rather than by the camera."""
-    return face.filler != "none" and not any(status in UNTOUCHED for status in face.status)
+    return face.filler != "none" and not any(status in PASSED_THROUGH for status in face.status)

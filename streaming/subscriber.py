@@ -8,12 +8,12 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import zmq
 
 from streaming.backlog import Backlog
 from streaming.clock import monotonic_ns
+from streaming.closing import Closing
 from streaming.endpoints import KERNEL_BUFFER_BYTES, normalise_endpoint
 from streaming.frame_message import FrameMessage
 from streaming.messages import Message, MessageError, Notification, decode
@@ -47,7 +47,7 @@ class Arrival:
 _Newest = dict[int, tuple[Latest[Arrival], Arrival]]  # by slot
 
 
-class Subscriber:
+class Subscriber(Closing):
     """Connects to a publisher, now or whenever it appears, and keeps the newest of each topic.
 
     Pictures of `h264.*` are decoded on arrival and handed over as `bgr`.
@@ -107,19 +107,6 @@ class Subscriber:
         """Stop reading and wake every taker."""
         self._stopping.set()
         self._thread.join()
-
-    def __enter__(self) -> Subscriber:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _read(self) -> None:
         try:

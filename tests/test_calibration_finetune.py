@@ -26,6 +26,7 @@ from edge.profile.own_network import OwnNetwork
 from edge.profile.parts import Part
 from edge.settings import ModelsSettings
 from edge.timing import StageTimes
+from models.engine.cuda.driver import Gpu
 from models.engine.onnx import OnnxEngine
 from models.finetuning_exchange import Answer, Order
 from models.personal import PersonalWeights, parameters_of
@@ -34,6 +35,7 @@ from streaming.errors import UserError
 
 NAME = "conv11.feature.bias"
 SCORES = {"base_psnr_masked_db": 24.0, "psnr_masked_db": 24.75, "frames": 60.0}
+GPU = Gpu("NVIDIA GeForce RTX 3080", "8.6", "13.0")
 PASSPHRASE = "correct horse battery"
 
 
@@ -201,6 +203,7 @@ def test_own_weights_change_what_the_network_says_and_nothing_else(
         ("", "conv99.bias", np.zeros(3, np.float32)),
         ("", NAME, np.zeros(4, np.float32)),
         ("", NAME, np.full(3, np.nan, np.float32)),
+        ("", NAME, np.full(3, 1e30, np.float32)),
         ("", NAME, np.zeros(3, np.float64)),
     ],
 )
@@ -252,6 +255,27 @@ def test_a_session_runs_the_profiles_own_network(
     assert name == runs
     assert said in " ".join(notes)
     assert bool(notes) == bool(said)
+
+
+def test_a_gpu_without_an_engine_does_not_keep_the_own_network_from_running(
+    profile: SessionProfile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where no engine was ever built
+    for module in ("edge.filler_opening", "models.engine.choice"):
+        monkeypatch.setattr(f"{module}.find_gpu", lambda: GPU, raising=False)
+    notes: list[str] = []
+    _, name = open_filler(ModelsSettings(engine="auto"), profile, StageTimes(), notes.append)
+    assert (name, notes) == ("the profile's own unvisor.onnx", [])
+
+
+def test_where_tensorrt_runs_the_shipped_network_that_is_told_with_the_way_out(
+    profile: SessionProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.filler_opening.runs_tensorrt", lambda *arguments: True)
+    notes: list[str] = []
+    _, name = open_filler(ModelsSettings(precision="fp32"), profile, StageTimes(), notes.append)
+    assert name == "unvisor.onnx"
+    assert 'engine = "onnx"' in notes[0]
 
 
 def test_a_network_of_an_older_version_is_not_used_and_that_is_told(

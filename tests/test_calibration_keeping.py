@@ -14,10 +14,17 @@ from drawn_face import scene
 from test_calibration_gates import ToldReader
 
 from calibration.capture.keeping import Kept, save_over
+from calibration.capture.shelf import KeptFrame
+from calibration.capture.trial import try_on
+from calibration.reference import _lock, room_told
 from edge.__main__ import main
 from edge.lens.lens import CalibratedLens
+from edge.plate.backdrop import Backdrop
+from edge.plate.part import HeadPlate
 from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile, sealing
+from edge.profile.own_network import OwnNetwork
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE
+from models.personal import PersonalWeights
 from models.shipped import WeightsError
 
 GUIDED = EyeCalibration(0.09, 0.31, (0.01, 0.02), (2.2, 0.1, -0.1, -2.4))
@@ -86,6 +93,38 @@ def test_a_recapture_keeps_the_eye_calibration_and_the_lens_and_says_so(
     assert after.report is not None
 
 
+def test_the_room_is_kept_and_that_is_told_unless_it_is_left_out(
+    tmp_path: Path,
+    pictures: Path,
+    a_capture: SessionProfile,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "anna"
+    assert a_capture.plate is not None
+    assert "--no-plate leaves that out" in " ".join(room_told(a_capture))
+    save_profile(a_capture, folder)
+    captured(folder, pictures, "--no-plate")
+    assert load_profile(folder).plate is None
+    assert not list(folder.glob("plate.*"))
+    assert "picture of the room" not in capsys.readouterr().out
+
+
+def test_the_trial_shows_the_room_as_a_session_will(
+    a_capture: SessionProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood_behind = []
+
+    class Seen(Backdrop):
+        def __init__(self, plate: HeadPlate | None = None) -> None:
+            super().__init__(plate)
+            stood_behind.append(plate)
+
+    monkeypatch.setattr("calibration.capture.trial.Backdrop", Seen, raising=False)
+    view = a_capture.references[0]
+    try_on(a_capture, [KeptFrame(0, view.image, view.mesh, "")])
+    assert stood_behind == [a_capture.plate]
+
+
 def test_nothing_of_another_persons_profile_is_kept(
     tmp_path: Path,
     pictures: Path,
@@ -117,6 +156,23 @@ def test_an_encrypted_profile_stays_under_its_passphrase_and_keeps_its_eyes(
     assert after.lock is not None
 
 
+def test_a_new_passphrase_is_asked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for = []
+
+    def prompt(text: str, **options: object) -> str:
+        asked_for.append(text)
+        return PASSPHRASE
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", prompt)
+    lock, passphrase = _lock(tmp_path / "anna", True)
+    assert lock is not None
+    assert passphrase == PASSPHRASE  # fine-tuning, minutes later, opens the profile by it
+    assert asked_for == ["New passphrase"]
+
+
 def test_an_encrypted_profile_is_not_replaced_without_its_passphrase(
     tmp_path: Path,
     pictures: Path,
@@ -146,6 +202,16 @@ def test_what_a_capture_made_up_for_the_eyes_is_made_anew(
     assert load_profile(tmp_path / "anna").eyes == a_capture.eyes
 
 
+def test_a_network_that_was_learned_on_other_views_is_not_lost_without_a_word(
+    tmp_path: Path, a_capture: SessionProfile
+) -> None:
+    own = OwnNetwork(PersonalWeights("0" * 64, {"conv11.feature.bias": np.zeros(3, np.float32)}))
+    save_profile(dataclasses.replace(a_capture, network=own), tmp_path / "anna")
+    (sentence,) = save_over(a_capture, tmp_path / "anna").told
+    assert "--finetune" in sentence
+    assert load_profile(tmp_path / "anna").network is None
+
+
 def test_a_damaged_profile_is_replaced_and_that_is_told(
     tmp_path: Path, a_capture: SessionProfile
 ) -> None:
@@ -157,7 +223,7 @@ def test_a_damaged_profile_is_replaced_and_that_is_told(
     assert load_profile(folder).references
 
 
-def test_where_nobody_can_compare_faces_that_is_told(
+def test_where_nobody_can_compare_faces_nothing_is_kept_and_that_is_told(
     tmp_path: Path, a_capture: SessionProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_network() -> None:
@@ -166,5 +232,9 @@ def test_where_nobody_can_compare_faces_that_is_told(
     monkeypatch.setattr("edge.identity.owners.FacePrintReader", no_network)
     save_profile(calibrated(a_capture), tmp_path / "anna")
     kept = save_over(a_capture, tmp_path / "anna")
-    assert kept.has_eyes
+    assert not kept.has_eyes
     assert "could not be checked" in kept.told[0]
+    assert "unvisor calibrate-eyes" in kept.told[0]
+    after = load_profile(tmp_path / "anna")
+    assert not any(eye.is_guided for eye in after.eyes)
+    assert after.camera is None

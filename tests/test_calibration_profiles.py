@@ -14,6 +14,7 @@ import pytest
 from saved_profiles import NEW, OLD, small_profile, write_schema1
 
 from edge.__main__ import main
+from edge.plate.part import HeadPlate
 from edge.profile import (
     DOCUMENT,
     EyeCalibration,
@@ -123,6 +124,21 @@ def test_show_tells_quality_and_parts_and_writes_the_thumbnail_when_asked(
     assert profiles("show", "anna", "--thumbnail", "anna.png") == 1
     assert profiles("show", "anna", "--thumbnail", "anna.gif") == 1
     assert profiles("show", "anna", "--thumbnail", "anna.png", "--replace") == 0
+
+
+def test_show_tells_of_a_picture_of_the_room_and_drop_deletes_it(
+    capsys: pytest.CaptureFixture[str], own_folder: Path
+) -> None:
+    room = np.zeros((36, 64, 3), np.uint8)
+    plate = HeadPlate(room, room[..., 0], ())
+    save_profile(dataclasses.replace(small_profile(OLD), plate=plate), own_folder / "anna")
+    assert profiles("show", "anna") == 0
+    assert "a picture of it, 64×36 px" in capsys.readouterr().out
+    assert profiles("drop", "anna", "plate") == 0
+    assert "bytes were not overwritten" in " ".join(capsys.readouterr().out.split())
+    assert not list((own_folder / "anna").glob("plate*"))
+    assert profiles("show", "anna", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["room_px"] is None
 
 
 def test_an_encrypted_profile_is_shown_after_its_passphrase(

@@ -8,16 +8,22 @@ import numpy as np
 import pytest
 from conftest import MeshMaker
 from numpy.typing import NDArray
+from saved_profiles import small_profile
 
 from edge.covers.cover_trackers import AutoTracker, MindingTracker
 from edge.covers.face_mask_tracker import FaceMaskTracker
 from edge.covers.statuses import bare_status, restored_statuses
-from edge.covers.witnesses import AGREEING, EVERY, FaceMaskWitness, Watch
+from edge.covers.witnesses import AGREEING, EVERY, FILLED_EVERY, FaceMaskWitness, Watch
+from edge.engine_names import engine_names
 from edge.eyes.fusion import neutral_eyes
 from edge.records import Capture, CoverKind, FaceTrack
+from edge.run import _check
+from edge.settings import SessionSettings, override
 from models.face_mesh import CHIN, EYES, LIPS_OUTER_LOWER
+from models.filling import make_filler
 from models.head_crop import crop_of_mesh
 from models.lower_face import LowerFace
+from streaming.errors import UserError
 from streaming.records import Float32Array, Frame, Status
 
 FRAME_NS = 40_000_000
@@ -82,6 +88,7 @@ class Told:
 
     name = "tracker"
     note = ""
+    engine_name = "onnxruntime CPU INT8"
 
     def __init__(self, answer: Callable[[], object]) -> None:
         self.answer, self.resets = answer, 0
@@ -163,6 +170,34 @@ def test_the_other_kind_in_view_is_named_and_nothing_is_hidden(posed_mesh: MeshM
     assert tracker.note == ""
 
 
+def test_a_face_mask_that_is_taken_for_a_headset_is_not_filled_as_one(
+    posed_mesh: MeshMaker,
+) -> None:
+    mesh = posed_mesh()
+    mistaken = Told(lambda: a_track(mesh, "headset", is_worn=True))
+    steps = Steps(MindingTracker(mistaken, "headset", Told(lambda: mesh)))
+    track = steps.see(FILLED_EVERY * AGREEING)
+    assert track is not None
+    assert not track.mask.any()
+    assert bare_status(track) is Status.COVER_MISMATCH
+
+
+def test_what_is_filled_is_seldom_looked_at_for_another_cover(posed_mesh: MeshMaker) -> None:
+    looks = []
+    mesh = posed_mesh()
+    worn = Told(lambda: a_track(mesh, "headset", is_worn=True))
+    Steps(MindingTracker(worn, "headset", Told(lambda: looks.append(1)))).see(3 * FILLED_EVERY)
+    assert len(looks) == 3
+
+
+def test_a_face_mask_that_was_found_is_not_doubted(posed_mesh: MeshMaker) -> None:
+    mesh = posed_mesh()
+    found = Told(lambda: a_track(mesh, "face-mask", is_worn=True))
+    track = Steps(MindingTracker(found, "face-mask", Told(lambda: mesh))).see(LONG_ENOUGH)
+    assert track is not None
+    assert track.mask.any()
+
+
 def test_the_other_kind_is_named_even_where_the_tracker_finds_no_face(
     posed_mesh: MeshMaker,
 ) -> None:
@@ -193,12 +228,30 @@ def test_auto_goes_over_to_the_cover_that_is_worn_and_back(posed_mesh: MeshMaker
         assert track.mask.any()
 
 
+def test_a_report_names_the_engine_of_a_tracker_that_minds_covers() -> None:
+    nothing = Told(lambda: None)
+    minding = MindingTracker(nothing, "headset", nothing)
+    auto = AutoTracker({"headset": nothing, "face-mask": nothing}, {})
+    for tracker in (minding, auto):
+        engines = engine_names(make_filler("warp", small_profile(1).references), tracker, "oracle")
+        assert engines == {"tracker": "onnxruntime CPU INT8"}
+
+
 def test_a_single_look_changes_no_verdict(posed_mesh: MeshMaker) -> None:
     looks = iter([None, posed_mesh(), None, None])
     watch = Watch(Told(lambda: next(looks)))
     for _ in range(4 * EVERY):
         watch.look(np.zeros((*SHAPE, 3), np.uint8), None)
         assert not watch.is_seen
+
+
+def test_a_cover_that_stays_in_view_is_where_the_last_look_saw_it(posed_mesh: MeshMaker) -> None:
+    meshes = [posed_mesh(centre=(x, 120)) for x in (100, 110, 120, 130)]
+    looks = iter(meshes)
+    watch = Watch(Told(lambda: next(looks)))
+    for _ in range(4 * EVERY):
+        watch.look(np.zeros((*SHAPE, 3), np.uint8), None)
+    assert watch.mesh is meshes[-1]
 
 
 def test_a_witness_looks_at_mouth_and_chin(posed_mesh: MeshMaker) -> None:
@@ -219,6 +272,12 @@ def test_what_nobody_sees_is_called_plausible(posed_mesh: MeshMaker) -> None:
     assert worn == (Status.LIVE, Status.STALE_EYES)
     warm = restored_statuses(a_track(posed_mesh(), "face-mask", True), eyes, True)
     assert warm == (Status.WARMING, Status.PLAUSIBLE)
+
+
+def test_a_marker_on_a_headset_is_refused_with_a_face_mask() -> None:
+    changes = {"edge.marker": "aruco:7", "edge.cover": "face-mask"}
+    with pytest.raises(UserError, match=r"does nothing.*--cover headset"):
+        _check(override(SessionSettings(), changes))
 
 
 def test_points_find_back_into_their_crop(posed_mesh: MeshMaker) -> None:

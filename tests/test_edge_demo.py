@@ -134,6 +134,7 @@ def test_the_demo_restores_a_clip_and_writes_video_and_numbers(
     assert tree["capacity"]["frames"] == 50  # an unpaced run drops nothing
     assert tree["capacity_fps"] > 0
     assert (tree["landmarks"], tree["filler"]) == ("tracker", "warp-blend")
+    assert set(tree["engines"]) == {"tracker", "eyes"}
     assert tree["psnr_db"] > tree["psnr_masked_db"] > 15
     assert "preview: http://127.0.0.1:" in told.err
     with av.open(str(out / "demo.mp4")) as container:

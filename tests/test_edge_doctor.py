@@ -14,6 +14,7 @@ from edge.__main__ import main
 from edge.doctor import (
     Check,
     all_checks,
+    check_all_networks,
     check_cameras,
     check_checkout,
     check_eye_network,
@@ -94,6 +95,23 @@ def test_weights_are_checked_against_their_manifest(tmp_path: Path) -> None:
     assert check_eye_network().state == "ok"
     absent = check_eye_network(tmp_path / "eye_net.onnx")
     assert (absent.state, absent.fix) == ("missing", "git checkout -- models/weights")
+
+
+def test_every_network_file_is_checked_and_int8_forms_against_their_originals(
+    tmp_path: Path,
+) -> None:
+    assert check_all_networks().state == "ok"
+    path = _network(tmp_path, b"network", hashlib.sha256(b"network").hexdigest())
+    int8 = tmp_path / "net_int8.onnx"
+    int8.write_bytes(b"int8")
+    manifest = {"schema": 1, "sha256": hashlib.sha256(b"int8").hexdigest()}
+    for source, state in ((b"network", "ok"), (b"older", "missing")):
+        told = {**manifest, "from_sha256": hashlib.sha256(source).hexdigest()}
+        int8.with_suffix(".json").write_text(json.dumps(told))
+        assert check_all_networks(tmp_path).state == state
+    assert "from another network" in check_all_networks(tmp_path).detail
+    path.unlink()
+    assert "net.onnx is missing" in check_all_networks(tmp_path).detail
 
 
 def test_a_port_in_use_names_the_port_and_how_to_find_its_owner() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from edge.__main__ import main
 from edge.engine_bench.command import measure, table_of, with_ratios
 from edge.engine_bench.runtimes import RUNTIMES, onnxruntime_step, openvino_step
 from edge.engine_bench.subjects import Subject
@@ -53,9 +54,18 @@ def test_networks_with_byte_states_are_timed_too() -> None:
     step()
 
 
-def test_openvino_reads_a_shipped_network(tmp_path: Path) -> None:
+def test_openvino_reads_a_shipped_network() -> None:
     pytest.importorskip("openvino", reason="OpenVINO is an extra")
     openvino_step(SHIPPED_EYE_NET, 1)()
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench-engines", "--json", str(tmp_path / "none" / "figures.json")])
+    assert ended.value.code == 1
+    assert "There is no folder" in capsys.readouterr().err
 
 
 def test_both_runtimes_are_known() -> None:

@@ -18,7 +18,7 @@ from edge.settings import OscSettings, SessionSettings, override
 from edge.sinks import close_sinks, open_sinks
 from hmd_capture.sources.osc_words import EyeWords, read_word
 from streaming.errors import UserError
-from streaming.records import Side, Status
+from streaming.records import PASSED_THROUGH, Side, Status
 
 LIVE = (Status.LIVE,)
 V2 = "/avatar/parameters/v2/"
@@ -82,7 +82,7 @@ def test_gazes_beyond_45_degrees_stay_in_range(receiver: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    "status", [Status.STALE_EYES, Status.NO_FACE, Status.NO_HEADSET, Status.PAUSED]
+    "status", [Status.STALE_EYES, Status.PLAUSIBLE, Status.PAUSED, *PASSED_THROUGH]
 )
 def test_eyes_that_are_not_seen_are_not_made_up(receiver: socket.socket, status: Status) -> None:
     assert sent(receiver, view((Status.LIVE, status)), vrcft=True) == {}

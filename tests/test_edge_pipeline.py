@@ -11,6 +11,7 @@ from edge.covers.witnesses import AGREEING, EVERY
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
 from edge.pipeline import Pipeline
+from edge.plate.backdrop import Backdrop
 from edge.profile import EyeCalibration
 from edge.records import Capture, CoverKind, FaceTrack, PipelineView, Truth
 from edge.timing import StageTimes
@@ -197,6 +198,15 @@ def test_another_profile_resets() -> None:
     assert other.resets == 1
     assert view.restored.filler == "other"
     assert view.restored.status[0] is Status.WARMING
+
+
+def test_another_profile_brings_its_own_room() -> None:
+    bench, room = Bench(), Backdrop()
+    before = bench.pipeline._backdrop
+    bench.pipeline.use_filler(GreenFiller(), room)
+    assert bench.pipeline._backdrop is room
+    bench.pipeline.use_filler(GreenFiller())
+    assert bench.pipeline._backdrop not in (before, room)
 
 
 def test_while_paused_nothing_is_sent_and_the_preview_says_why() -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from saved_profiles import small_profile
 
+from edge.composite import Hole
 from edge.plate.alignment import plate_in_frame
+from edge.plate.backdrop import Backdrop
 from edge.plate.making import plate_of_capture
 from edge.plate.part import HeadPlate
 from edge.plate.room import MOVED_FRAMES, Room
@@ -103,6 +105,46 @@ def test_a_camera_that_was_moved_is_noticed_without_a_jump_and_the_room_given_up
     assert np.abs(np.diff([1, *trusts])).max() <= 0.21
     assert room.is_outdated_for(frame.shape)
     assert not learned(frame).is_outdated_for(frame.shape)
+
+
+class Matted:
+    """Draws a person of 24 px in the middle, and remembers the room that it was given."""
+
+    name, plate = "matted", None
+
+    def __init__(self) -> None:
+        matte = np.zeros((SIZE, SIZE), np.float32)
+        matte[:, 20:44] = 1
+        self.matte: np.ndarray | None = matte
+        self.given: list[float] = []
+
+    def fill(self, crop: np.ndarray, hidden: np.ndarray, mesh: np.ndarray) -> np.ndarray:
+        self.given.append(0.0 if self.plate is None else float(self.plate.known.max()))
+        return crop
+
+    def reset(self) -> None:
+        self.plate = None
+
+
+def seen_behind(backdrop: Backdrop, frame: np.ndarray, frames: int) -> list[float]:
+    """How far the room was trusted in each of so many frames."""
+    filler, hidden = Matted(), np.zeros((SIZE, SIZE), np.uint8)
+    hidden[10:20, 16:48] = 1
+    hole = Hole(CROP, hidden, 0, 0, np.zeros((0, 0), np.uint8))
+    mesh = np.full((478, 3), SIZE - 1, np.float32)
+    for _ in range(frames):
+        backdrop.stand_behind(filler, crop_of(frame), hole)
+        filler.fill(crop_of(frame), hidden, mesh)
+        backdrop.learn(filler, frame, hole, mesh)
+    return filler.given
+
+
+def test_after_a_gap_the_room_has_to_agree_again_before_it_shows() -> None:
+    backdrop = Backdrop()
+    assert seen_behind(backdrop, wall(), 24)[-1] == 1
+    backdrop.reset()  # meanwhile the camera was moved
+    assert max(seen_behind(backdrop, wall(seed=1), 5)) == 0
+    assert seen_behind(backdrop, wall(), 8)[-1] == 1
 
 
 def test_nothing_is_known_of_a_room_that_was_never_seen() -> None:

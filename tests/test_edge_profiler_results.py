@@ -20,8 +20,9 @@ from edge.profiler.budget import (
 from edge.profiler.comparison import Change, compare, differences, failures, read_share
 from edge.profiler.core_time import core_ms, cores, thread_cores
 from edge.profiler.layers import layer_times, summarise
+from edge.profiler.overhead import overhead
 from edge.profiler.recorder import Recording
-from edge.profiler.result import age_parts_ms, stage_means_ms
+from edge.profiler.result import age_parts_ms, result_tree, stage_means_ms
 from edge.profiler.stage_order import by_thread
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
@@ -42,6 +43,17 @@ def test_core_time_goes_to_whom_it_belongs(dropped_each: int) -> None:
         },
         rel=0.01,
     )
+
+
+def test_profiling_tells_what_it_costs_itself() -> None:
+    recording, spans = session()
+    found = overhead(spans, core_ms(recording, spans), us_per_span=4.0)
+    assert found["spans_per_frame"] == 6  # decode, simulate, track, network, fill, publish
+    assert found["share"] == pytest.approx(6 * 4e-3 / (19 + 7 + 16 + 10), rel=0.02)
+    assert overhead({}, {}, 4.0) == {}
+    tree = result_tree({"stages_ms": {}}, recording, spans)
+    assert 0 < tree["profiling"]["us_per_span"] < 500
+    assert tree["profiling"]["share"] > 0
 
 
 def test_cores_are_means_over_the_time_in_which_frames_arrived() -> None:

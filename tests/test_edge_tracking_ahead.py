@@ -149,7 +149,7 @@ def capture(frame_id: int) -> Capture:
 
 
 def as_it_is(seen: Capture) -> Tracked:
-    return Tracked(seen, None, False, "")
+    return Tracked(seen, None, False, "", "oracle")
 
 
 def number(tracked: Tracked | None) -> int:
@@ -202,6 +202,15 @@ def test_running_ahead_changes_no_frame() -> None:
         i: int(view.restored.crop.min()) for i, view in enumerate(found) if view.hidden is not None
     }
     assert [fills[i] for i in (0, 9, 10, 13, 17, 22, 31, 40)] == [1, 10, 1, 4, 1, 1, 1, 1]
+
+
+def test_a_frame_names_the_tracker_that_looked_at_it_and_not_the_next_ones() -> None:
+    bench, (first, second, *_) = Bench(), scripted()
+    tracked = bench.pipeline.track(first)
+    bench.tracker.name = "mediapipe"  # it goes over to another cover with the next frame
+    later = bench.pipeline.track(second)
+    assert bench.pipeline.restore(tracked).restored.landmark_source == "oracle"
+    assert bench.pipeline.restore(later).restored.landmark_source == "mediapipe"
 
 
 def test_the_next_frame_is_tracked_while_one_is_restored_and_none_after_it() -> None:

@@ -291,11 +291,21 @@ def test_precision_follows_the_file_and_half_precision_halves_the_states() -> No
     assert choose_precision(shipped, "fp32") == "fp32"
     with pytest.raises(EngineError, match="is fp32, not int8; make a quantised one"):
         choose_precision(shipped, "int8")
+    odd = dataclasses.replace(shipped, manifest=shipped.manifest | {"precision": "int3"})
+    with pytest.raises(EngineError, match="unknown precision, int3"):
+        choose_precision(odd)
     quantised = dataclasses.replace(shipped, manifest=shipped.manifest | {"precision": "int8"})
     assert choose_precision(quantised) == "int8"
     assert {s.dtype for s in engine_contract(shipped, "fp16").states} == {"float16"}
     assert {s.dtype for s in engine_contract(shipped, "fp32").states} == {"float32"}
     assert {s.dtype for s in engine_contract(quantised, "int8").states} == {"float32"}
+
+
+def test_a_wearers_own_network_is_not_run_by_the_engine_of_the_shipped_one() -> None:
+    """Engines are known by the file's hash, which a network in memory has too."""
+    own = dataclasses.replace(load_network(SHIPPED_NETWORK), content=SHIPPED_NETWORK.read_bytes())
+    with pytest.raises(EngineError, match="wearer's own"):
+        choose_precision(own)
 
 
 @pytest.mark.parametrize(

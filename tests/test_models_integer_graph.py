@@ -98,6 +98,16 @@ def test_bytes_say_zero_exactly_and_channels_keep_ranges_of_their_own() -> None:
         assert np.abs(got - wanted).max() < 3 * target.scale
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-12, 1e-7])
+def test_a_channel_of_next_to_no_weights_says_its_bias(size: float) -> None:
+    weights = (size * RNG.normal(size=(2, 4, 1, 1))).astype(np.float32)
+    biases = np.array([0.5, -0.3], np.float32)
+    source, target = Affine.over(0, 1), Affine.over(-1, 1)
+    filters = quantise_filters(weights, biases, source, [target, target])
+    said = np.rint(filters.biases * source.scale * filters.scales.astype(np.float64))
+    np.testing.assert_allclose((said - target.zero) * target.scale, biases, atol=target.scale)
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[np.ndarray]]:
     """An untrained network whose heads say something, its integer form, and frames."""

@@ -265,6 +265,9 @@ def test_the_structure_keeps_known_pixels_and_hides_what_is_hidden_in_part() -> 
     [
         ("lgtsm", {"seen": 6}, "4, 5 or 8 channels"),
         ("lgtsm", {"shift": "sideways"}, "'online' or 'offline'"),
+        ("lgtsm", {"size_px": 126, "shift": "offline"}, "size_px must divide by 4"),
+        ("lgtsm", {"width": 12}, "width by 8"),
+        ("evi-hrnet", {"size_px": 30}, "size_px must divide by 4"),
         ("stn-gan", {"temporal_layers": 3}, "temporal_layers"),
         ("stn-gan", {"size_px": 30}, "multiple of 4"),
         ("m-csam", {"size_px": 120}, "multiple of 16"),

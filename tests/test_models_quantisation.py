@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from models import shipped
 from models.quantisation.online import OnlineNetwork, range_feeds
 from models.quantisation.quantise import quantise
 from models.shipped import (
@@ -19,6 +19,7 @@ from models.shipped import (
     has_vnni,
     load_network,
     manifest_path,
+    sha256,
     shipped_network,
 )
 
@@ -136,11 +137,76 @@ def test_int8_runs_where_it_is_quicker(flags: str, chosen: Path, tmp_path: Path)
     assert shipped_network("int8") == SHIPPED_INT8
 
 
-def test_an_int8_network_of_an_older_one_is_not_chosen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def own_pair(tmp_path: Path) -> tuple[Path, Path]:
+    """A network and its INT8 form, both with manifests that fit."""
+    full, int8 = tmp_path / "own.onnx", tmp_path / "own_int8.onnx"
+    full.write_bytes(b"a network")
+    int8.write_bytes(b"its INT8 form")
+    digest = sha256(full)
+    manifest_path(full).write_text(json.dumps({"sha256": digest}))
+    manifest_path(int8).write_text(json.dumps({"from_sha256": digest, "target": "cpu"}))
+    return full, int8
+
+
+def another_manifest(full: Path, int8: Path) -> None:
+    manifest_path(int8).write_text(json.dumps({"from_sha256": "another"}))
+
+
+def another_network(full: Path, int8: Path) -> None:
+    """Its manifest is still the one of before."""
+    full.write_bytes(b"another network")
+
+
+def made_for_gpus(full: Path, int8: Path) -> None:
+    manifest = json.loads(manifest_path(int8).read_text())
+    manifest_path(int8).write_text(json.dumps({**manifest, "target": "tensorrt"}))
+
+
+def gone(full: Path, int8: Path) -> None:
+    int8.unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (another_manifest, "from another network"),
+        (another_network, "from another network"),
+        (made_for_gpus, "made for tensorrt"),
+        (gone, "missing"),
+        (lambda full, int8: manifest_path(int8).write_text("[]"), "cannot be read"),
+    ],
+)
+def test_an_int8_form_that_is_not_of_this_network_never_runs(
+    change: Callable[[Path, Path], object],
+    reason: str,
+    own_pair: tuple[Path, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    (tmp_path / "cpuinfo").write_text("flags : avx512_vnni\n")
-    stale = tmp_path / "stale.onnx"
-    manifest_path(stale).write_text(json.dumps({"from_sha256": "another"}))
-    monkeypatch.setattr(shipped, "SHIPPED_INT8", stale)
-    assert shipped_network("auto", tmp_path / "cpuinfo") == SHIPPED_NETWORK
+    """They would disagree with what the float file draws, and nobody would see why."""
+    cpu_info, (full, int8) = tmp_path / "cpuinfo", own_pair
+    cpu_info.write_text("flags : avx2 avx512_vnni\n")
+    for precision in ("auto", "int8"):
+        assert shipped_network(precision, cpu_info, full) == int8
+    assert not caplog.records
+    change(full, int8)
+    assert shipped_network("auto", cpu_info, full) == full
+    assert not caplog.records  # of what was not asked for
+    assert shipped_network("int8", cpu_info, full) == full
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("flags", "warned"), [("avx2 avx512f", True), ("avx2 avx_vnni", False), ("asimd", False)]
+)
+def test_who_asks_for_int8_hears_that_sums_may_overflow(
+    flags: str,
+    warned: bool,
+    own_pair: tuple[Path, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    assert shipped_network("int8", tmp_path / "cpuinfo", own_pair[0]) == own_pair[1]
+    assert ("overflow" in caplog.text) == warned

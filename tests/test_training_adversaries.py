@@ -98,5 +98,5 @@ def test_objectives_on_known_scores() -> None:
 
 
 def test_an_unknown_objective_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of hinge, wgan-gp"):
-        made("temporal-patch", {"objective": "lsgan"})
+    with pytest.raises(ValueError, match="one of hinge, wgan-gp, lsgan"):
+        made("temporal-patch", {"objective": "ragan"})

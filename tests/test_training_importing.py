@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,3 +175,27 @@ def test_the_command_says_what_was_left_out_and_why(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(app, [str(tmp_path / "in"), "--out", str(tmp_path / "out")])
     assert "empty.mp4: left out, no face" in outcome.output
     assert isinstance(outcome.exception, UserError)
+
+
+def test_an_import_that_was_stopped_within_a_video_lists_its_clips_once(
+    imported: tuple[Path, importer.Outcome], videos: Path, tmp_path: Path
+) -> None:
+    """It listed them again: every clip of the video counted twice."""
+    root = tmp_path / "faces"
+    shutil.copytree(imported[0], root)
+    (root / importer.SOURCES).write_text("bob/empty.mp4\nbob/broken.mp4\n")
+    wishes = Wishes(fewest_frames=12, person_from="folder", licence_class="mine")
+    *_, outcome = import_videos(videos, root, wishes)
+    assert outcome.segments == ["ann_walk_00"]
+    assert [row.segment for row in FaceClips(root).all_rows] == ["ann_walk_00"]
+
+
+def test_videos_of_like_names_keep_clips_of_their_own() -> None:
+    """The second one's files took the place of the first one's."""
+    known = {"a_b_00": "a b.mp4"}
+    assert importer._name("a b.mp4", 0, known) == "a_b_00"
+    assert importer._name("a b.mp4", 1, known) == "a_b_01"
+    other = importer._name("a_b.mov", 0, known)
+    assert other.startswith("a_b_")
+    assert other not in known
+    assert other != importer._name("a_b.avi", 0, known)

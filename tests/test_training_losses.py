@@ -18,6 +18,7 @@ from training.loss_terms import faces  # noqa: E402
 from training.loss_terms.features import FeatureLosses, gram  # noqa: E402
 from training.loss_terms.terms import LossTerms, weighted  # noqa: E402
 from training.losses import decibels, l1_in_hole, temporal_change  # noqa: E402
+from training.recipes.loader import load_recipe  # noqa: E402
 from training.recipes.schema import LossSettings, LossWeights  # noqa: E402
 
 RAMP_LOGITS = [-0.6885, -2.576, -3.5306, -1.9843, -8.0463, -3.3684, -6.5498]
@@ -63,6 +64,23 @@ def test_style_compares_what_goes_together_not_where() -> None:
     assert float(style) == pytest.approx(0, abs=1e-6)
     assert float(perceptual) > 0.1
     assert gram(torch.ones(2, 3, 4, 4))[0, 0, 1] == pytest.approx(1 / 3)  # 16 / (3 × 16)
+
+
+def test_the_published_style_counts_deeper_layers_less() -> None:
+    """LGTSM's divisors: 2, 4, 8. Without them the deepest layer counted eight times too much."""
+
+    class Thrice(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+            return [images, 2 * images, 4 * images]
+
+    one, other = torch.rand(1, 3, 6, 6), torch.rand(1, 3, 6, 6)
+    _, first = FeatureLosses(Thrice(), (0,))(one, other)
+    perceptual, style = FeatureLosses(Thrice(), style_halving=True)(one, other)
+    assert float(style) == pytest.approx(float(first) * (1 / 2 + 4 / 4 + 16 / 8), rel=1e-5)
+    assert float(perceptual) == pytest.approx(7 * float((one - other).abs().mean()), rel=1e-5)
+    published = load_recipe("evi-published").loss_settings
+    assert (published.style_halving, published.first_layer, published.layers) == (True, 1, 3)
+    assert not published.normalised
 
 
 def test_terms_look_around_the_hole_or_at_the_frame_as_told() -> None:

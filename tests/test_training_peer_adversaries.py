@@ -71,7 +71,7 @@ def test_an_adversary_learns_to_tell_truth_from_fill(row: tuple[str, dict[str, A
     adversary, clips = an_adversary(row), some_clips()
     optimiser = torch.optim.Adam(adversary.parameters(), 4e-3)
     first = float(adversary.judge_loss(clips).detach())
-    for _ in range(6):
+    for _ in range(12):  # a critic learns its slope first
         optimiser.zero_grad()
         adversary.judge_loss(clips).backward()
         optimiser.step()
@@ -113,6 +113,12 @@ def test_temporal_blocks_of_critics_start_as_the_identity() -> None:
     frames = torch.rand(4, 3, SIZE, SIZE)
     with torch.no_grad():
         assert torch.equal(video(frames, 2), stills(frames, 2))
+
+
+def test_critics_have_no_norm() -> None:
+    """The penalty is on each clip's own slope; the paper's critics go without norms."""
+    adversary = an_adversary(KINDS["video with landmarks"])
+    assert not [m for m in adversary.modules() if "Norm" in type(m).__name__]
 
 
 def test_features_are_asked_for_and_are_not_kept_in_checkpoints() -> None:

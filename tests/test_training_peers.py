@@ -18,7 +18,7 @@ from training.loss_terms.terms import LossTerms  # noqa: E402
 from training.recipes.loader import load_recipe  # noqa: E402
 from training.recipes.schema import Recipe  # noqa: E402
 from training.streams import DecodedClip, StreamMaker, StreamSettings  # noqa: E402
-from training.trainer import Trainer  # noqa: E402
+from training.trainer import Trainer, order_channels_last  # noqa: E402
 
 SIZE = 64
 SMALL = (
@@ -93,14 +93,19 @@ def changed(before: list[torch.Tensor], module: Any) -> bool:
     "name", [*JUDGED, *(pytest.param(name, marks=pytest.mark.slow) for name in JUDGED_ALIKE)]
 )
 def test_a_peers_recipe_trains_network_and_adversary(name: str, clips: list[DecodedClip]) -> None:
-    recipe = small(name)
+    recipe = small(name, "optimiser.bfloat16=true")  # as all recipes have it
     trainer = trainer_of(recipe)
     network, judge = copied(trainer.generator), copied(trainer.adversary)
+    seen = set()
+    for module in trainer.adversary.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda _, given, said: seen.add(said.dtype))
     for chunk in chunks(clips, recipe, 2):
         losses = trainer.check(trainer.step([chunk]))
     assert {"adversarial", "judge", "perceptual"} <= set(losses)
     assert changed(network, trainer.generator)
     assert changed(judge, trainer.adversary)
+    assert seen == {torch.float32}  # a penalty on slopes wants more than eight bits
 
 
 def test_recipes_show_each_network_what_its_paper_does(clips: list[DecodedClip]) -> None:
@@ -124,11 +129,12 @@ def test_recipes_show_each_network_what_its_paper_does(clips: list[DecodedClip])
 def test_comb_cn_is_supervised_at_half_size_too_and_its_average_keeps_its_norms(
     clips: list[DecodedClip],
 ) -> None:
-    recipe = small("comb-cn")
+    recipe = small("comb-cn", "optimiser.bfloat16=true")
     trainer = trainer_of(recipe)
     before = copied(trainer.generator.structure)
-    losses = trainer.check(trainer.step(chunks(clips, recipe, 1)))
-    assert set(losses) == {"l1", "structure"}
+    for chunk in chunks(clips, recipe, 2):
+        losses = trainer.check(trainer.step([chunk]))
+    assert set(losses) == {"l1", "structure", "gradient_norm"}
     assert changed(before, trainer.generator.structure)
     for kept, new in zip(trainer.average.buffers(), trainer.generator.buffers(), strict=True):
         assert torch.equal(kept, new)
@@ -139,6 +145,22 @@ def test_structure_is_refused_for_networks_that_draw_none(clips: list[DecodedCli
     recipe = small("lgtsm-online", "losses.structure=1.0")
     with pytest.raises(ValueError, match="for comb-cn only"):
         trainer_of(recipe).step(chunks(clips, recipe, 1))
+
+
+@pytest.mark.parametrize("name", ["unvisor", "comb-cn", "m-csam", "stn-lm", "lgtsm-online"])
+def test_recipes_train_as_a_gpu_lays_them_out(name: str, clips: list[DecodedClip]) -> None:
+    """And in bfloat16. 3D convolutions know no channels-last order: M-CSAM and CombCN did not start
+    on a GPU, and on a CPU CombCN's weights broke in the first step.
+    """
+    attention = ["network.settings.attention=none"] if name == "unvisor" else []
+    recipe = small(name, "losses.expression=0", "optimiser.bfloat16=true", *attention)
+    trainer = trainer_of(recipe)
+    order_channels_last(trainer.generator)
+    convolutions = [p for p in trainer.generator.parameters() if p.dim() == 4]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in convolutions)
+    before = copied(trainer.generator)
+    trainer.check(trainer.step(chunks(clips, recipe, 1)))
+    assert changed(before, trainer.generator)
 
 
 def test_critics_learn_five_times_for_each_step_of_the_network(clips: list[DecodedClip]) -> None:
@@ -179,6 +201,16 @@ def test_the_video_network_goes_on_from_the_still_one(clips: list[DecodedClip]) 
         expected = stills.average(chunk.inputs)[0]
         assert torch.equal(video.average(chunk.inputs)[0], expected)
         assert torch.equal(video.generator(chunk.inputs)[0], expected)
+    assert stills.adversary is not None
+    judge = stills.adversary.state_dict()
+    video.start_with(stills.average.state_dict(), judge)
+    seen = stills._filled(chunk)
+    assert video.adversary is not None
+    assert torch.equal(video.adversary.generator_loss(seen), stills.adversary.generator_loss(seen))
+    other = trainer_of(small("lgtsm-online"))
+    before = copied(other.adversary)
+    other.start_with(other.average.state_dict(), judge)
+    assert not changed(before, other.adversary)
     wider = trainer_of(small("stn-si", "network.settings.width=16"))
     with pytest.raises(ValueError, match="another network"):
         video.start_with(wider.average.state_dict())

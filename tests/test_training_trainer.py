@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,48 @@ def test_two_chunks_may_make_one_step(clips: list[DecodedClip]) -> None:
     made = trainer("adversary.from_step=0")
     losses = made.check(made.step(chunks(clips, 2)))
     assert made.finished_steps == 1
-    assert {"l1", "decibel", "temporal", "adversarial", "judge"} == set(losses)
+    terms = {"l1", "decibel", "temporal", "adversarial", "judge"}
+    assert set(losses) == terms | {"gradient_norm", "judge_gradient_norm"}
+
+
+def test_two_chunks_teach_what_they_teach_side_by_side(clips: list[DecodedClip]) -> None:
+    terms = ("l1=0", "decibel=0", "temporal=0", "l1_frame=1")  # means over all pixels alike
+    changes = ("adversary.kind=none", *(f"losses.{term}" for term in terms))
+    first, second = (dataclasses.replace(c, begins=c.begins | True) for c in chunks(clips, 2))
+    one_by_one, together = trainer(*changes), trainer(*changes)
+    both = Chunk(
+        *(
+            torch.cat([getattr(first, name), getattr(second, name)])
+            for name in ("inputs", "truth", "begins", "faces")
+        ),
+        around_hole=first.around_hole,
+    )
+    for _ in range(3):
+        found = one_by_one.check(one_by_one.step([first, second]))
+        assert found == pytest.approx(together.check(together.step([both])), rel=1e-3)
+
+
+def test_the_shipped_average_follows_the_weights_by_its_decay(clips: list[DecodedClip]) -> None:
+    made = trainer("optimiser.average_decay=0.5")
+    expected = [p.detach().clone() for p in made.generator.parameters()]
+    for step, chunk in enumerate(chunks(clips, 4)):
+        made.step([chunk])
+        decay = min(0.5, (1 + step) / (10 + step))  # young averages forget their start
+        weights = zip(expected, made.generator.parameters(), strict=True)
+        expected = [decay * kept + (1 - decay) * new.detach() for kept, new in weights]
+    for kept, wanted in zip(made.average.parameters(), expected, strict=True):
+        torch.testing.assert_close(kept, wanted)
+
+
+def test_equal_seeds_make_equal_trainings_and_others_do_not(clips: list[DecodedClip]) -> None:
+    def curve(seed: int) -> list[dict[str, float]]:
+        torch.manual_seed(seed)
+        chosen = recipe()
+        made = Trainer(chosen, LossTerms(chosen.losses, chosen.loss_settings))
+        return [made.check(made.step([chunk])) for chunk in chunks(clips, 3)]
+
+    assert curve(1) == curve(1)
+    assert curve(1) != curve(2)
 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:
@@ -129,6 +171,16 @@ def test_a_loss_that_is_not_a_number_stops_the_run(clips: list[DecodedClip]) -> 
     chunk.truth[:] = np.nan
     with pytest.raises(TrainingDiverged, match=r"not a number by step 1.*last checkpoint is good"):
         made.check(made.step([chunk]))
+
+
+def test_gradients_that_are_not_numbers_stop_the_run_though_the_losses_are(
+    clips: list[DecodedClip],
+) -> None:
+    """They broke the weights, which were then saved as the last good checkpoint."""
+    made = trainer()
+    made.generator.conv1.feature.weight.register_hook(lambda gradient: gradient * np.nan)
+    with pytest.raises(TrainingDiverged, match=r"by step 1 \(gradient_norm\)"):
+        made.check(made.step(chunks(clips, 1)))
 
 
 def test_the_rate_warms_up_and_falls_with_the_share_of_the_run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,6 +42,20 @@ def clip_faces(clips: FaceClips, split: str, every: int, limit: int = 0) -> Iter
         for index, image in enumerate(clips.stream(row)):
             if index % every == 0 and index < len(meshes):
                 yield BareFace(image, meshes[index])
+
+
+def faces_to_learn(
+    data: Path, stills: Path | None, every: int, limit: int = 0
+) -> tuple[Iterator[BareFace], Iterator[BareFace]]:
+    """Faces to train on, of clips in `data` and portraits in `stills`; and those of val clips.
+
+    Raises:
+        FaceDataError: a folder cannot be used; on the way, too.
+    """
+    clips = FaceClips(data)
+    photos = portraits(stills, held_back=False) if stills else ()
+    train = itertools.chain(clip_faces(clips, "train", every, limit), photos)
+    return train, clip_faces(clips, "val", every, limit)
 
 
 def portraits(folder: Path, *, held_back: bool) -> Iterator[BareFace]:

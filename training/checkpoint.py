@@ -34,6 +34,6 @@ def load(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes fail in the unpickler in every possible way
         raise CheckpointError(
-            f"{path} is not a readable checkpoint ({error}); name another with --resume."
+            f"{path} is not a readable checkpoint ({error}); name another, or delete it."
         ) from error
     return state

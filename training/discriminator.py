@@ -12,7 +12,7 @@ class PatchDiscriminator(nn.Sequential):
     """Scores patches of composited frames with their mask: (N,4,S,S) -> (N,1,S/8,S/8), linear."""
 
     def __init__(self, width: int = 32) -> None:
-        """Four strided convolutions of `width`, 2, 4 and 4 × `width` channels and a linear head."""
+        """Three strided convolutions of `width`, 2 and 4 × `width` channels and a linear head."""
         layers: list[nn.Module] = []
         channels = 4
         for outputs in (width, 2 * width, 4 * width):

@@ -92,11 +92,15 @@ class InpaintingTraining:
         return self._feeder.waited_s
 
     def resume(self, start_from: dict[str, Any] | None) -> float:
-        """Go on from the run folder's checkpoint, else from given weights; seconds trained."""
+        """Go on from the run folder's checkpoint, else from another run's; seconds trained.
+
+        Raises:
+            ValueError: they are of another network.
+        """
         kept = self._folder.load()
         if kept is None:
             if start_from is not None:
-                self.trainer.start_with(start_from)
+                self.trainer.start_with(start_from["average"], start_from.get("adversary"))
             return 0.0
         self.trainer.load_state_dict(kept)
         rank = self._processes.rank
@@ -134,6 +138,7 @@ class InpaintingTraining:
         if rank == 0:
             self._folder.save({**self.trainer.state_dict(), "streams": self._streams, **more})
         self._processes.wait_for_all()
+        self._folder.forget_states_but(self.finished_steps, rank)
 
     def save_best(self, score: dict[str, float], trained_s: float) -> None:
         """See `training.loop.Training`."""
@@ -141,9 +146,9 @@ class InpaintingTraining:
         self._folder.save_best({**self.trainer.shippable(), **told})
         self._folder.write(run_folder.SCORES, {"step": self.finished_steps, **told})
 
-    def agree(self, value: bool) -> bool:
+    def agree(self, value: float) -> float:
         """See `training.loop.Training`."""
-        return self._processes.agree(value) if self._processes.world > 1 else value
+        return self._processes.agree(value)
 
     def testimony(self) -> dict[str, Any]:
         """Where weights come from."""
@@ -167,8 +172,10 @@ class InpaintingTraining:
     def close(self, over: bool) -> None:
         """Stop the workers; a run that is over needs its decoded clips no more."""
         self._feeder.close()
+        if not over:  # perhaps by an error of this process alone: nobody would come
+            return
         self._processes.wait_for_all()
-        if over and self._processes.rank == 0:
+        if self._processes.rank == 0:
             shutil.rmtree(self._folder.path / DECODED, ignore_errors=True)
 
     @property

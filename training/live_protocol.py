@@ -20,7 +20,7 @@ from edge.bare_face_trackers import OracleTracker
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
 from edge.headset_tracker import HeadsetTracker
-from edge.pipeline import Pipeline
+from edge.pipeline import NoClients, Pipeline
 from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack, Truth
 from edge.reference_choice import profile_from_frames
@@ -35,7 +35,7 @@ from models.alignment import head_box
 from models.face_fit import WearerFit
 from models.filling import Filler, Reference
 from models.headset_reader import HeadsetReader
-from streaming.records import Float32Array, Frame, ImageU8, RestoredFace
+from streaming.records import Float32Array, Frame, ImageU8
 from training.eyes.live_motion import EYE_AGE_NS, EyeMotion, EyeScores, motion_found, motion_true
 from training.faces import FaceClip, FaceClips
 from training.metrics import FrameScores, score_frames
@@ -151,7 +151,7 @@ def worn_clip(clips: FaceClips, row: FaceClip, model: str, reader: EyeReader) ->
         truth = Truth(look.truth, meshes[index], look.hidden, look.eyes)
         captures.append(Capture(Frame(index, look.capture_time_ns, look.camera), truth))
         worn.append(look)
-    profile = profile_from_frames([images[0]], meshes[:1])
+    profile = profile_from_frames([images[0]], meshes[:1], with_plate=False)
     count = min(len(images), len(meshes))
     found = motion_found(images[1:count], meshes[1:count], profile.eyes, reader, FRAME_NS)
     true = motion_true(meshes[1:count], meshes[0])
@@ -169,7 +169,7 @@ def restored(
     is_told = tracker.name == "oracle"
     lids = None if is_told else LidMover(clip.profile.references[0].mesh)
     pipeline = Pipeline(
-        tracker, eyes, filler, _Nobody(), (), StageTimes(), lids=lids, size_px=size_px
+        tracker, eyes, filler, NoClients(), (), StageTimes(), lids=lids, size_px=size_px
     )
     frames = []
     for capture, look in zip(clip.captures, clip.worn, strict=True):
@@ -189,6 +189,7 @@ class _Witness:
         self.tracks: list[FaceTrack | None] = []
         self.track_ms: list[float] = []
         self.name: Landmarks = tracker.name
+        self.engine_name = tracker.engine_name
         self.note = ""
 
     def track(self, capture: Capture) -> FaceTrack | None:
@@ -203,20 +204,6 @@ class _Witness:
 
     def close(self) -> None:
         self._tracker.close()
-
-
-class _Nobody:
-    """A publisher to whom nobody subscribed."""
-
-    paused = False
-
-    def publish_restored(
-        self,
-        face: RestoredFace,
-        eyes: Sequence[ImageU8] = (),
-        eye_ages_ns: tuple[int | None, int | None] = (None, None),
-    ) -> None:
-        """Drop it."""
 
 
 def _note(

@@ -63,7 +63,7 @@ class Training(Protocol):
         """Keep the network that would be shipped."""
         ...
 
-    def agree(self, value: bool) -> bool:
+    def agree(self, value: float) -> float:
         """The first process's value, where several train together."""
         ...
 
@@ -109,6 +109,7 @@ class Loop:
         self._training, self._folder, self._limits = training, folder, limits
         self._rhythm, self._best = rhythm, best
         self._before_s, self._started = trained_s, time.monotonic()
+        self._agreed_s = trained_s  # by the first process's clock
         self._first_step = training.finished_steps
         self._saved = self._logged = self._started
         self._pending: list[tuple[int, Mapping[str, Any]]] = []
@@ -125,8 +126,8 @@ class Loop:
         with _progress(self._folder is None) as progress:
             bar = progress.add_task("training", total=self._limits.steps)
             while True:
-                share = self._limits.share(training.finished_steps, self.trained_s)
-                over, pause = self._ends(share)
+                share = self._share()
+                over, pause = share >= 1, self._pauses()
                 if over or pause or self._is_due(self._rhythm.validate_every_steps):
                     self._read()
                     self._validate()
@@ -139,15 +140,17 @@ class Loop:
                     self._read()
                 self._save_sometimes()
 
-    def _ends(self, share: float) -> tuple[bool, bool]:
-        by_steps = bool(self._limits.steps) and self._training.finished_steps >= (
-            self._limits.steps or 0
-        )
-        if not self._is_due(self._rhythm.look_every_steps):
-            return by_steps, False
+    def _share(self) -> float:
+        """How much of the run is over: the same in all processes, as the learning rate follows."""
+        if self._limits.minutes and self._is_due(self._rhythm.look_every_steps):
+            self._agreed_s = self._training.agree(self.trained_s)
+        return self._limits.share(self._training.finished_steps, self._agreed_s)
+
+    def _pauses(self) -> bool:
         call_s = self._limits.stop_after_minutes * MINUTE_S
-        pause = call_s > 0 and time.monotonic() - self._started >= call_s
-        return by_steps or self._training.agree(share >= 1), self._training.agree(pause)
+        if not call_s or not self._is_due(self._rhythm.look_every_steps):
+            return False
+        return bool(self._training.agree(time.monotonic() - self._started >= call_s))
 
     def _is_due(self, every: int) -> bool:
         return self._training.finished_steps % every == 0

@@ -17,8 +17,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.faces import ImageU8
-
+ImageU8 = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]
 
 PSNR_CAP_DB = 100.0  # of equal images, so that means and JSON stay finite

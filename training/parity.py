@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from models import preparation
+from models.inputs_choice import InputsChoice
 from models.preparation import Reference
 from models.quantisation.online import Float32Array, OnlineNetwork
+from models.shipped import load_network
 from training import protocol
 from training.faces import FaceClip, FaceClips, ImageU8
 
@@ -34,7 +36,8 @@ def check_parity(
 ) -> Parity:
     """Run both on the same frames and compare with the truth and with each other."""
     networks = OnlineNetwork(original), OnlineNetwork(other)
-    scores = [_clip_scores(networks, clips, row, size_px) for row in rows]
+    shown = load_network(original).inputs
+    scores = [_clip_scores(networks, shown, clips, row, size_px) for row in rows]
     means = np.array([np.mean(rows_of_clip, axis=0) for rows_of_clip in scores])
     psnr, int8, agreement = means.mean(axis=0).tolist()
     drops = means[:, 0] - means[:, 1]
@@ -48,7 +51,8 @@ def check_drift(
     """Play one clip back and forth for so many frames; does the difference grow?"""
     if frames < 2 * WINDOW:
         return {}
-    prepared = prepared_frames(protocol.load(clips, row, "hmd", size_px))
+    shown = load_network(original).inputs
+    prepared = prepared_frames(protocol.load(clips, row, "hmd", size_px), shown)
     there_and_back = [*prepared, *prepared[-2:0:-1]]
     networks = OnlineNetwork(original), OnlineNetwork(other)
     agreement = []
@@ -61,25 +65,35 @@ def check_drift(
 
 
 def _clip_scores(
-    networks: tuple[OnlineNetwork, OnlineNetwork], clips: FaceClips, row: FaceClip, size_px: int
+    networks: tuple[OnlineNetwork, OnlineNetwork],
+    shown: InputsChoice,
+    clips: FaceClips,
+    row: FaceClip,
+    size_px: int,
 ) -> list[tuple[float, float, float]]:
     scored = protocol.load(clips, row, "hmd", size_px)
     for network in networks:
         network.reset()
     rows = []
-    for (inputs, crop, hidden), truth in zip(prepared_frames(scored), scored.truth, strict=True):
+    prepared = prepared_frames(scored, shown)
+    for (inputs, crop, hidden), truth in zip(prepared, scored.truth, strict=True):
         first, second = (filled(network, inputs, crop, hidden) for network in networks)
         rows.append((psnr(first, truth), psnr(second, truth), psnr(first, second)))
     return rows
 
 
-def prepared_frames(scored: protocol.ScoredClip) -> list[tuple[Float32Array, ImageU8, ImageU8]]:
-    """The network's input (1,8,S,S), the crop and what is hidden, of each frame of a clip."""
+def prepared_frames(
+    scored: protocol.ScoredClip, shown: InputsChoice
+) -> list[tuple[Float32Array, ImageU8, ImageU8]]:
+    """A network's input (1,8,S,S), the crop and what is hidden, of each frame of a clip.
+
+    `shown` is what the network is given of a prepared frame: its manifest's `inputs`.
+    """
     reference = Reference(scored.reference_image, scored.reference_mesh)
     found = []
     for crop, hidden, mesh in zip(scored.truth, scored.hidden, scored.meshes, strict=True):
         prepared = preparation.prepare(crop, hidden, mesh, reference)
-        found.append((preparation.network_input(prepared)[None], crop, hidden))
+        found.append((shown.network_input(prepared)[None], crop, hidden))
     return found
 
 

@@ -27,7 +27,7 @@ class Processes(Protocol):
         """Return when every process has come here."""
         ...
 
-    def agree(self, value: bool) -> bool:
+    def agree(self, value: float) -> float:
         """The first process's value."""
         ...
 
@@ -48,7 +48,7 @@ class OneProcess:
     def wait_for_all(self) -> None:
         """Nobody else."""
 
-    def agree(self, value: bool) -> bool:
+    def agree(self, value: float) -> float:
         """The only value."""
         return value
 
@@ -81,9 +81,9 @@ class FabricProcesses:
         """See `Processes`."""
         self._fabric.barrier()
 
-    def agree(self, value: bool) -> bool:
+    def agree(self, value: float) -> float:
         """See `Processes`."""
-        return bool(self._fabric.broadcast(value, 0))
+        return float(self._fabric.broadcast(value, 0))
 
 
 def join_processes() -> Processes:

@@ -17,7 +17,6 @@ from models.quantisation.online import Float32Array, OnlineNetwork, range_feeds
 from models.quantisation.quantise import TARGETS, Target, quantise
 from models.shipped import (
     MANIFEST_SCHEMA,
-    SHIPPED_INT8,
     SHIPPED_NETWORK,
     Network,
     WeightsError,
@@ -28,19 +27,24 @@ from models.shipped import (
 from streaming.errors import UserError
 from training.faces import FaceClip, FaceClips
 from training.parity import Parity, check_drift, check_parity
+from training.quantisation.acceptance import accepted_as, default_place
 from training.streams import DecodedClip, StreamMaker, StreamSettings
 
 RANGE_CLIPS, RANGE_STREAMS, VAL_CLIPS = 24, 16, 12
 KEPT_FRAMES = frozenset({0, 1, 3, 8, 16, 24, 31})  # cold states, warming ones, warm ones
 LARGEST_DROP_DB = 0.3
 SEED = 0
+# What says how a network is used holds for its INT8 form too.
+KEPT_KEYS = ("architecture", "contract", "inputs", "licence_classes")
 log = logging.getLogger(__name__)
 
 
 def quantize(
     data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
     weights: Annotated[Path, typer.Option(help="The network, .onnx.")] = SHIPPED_NETWORK,
-    out: Annotated[Path, typer.Option(help="Where the INT8 network goes, .onnx.")] = SHIPPED_INT8,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the INT8 network goes, .onnx; beside the network.")
+    ] = None,
     target: Annotated[
         str,
         typer.Option(
@@ -62,17 +66,16 @@ def quantize(
     clips = FaceClips(data)
     rows = _some(clips.rows("train"), RANGE_CLIPS)
     console.print(f"ranges from {len(rows)} clips of the train split, run online …")
-    feeds = range_feeds(
-        OnlineNetwork(weights), _range_clips(clips, rows, network.size_px), KEPT_FRAMES
-    )
-    quantise(weights, out, feeds, chosen_target)
-    console.print("comparing with the original on the val split …")
-    chosen = _some(clips.rows("val"), VAL_CLIPS)
-    parity = check_parity(weights, out, clips, chosen, network.size_px)
-    drift = check_drift(weights, out, clips, chosen[0], network.size_px, loop_frames)
+    feeds = range_feeds(OnlineNetwork(weights), _range_clips(clips, rows, network), KEPT_FRAMES)
     ranges = {"clips": [row.segment for row in rows], "frames": len(feeds), "split": "train"}
-    _write_manifest(network, out, target, ranges, parity, drift)
-    _tell(console, parity, drift)
+    with accepted_as(out or default_place(weights, chosen_target)) as made:
+        quantise(weights, made, feeds, chosen_target)
+        console.print("comparing with the original on the val split …")
+        chosen = _some(clips.rows("val"), VAL_CLIPS)
+        parity = check_parity(weights, made, clips, chosen, network.size_px)
+        drift = check_drift(weights, made, clips, chosen[0], network.size_px, loop_frames)
+        _write_manifest(network, made, target, ranges, parity, drift)
+        _tell(console, parity, drift)
 
 
 def _known(target: str) -> Target:
@@ -88,11 +91,12 @@ def _some(rows: list[FaceClip], count: int) -> list[FaceClip]:
 
 
 def _range_clips(
-    clips: FaceClips, rows: list[FaceClip], size_px: int
+    clips: FaceClips, rows: list[FaceClip], network: Network
 ) -> Iterator[Iterator[Float32Array]]:
-    """Training's own streams: references near and far, tinted, with headsets of many shapes."""
+    """Training's own streams, as `network` is shown them: references near and far, tinted."""
+    size_px = network.size_px
     decoded = [DecodedClip(clips.frames(row, size_px), clips.meshes(row, size_px)) for row in rows]
-    maker = StreamMaker(decoded, StreamSettings(), SEED)
+    maker = StreamMaker(decoded, StreamSettings(network.inputs), SEED)
     for number in range(RANGE_STREAMS):
         frames = maker.make(number).inputs()
         yield (np.ascontiguousarray(frame[None], np.float32) for frame in frames)
@@ -110,6 +114,7 @@ def _write_manifest(
         "schema": MANIFEST_SCHEMA,
         "sha256": sha256(out),
         "settings": network.manifest["settings"],
+        **{key: network.manifest[key] for key in KEPT_KEYS if key in network.manifest},
         "precision": "int8",
         "target": target,
         **_states_of(out),
@@ -146,5 +151,6 @@ def _tell(console: Console, parity: Parity, drift: dict[str, float]) -> None:
         )
     if parity.psnr_db - parity.int8_psnr_db > LARGEST_DROP_DB:
         raise UserError(
-            f"INT8 loses more than {LARGEST_DROP_DB} dB.", "Keep the original network instead."
+            f"INT8 loses more than {LARGEST_DROP_DB} dB; it was not kept.",
+            "Keep the original network.",
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         """Use, and make if need be, the folder `path`."""
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        with _told(path):
+            path.mkdir(parents=True, exist_ok=True)
 
     def save(self, state: dict[str, Any]) -> None:
         """Keep a checkpoint in place of the last; raises CheckpointError and keeps that one."""
@@ -32,16 +35,22 @@ class RunFolder:
         return checkpoint.load(path) if path.exists() else None
 
     def save_states(self, step: int, rank: int, states: Any) -> None:
-        """Keep what the network remembers of its streams, which is large: a file of its own."""
-        checkpoint.save({"step": step, "states": states}, self._states(rank))
+        """Keep what the network remembers of its streams, which is large: a file of its own.
+
+        Those of the last checkpoint stay until `forget_states_but`: a kill in between loses none.
+        """
+        checkpoint.save({"step": step, "states": states}, self._states(rank, step))
 
     def load_states(self, step: int, rank: int) -> Any:
         """What `save_states` kept at that step; None where it did not: streams begin anew."""
-        path = self._states(rank)
-        if not path.exists():
-            return None
-        kept = checkpoint.load(path)
-        return kept["states"] if kept["step"] == step else None
+        path = self._states(rank, step)
+        return checkpoint.load(path)["states"] if path.exists() else None
+
+    def forget_states_but(self, step: int, rank: int) -> None:
+        """Delete what `save_states` kept at other steps, and what a kill left half written."""
+        for path in self.path.glob(f"last-states-{rank}-*"):
+            if path != self._states(rank, step):
+                path.unlink(missing_ok=True)
 
     def save_best(self, state: dict[str, Any]) -> None:
         """Keep the network with the best validation so far."""
@@ -54,7 +63,7 @@ class RunFolder:
 
     def record(self, row: dict[str, Any]) -> None:
         """Add a row to the curve."""
-        with open(self.path / CURVE, "a", encoding="utf-8") as file:
+        with _told(self.path / CURVE), open(self.path / CURVE, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def forget_after(self, step: int) -> None:
@@ -70,17 +79,34 @@ class RunFolder:
                 continue
             if row["step"] < step or (row["step"] == step and "validation" not in row):
                 kept.append(json.dumps(row))
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        os.replace(partial, path)
+        _replace(path, "".join(f"{line}\n" for line in kept))
 
     def write(self, name: str, document: dict[str, Any]) -> None:
         """Write a JSON file of the run."""
-        text = json.dumps(document, indent=1) + "\n"
-        (self.path / name).write_text(text, encoding="utf-8")
+        _replace(self.path / name, json.dumps(document, indent=1) + "\n")
 
-    def _states(self, rank: int) -> Path:
-        return self.path / f"last-states-{rank}.pt"
+    def _states(self, rank: int, step: int) -> Path:
+        return self.path / f"last-states-{rank}-{step}.pt"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_suffix(".partial")
+    with _told(path):
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say what became of a file that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise checkpoint.CheckpointError(
+            f"{path} could not be written ({error}); the last checkpoint is kept. Free disk space "
+            "and start the same command again: it resumes."
+        ) from error
 
 
 def commit() -> str:

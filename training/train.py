@@ -55,7 +55,8 @@ def train(
         typer.Option(min=0, help="Processes that prepare clips; default: all cores but one."),
     ] = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="Checkpoint whose weights a new run starts with.")
+        Path | None,
+        typer.Option(help="Checkpoint that a new run starts from; last.pt has the adversary, too."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of data order and initial weights.")] = 0,
     licence_class: Annotated[
@@ -77,8 +78,8 @@ def train(
     try:
         source = open_source(data, licence_class or ())
         setting = Setting(chosen, source, helper_weights, seed, count)
-        weights = checkpoint.load(start_from)["average"] if start_from else None
-        _train(setting, RunFolder(run), processes, limits, weights)
+        other = _other_run(start_from) if start_from else None
+        _train(setting, RunFolder(run), processes, limits, other)
     except (HelperWeightsError, checkpoint.CheckpointError, TrainingDiverged) as error:
         raise UserError(str(error)) from error
     except UserError:
@@ -92,12 +93,12 @@ def _train(
     folder: RunFolder,
     processes: Processes,
     limits: Limits,
-    weights: dict[str, Any] | None,
+    start_from: dict[str, Any] | None,
 ) -> None:
     training = InpaintingTraining(setting, folder, processes)
     over = False
     try:
-        trained_s = training.resume(weights)
+        trained_s = training.resume(start_from)
         if training.finished_steps:
             log.info("resuming %s at step %d", folder.path, training.finished_steps)
         training.write_settings()
@@ -113,6 +114,13 @@ def _train(
         )
     finally:
         training.close(over)
+
+
+def _other_run(path: Path) -> dict[str, Any]:
+    kept = checkpoint.load(path)
+    if not isinstance(kept.get("average"), dict):
+        raise UserError(f"{path} holds no inpainting network.", "Give best.pt of another run.")
+    return kept
 
 
 def _rhythm(recipe: Recipe, processes: Processes) -> Rhythm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,6 +21,8 @@ from training.loss_terms.structure import structure_loss
 from training.loss_terms.terms import LossTerms, Terms, weighted
 from training.processes import OneProcess, Processes
 from training.recipes.schema import Recipe
+
+log = logging.getLogger(__name__)
 
 LOWEST_RATE = 0.05  # where the cosine ends
 
@@ -57,12 +60,16 @@ class Trainer:
         self.finished_steps, self.finished_share = 0, 0.0
         self.states: list[Tensor] | None = None
         if self.device.type == "cuda":
-            self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            order_channels_last(self.generator)
+        # A CPU's 3D convolutions give gradients that are no numbers in bfloat16.
+        exact = self.device.type == "cpu" and has_3d_convolutions(self.generator)
+        self._bfloat16 = recipe.optimiser.bfloat16 and not exact
         self._run: Any = torch.compile(self.generator) if recipe.optimiser.compile else None
 
     def step(self, chunks: Sequence[Chunk]) -> Terms:
         """Learn from chunks that follow each other; returns the mean of every loss term.
 
+        With them come the gradients' norms before they were limited, of all processes together.
         The values stay on the device, so that it need not wait for them: see `check`.
         """
         self._schedule()
@@ -75,10 +82,11 @@ class Trainer:
             (weighted(terms, self.recipe.losses) / len(chunks)).backward()  # type: ignore[no-untyped-call]
             found.append({name: value.detach() for name, value in terms.items()})
             seen.append(clips.cut_off())
-        self._descend(self.optimiser, self.generator)
         means = {name: torch.stack([t[name] for t in found]).mean() for name in found[0]}
+        # Norms tell of weights that break while every loss is still a number.
+        means["gradient_norm"] = self._descend(self.optimiser, self.generator)
         if "adversarial" in means:
-            means["judge"] = self._teach_judge(seen)
+            means["judge"], means["judge_gradient_norm"] = self._teach_judge(seen)
         self._follow_average()
         self.finished_steps += 1
         return means
@@ -103,6 +111,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds, the streams' states excepted."""
         judged = self.adversary is not None and self.judge_optimiser is not None
+        on_gpu = self.device.type == "cuda"
         return {
             "step": self.finished_steps,
             "network": asdict(self.recipe.network),
@@ -114,7 +123,7 @@ class Trainer:
             if judged and self.judge_optimiser
             else {},
             "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "random_cuda": [torch.cuda.get_rng_state(self.device)] if on_gpu else [],
         }
 
     def shippable(self) -> dict[str, Any]:
@@ -149,11 +158,16 @@ class Trainer:
         self.finished_steps = int(state["step"])
         torch.set_rng_state(state["random"])
         if state["random_cuda"] and self.device.type == "cuda":
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+            torch.cuda.set_rng_state(state["random_cuda"][0], self.device)
         self.states = None
 
-    def start_with(self, weights: dict[str, Tensor]) -> None:
-        """Begin a new run from trained weights instead of from the prepared reference."""
+    def start_with(
+        self, weights: dict[str, Tensor], judge: dict[str, Tensor] | None = None
+    ) -> None:
+        """Begin a new run from trained weights instead of from the prepared reference.
+
+        `judge` are an adversary's; one of another shape begins untrained, as without them.
+        """
         try:
             if isinstance(self.generator, StnGan):
                 self.generator.start_from(weights)
@@ -162,6 +176,8 @@ class Trainer:
         except RuntimeError as error:
             raise ValueError("the weights to start from are of another network") from error
         self.average.load_state_dict(self.generator.state_dict())
+        if self.adversary is not None and not self.adversary.goes_on_from(judge or {}):
+            log.info("the adversary begins untrained: the checkpoint holds none of its shape")
 
     def _lend_features(self) -> None:
         """Let an adversary of features look through the losses' frozen network."""
@@ -211,9 +227,11 @@ class Trainer:
             terms["adversarial"] = self.adversary.generator_loss(clips)
         return terms
 
-    def _teach_judge(self, seen: Sequence[JudgedClips]) -> Tensor:
+    def _teach_judge(self, seen: Sequence[JudgedClips]) -> tuple[Tensor, Tensor]:
+        """Mean loss of the last of the judge's steps, and the largest norm of its gradients."""
         assert self.adversary is not None
         assert self.judge_optimiser is not None
+        norms = []
         for _ in range(self.adversary.judge_steps):
             self.judge_optimiser.zero_grad(set_to_none=True)
             losses = []
@@ -221,18 +239,19 @@ class Trainer:
                 loss = self.adversary.judge_loss(clips)
                 (loss / len(seen)).backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
-            self._descend(self.judge_optimiser, self.adversary)
-        return torch.stack(losses).mean()
+            norms.append(self._descend(self.judge_optimiser, self.adversary))
+        return torch.stack(losses).mean(), torch.stack(norms).max()
 
-    def _descend(self, optimiser: torch.optim.Optimizer, module: nn.Module) -> None:
+    def _descend(self, optimiser: torch.optim.Optimizer, module: nn.Module) -> Tensor:
+        """Step along the mean gradients of all processes; returns their norm."""
         self.processes.average_gradients(module)
         largest = self.recipe.optimiser.largest_gradient
-        torch.nn.utils.clip_grad_norm_(module.parameters(), largest)
+        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), largest)
         optimiser.step()
+        return norm.detach()
 
     def _autocast(self) -> torch.autocast:
-        enabled = self.recipe.optimiser.bfloat16
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def _schedule(self) -> None:
         """Linear warm-up, then constant or a cosine over the run's steps or time."""
@@ -259,3 +278,18 @@ class Trainer:
         torch._foreach_lerp_(kept, list(self.generator.parameters()), 1 - decay)
         for buffer, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             buffer.copy_(new)  # what norms count as they go is an average already
+
+
+def order_channels_last(network: nn.Module) -> None:
+    """Lay a network's weights out as a GPU's half precision convolutions want them.
+
+    Those of 2D convolutions only: 3D ones (M-CSAM, CombCN) have no such layout.
+    """
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def has_3d_convolutions(network: nn.Module) -> bool:
+    """Whether a network looks at several frames, or channels, as at a volume."""
+    return any(isinstance(part, nn.Conv3d | nn.ConvTranspose3d) for part in network.modules())

@@ -52,8 +52,8 @@ class Draft:
         }
 
 
-def make_draft(take: Take) -> Draft:
-    """Make the profile and try it on; takes some seconds.
+def make_draft(take: Take, *, with_plate: bool = True) -> Draft:
+    """Make the profile, with the room behind the face or without, and try it on; takes seconds.
 
     Raises:
         UserError: too little of what was taken can be used; says what was wrong.
@@ -63,7 +63,8 @@ def make_draft(take: Take) -> Draft:
     good = [frame for frame in kept if frame.problem not in POSED]
     held_back = good[HELD_BACK_EVERY // 2 :: HELD_BACK_EVERY] or good[-1:]
     chosen = {frame.index for frame in held_back} if len(good) > len(held_back) else set()
-    made = profile_from_frames(*stacked([frame for frame in kept if frame.index not in chosen]))
+    given = stacked([frame for frame in kept if frame.index not in chosen])
+    made = profile_from_frames(*given, with_plate=with_plate)
     trial = try_on(made, _thinned(held_back))
     quality = {**made.quality, **trial.scores, "capture_seconds": round(take.seconds, 2)}
     views = views_in_words(made.references)

@@ -10,13 +10,14 @@ from edge.camera import CameraThread, Source
 from edge.settings import CameraSettings
 from edge.timing import StageTimes
 from edge.webcam import Webcam
+from streaming.closing import Closing
 from streaming.errors import UserError
 from streaming.records import ImageU8
 
 LOST_S = 15.0  # a camera that was unplugged is waited for so long
 
 
-class Feed:
+class Feed(Closing):
     """Reads a source in a thread of its own; use as a context manager.
 
     Args:
@@ -78,14 +79,6 @@ class Feed:
         if isinstance(self._source, Webcam):
             self._source.close()
         self._thread.__exit__()
-
-    def __enter__(self) -> Feed:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Close."""
-        self.close()
 
     def _start(self) -> CameraThread:
         return CameraThread(self._source, self._settings, StageTimes()).__enter__()

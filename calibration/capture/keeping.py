@@ -14,6 +14,14 @@ ANOTHER = (
     "The profile that was there is of another person: its {kept} not kept. With cameras in the "
     "headset, run `unvisor calibrate-eyes`."
 )
+UNTOLD = (
+    "Whether the profile that was there is of the same person could not be checked: its {kept} not "
+    "kept. With cameras in the headset, run `unvisor calibrate-eyes`."
+)
+NETWORK = (
+    "The network of its own that the profile had is not kept: it was learned on other views. "
+    "Add --finetune to learn one anew."
+)
 UNREADABLE = "The profile that was there cannot be read, so nothing of it is kept."
 
 
@@ -53,6 +61,8 @@ def save_over(
     def change(older: SessionProfile) -> SessionProfile:
         nonlocal kept
         carried, kept = carried_over(sealed, older)
+        if older.network is not None:
+            kept = replace(kept, told=(*kept.told, NETWORK))
         return carried
 
     update_profile(folder, change, passphrase)
@@ -62,8 +72,9 @@ def save_over(
 def carried_over(made: SessionProfile, older: SessionProfile) -> tuple[SessionProfile, Kept]:
     """`made` with the eye calibration and the lens of `older`, and what to tell about it.
 
-    Nothing is kept of another person's profile. Eyes count only where the wearer was led through
-    `calibrate-eyes`: what a capture makes up for simulated headsets is made anew.
+    Nothing is kept of another person's profile, or where nobody can tell whose it is. Eyes count
+    only where the wearer was led through `calibrate-eyes`: what a capture makes up for simulated
+    headsets is made anew.
     """
     found = {
         "eye calibration": older.eyes if all(eye.is_guided for eye in older.eyes) else None,
@@ -74,15 +85,12 @@ def carried_over(made: SessionProfile, older: SessionProfile) -> tuple[SessionPr
         return made, Kept()
     words = f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'}"
     same = is_same_person(made, older)
-    if same is False:
-        return made, Kept((ANOTHER.format(kept=words),))
+    if not same:
+        return made, Kept(((UNTOLD if same is None else ANOTHER).format(kept=words),))
     has_eyes = found["eye calibration"] is not None
     carried = replace(
         made,
         camera=made.camera or older.camera,
         eyes=older.eyes if has_eyes else made.eyes,
     )
-    sentence = f"The {words} kept from the profile that was there."
-    if same is None:
-        sentence += " Whether it is of the same person could not be checked."
-    return carried, Kept((sentence,), has_eyes)
+    return carried, Kept((f"The {words} kept from the profile that was there.",), has_eyes)

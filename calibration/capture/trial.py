@@ -1,7 +1,7 @@
 """Trying a profile on: the captured person under a simulated headset, restored by the product.
 
 The frames were not given to the profile. The very parts of the running product are used: tracker,
-eye fusion, filler, composite; nothing but the headset is simulated.
+eye fusion, filler, backdrop, composite; nothing but the headset is simulated.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from calibration.capture.shelf import KeptFrame
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
-from edge.pipeline import Pipeline
+from edge.pipeline import NoClients, Pipeline
+from edge.plate.backdrop import Backdrop
 from edge.profile import SessionProfile
 from edge.quality import psnr_db, score_view
 from edge.records import Capture, PipelineView, Truth
@@ -24,7 +25,7 @@ from edge.tracker import make_tracker
 from hmd_capture.simulated import SimulatedHeadset
 from models.alignment import crop_from_mesh, cut_crop
 from models.filling import DEFAULT_FILLER, make_filler
-from streaming.records import Frame, ImageU8, RestoredFace
+from streaming.records import Frame, ImageU8
 
 PERIOD_NS = 40_000_000
 HEADSET_SEED = 0
@@ -81,7 +82,16 @@ def try_on(profile: SessionProfile, frames: Sequence[KeptFrame]) -> Trial:
     tracker = make_tracker(settings, profile)
     filler = make_filler(DEFAULT_FILLER, profile.views, size_px=settings.models.size_px)
     lids = LidMover(profile.references[0].mesh)
-    pipeline = Pipeline(tracker, eyes, filler, _Nobody(), (), StageTimes(), lids=lids)
+    pipeline = Pipeline(
+        tracker,
+        eyes,
+        filler,
+        NoClients(),
+        (),
+        StageTimes(),
+        lids=lids,
+        backdrop=Backdrop(profile.plate),
+    )
     views: list[tuple[PipelineView, KeptFrame]] = []
     try:
         for number, kept in enumerate(frames):
@@ -119,17 +129,3 @@ def _side_by_side(view: PipelineView, kept: KeptFrame) -> ImageU8:
     place = crop_from_mesh(kept.mesh, PICTURE_PX)
     images = (view.camera.image, view.restored.image, kept.image)
     return np.hstack([cut_crop(image, place, PICTURE_PX) for image in images])
-
-
-class _Nobody:
-    """A publisher without clients."""
-
-    paused = False
-
-    def publish_restored(
-        self,
-        face: RestoredFace,
-        eyes: Sequence[ImageU8] = (),
-        eye_ages_ns: tuple[int | None, int | None] = (None, None),
-    ) -> None:
-        """Send nothing."""

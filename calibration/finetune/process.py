@@ -102,7 +102,9 @@ def learned(
     if failure:
         raise UserError(failure[0]["error"], failure[0].get("next_step", ""))
     if process.returncode != 0 or not content:
-        raise UserError("Fine-tuning ended before it was done; the profile is as it was.")
+        raise UserError(
+            "Fine-tuning ended before it was done.", "Free some memory and take the clip again."
+        )
     return Answer.unpack(content)
 
 

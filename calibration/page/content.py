@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from models.face_mesh import CONTOUR_LINES, FACE_OVAL
+from streaming.closing import Closing
 from streaming.page.live import pack_message, pane_jpeg
 from streaming.page.server import PageServer
 from streaming.records import Float32Array, ImageU8
@@ -35,7 +36,7 @@ class View:
     panes: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)  # JPEG by place
 
 
-class CapturePage:
+class CapturePage(Closing):
     """Serves the newest view on loopback, to whoever has the address with its token."""
 
     def __init__(self, port: int) -> None:
@@ -100,14 +101,6 @@ class CapturePage:
             self.is_closed = True
             self._arrived.notify_all()
         self._server.close()
-
-    def __enter__(self) -> CapturePage:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Close."""
-        self.close()
 
     def _panes(self, view: View, sequence: int) -> Mapping[str, bytes]:
         with self._encoding:  # several browsers share one encoding

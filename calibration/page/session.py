@@ -251,6 +251,7 @@ def run_on_page(
     port: int,
     seconds: float,
     clip: CapturedClip | None = None,
+    make: MakeDraft = make_draft,
 ) -> Draft:
     """Serve the page, open it in the browser, and lead a capture from there.
 
@@ -268,7 +269,9 @@ def run_on_page(
             webbrowser.open(page.url)
         except webbrowser.Error as error:
             log.warning("no browser could be opened (%s)", error)
-        session = PageSession(page, feed, mesher.meshes, reader, save, prompter, seconds, clip=clip)
+        session = PageSession(
+            page, feed, mesher.meshes, reader, save, prompter, seconds, make, clip
+        )
         return session.run()
 
 

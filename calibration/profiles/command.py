@@ -1,4 +1,4 @@
-"""`unvisor profiles list|show|delete|encrypt|decrypt|export|import`."""
+"""`unvisor profiles list|show|delete|drop|encrypt|decrypt|export|import`."""
 
 from __future__ import annotations
 
@@ -105,6 +105,9 @@ def show(
     _say(f"views     {len(sizes)}, of {min(sizes)} to {max(sizes)} px a side")
     _say(f"eyes      {'calibrated' if tree['eyes_calibrated'] else 'not calibrated'}")
     _say(f"parts     {', '.join(tree['parts'] + tree['unknown_parts']) or 'none'}")
+    if (room := tree["room_px"]) is not None:
+        way_out = f"`unvisor profiles drop {name} plate` deletes it"
+        _say(f"room      a picture of it, {room[0]}×{room[1]} px; {way_out}")
     if (own := profile.network) is not None:
         frames = round(own.scores.get("frames", 0))
         _say(f"network   its own, {own.gain_db:+.2f} dB on {frames} frames that it never saw")
@@ -151,6 +154,8 @@ def drop(
         folder, lambda kept: dataclasses.replace(kept, **without), passphrase_for(folder)
     )
     _say(f"The profile {name} has no {part} any more.")
+    if profile.lock is None:
+        _say(REMAINS)
 
 
 @profiles.command()
@@ -185,7 +190,8 @@ def export_profile(
         Path | None, typer.Option(help=f"File to write; NAME{SUFFIX} by default.")
     ] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Without a passphrase: whoever has it sees the face.")
+        bool,
+        typer.Option("--plain", help="Without a passphrase: whoever has it sees face and room."),
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Over an existing file.")] = False,
 ) -> None:
@@ -194,7 +200,9 @@ def export_profile(
     path = out or Path(f"{profile_path(name).name}{SUFFIX}")
     lock = None if plain else Lock.new(new_passphrase(f"Passphrase for {path.name}"))
     write_private(path, exported(profile, lock), replace)
-    told = "It is not encrypted: whoever has it sees the face." if plain else "It is encrypted."
+    told = (
+        "It is not encrypted: whoever has it sees face and room." if plain else "It is encrypted."
+    )
     _say(f"{path} holds the profile {name}. {told}")
     _say(f"On the other machine: `unvisor profiles import {path.name}`; then delete the copies.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from edge.visibility import is_visible
 from models.alignment import crop_from_mesh
 from streaming.records import Float32Array
 
+if TYPE_CHECKING:  # edge.tracker opens these
+    from edge.tracker import Tracker
+
 log = logging.getLogger(__name__)
 
 OTHER: Mapping[CoverKind, CoverKind] = {"headset": "face-mask", "face-mask": "headset"}
@@ -23,49 +26,23 @@ CROP_PX = 128  # of frames that pass: nothing is cut from them
 FOLLOWED = 15  # frames: after a change of cover no other change for so long
 
 
-class CoverTracker(Protocol):
-    """A tracker of one kind of cover; see `edge.tracker.Tracker`."""
-
-    @property
-    def name(self) -> Landmarks:
-        """How it knows."""
-        ...
-
-    @property
-    def note(self) -> str:
-        """A detail worth telling now; empty = nothing."""
-        ...
-
-    def track(self, capture: Capture) -> FaceTrack | None:
-        """The face in this frame, or None."""
-        ...
-
-    def reset(self) -> None:
-        """Forget earlier frames."""
-        ...
-
-    def close(self) -> None:
-        """Free what it holds."""
-        ...
-
-
 class MindingTracker:
     """Follows one kind of cover, and says so when the other kind is worn instead."""
 
-    def __init__(self, tracker: CoverTracker, cover: CoverKind, other: Witness) -> None:
+    def __init__(self, tracker: Tracker, cover: CoverKind, other: Witness) -> None:
         """`tracker` finds `cover`; `other` sees the other kind."""
         self._tracker, self._cover = tracker, cover
         self._watch = Watch(other)
 
     @property
-    def at_work(self) -> CoverTracker:
-        """The tracker that finds the landmarks."""
-        return self._tracker
-
-    @property
     def name(self) -> Landmarks:
         """Of the tracker that finds the landmarks."""
         return self._tracker.name
+
+    @property
+    def engine_name(self) -> str:
+        """Of the tracker that finds the landmarks."""
+        return self._tracker.engine_name
 
     @property
     def note(self) -> str:
@@ -77,7 +54,7 @@ class MindingTracker:
     def track(self, capture: Capture) -> FaceTrack | None:
         """The face in this frame, or None; nothing is hidden while the other kind is worn."""
         track = self._tracker.track(capture)
-        if track is not None and track.mask.any():  # its own kind is worn: no doubt about it
+        if _is_certain(track):
             self._watch.reset()
             return track
         before = self._watch.is_seen
@@ -115,7 +92,7 @@ class AutoTracker:
     """Follows whichever cover is worn: goes over to the other kind when that is seen instead."""
 
     def __init__(
-        self, trackers: Mapping[CoverKind, CoverTracker], witnesses: Mapping[CoverKind, Witness]
+        self, trackers: Mapping[CoverKind, Tracker], witnesses: Mapping[CoverKind, Witness]
     ) -> None:
         """One tracker and one witness for each kind; starts with the headset's."""
         self._trackers = trackers
@@ -124,14 +101,14 @@ class AutoTracker:
         self._since = 0  # frames since the cover changed
 
     @property
-    def at_work(self) -> CoverTracker:
-        """The tracker that runs now."""
-        return self._trackers[self.cover]
-
-    @property
     def name(self) -> Landmarks:
         """Of the tracker that runs now."""
         return self._trackers[self.cover].name
+
+    @property
+    def engine_name(self) -> str:
+        """Of the tracker that runs now."""
+        return self._trackers[self.cover].engine_name
 
     @property
     def note(self) -> str:
@@ -143,9 +120,7 @@ class AutoTracker:
         track = self._trackers[self.cover].track(capture)
         self._since += 1
         other = OTHER[self.cover]
-        # A headset's tracker may take a mask for one, not the other way round: it is always asked.
-        is_found = track is not None and bool(track.mask.any())
-        if is_found and self.cover == "face-mask":
+        if _is_certain(track):
             self._watches[other].reset()
             return track
         self._watches[other].look(capture.frame.image, track)
@@ -166,3 +141,11 @@ class AutoTracker:
         """Free what both hold."""
         for tracker in self._trackers.values():
             tracker.close()
+
+
+def _is_certain(track: FaceTrack | None) -> bool:
+    """Whether what was found on the face is not of the other kind.
+
+    HeadsetNet takes one face mask in twenty for a headset; MediaPipe finds no face under a headset.
+    """
+    return track is not None and track.cover == "face-mask" and bool(track.mask.any())

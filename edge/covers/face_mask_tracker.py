@@ -58,6 +58,7 @@ class FaceMaskTracker:
 
     name: Landmarks = "mediapipe"
     note = ""
+    engine_name = "MediaPipe CPU"
 
     def __init__(
         self, size_px: int, mesher: Mesher, reader: MaskReader, lower_face: LowerFace

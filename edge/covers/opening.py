@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from edge.covers.cover_trackers import AutoTracker, CoverTracker, MindingTracker
+from edge.covers.cover_trackers import AutoTracker, MindingTracker
 from edge.covers.face_mask_tracker import FaceMaskTracker
 from edge.covers.witnesses import FaceMaskWitness, HeadsetWitness
 from edge.profile import SessionProfile
@@ -14,7 +15,10 @@ from models.headset_reader import HeadsetReader
 from models.lower_face import LowerFace
 from models.mediapipe_mesh import FaceMesher
 
-HeadsetOpener = Callable[[SessionSettings, SessionProfile, HeadsetReader], CoverTracker]
+if TYPE_CHECKING:  # it opens these
+    from edge.tracker import Tracker
+
+HeadsetOpener = Callable[[SessionSettings, SessionProfile, HeadsetReader], "Tracker"]
 
 
 def cover_tracker(

@@ -19,6 +19,7 @@ from streaming.records import Float32Array, ImageU8
 log = logging.getLogger(__name__)
 
 EVERY = 10  # frames between two looks
+FILLED_EVERY = 30  # while the expected cover is found: a look costs 6 ms and will find nothing new
 AGREEING = 2  # looks in a row before a verdict changes
 LEAST_MASK = 0.7  # share of mouth and chin
 LEAST_HEADSET, LEAST_FACE = 0.8, 0.5  # HeadsetNet's probabilities
@@ -99,11 +100,15 @@ class Watch:
 
     def look(self, image: ImageU8, track: FaceTrack | None) -> None:
         """Take notice of a frame; every so often the witness looks at it."""
+        is_filled = track is not None and bool(track.mask.any()) and not self.is_seen
         self._frames += 1
-        if self._frames % EVERY != 1:
+        if self._frames % (FILLED_EVERY if is_filled else EVERY) != 1:
             return
         mesh = self._witness.sees(image, track)
-        self._agreeing = self._agreeing + 1 if (mesh is None) is self.is_seen else 0
+        if (mesh is None) is not self.is_seen:  # as before, but the face may have moved
+            self.mesh, self._agreeing = mesh, 0
+            return
+        self._agreeing += 1
         if self._agreeing >= AGREEING:
             self.mesh, self._agreeing = mesh, 0
 

@@ -33,6 +33,8 @@ def bench_engines(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures.")] = None,
 ) -> None:
     """Time the networks in onnxruntime and OpenVINO in turns, float and INT8."""
+    if json_file is not None and not json_file.parent.is_dir():
+        raise UserError(f"There is no folder {json_file.parent}.", "Create it, or name another.")
     console = Console()
     runtimes = tuple(name for name in RUNTIMES if importlib.util.find_spec(name))
     if "openvino" not in runtimes:
@@ -45,7 +47,12 @@ def bench_engines(
     console.print(table_of(rows))
     tree = {"machine": machine_facts(), "load_average": os.getloadavg(), "steps": rows}
     if json_file is not None:
-        json_file.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+        try:
+            json_file.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {json_file}: {error.strerror}.", "Name another file."
+            ) from error
 
 
 def measure(chosen: list[Subject], threads: int, rounds: int) -> list[dict[str, Any]]:

@@ -29,11 +29,6 @@ class Subject:
     runtime: str
     path: Path
 
-    @property
-    def label(self) -> str:
-        """Such as `unvisor int8 openvino`."""
-        return f"{self.network} {self.precision} {self.runtime}"
-
 
 def subjects(folder: Path, runtimes: tuple[str, ...]) -> list[Subject]:
     """Everything to compare. Files written to `folder` have ranges of made-up pictures.

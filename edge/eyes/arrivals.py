@@ -6,8 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
+from streaming.closing import Closing
 from streaming.messages import Notification
 from streaming.records import EyeObservation, EyeParameters
 from streaming.subscriber import Subscriber
@@ -22,7 +22,7 @@ NOTE_HOLDS_S = 3.0  # it is sent again every second
 Observe = Callable[[EyeObservation | EyeParameters], None]
 
 
-class EyeArrivals:
+class EyeArrivals(Closing):
     """A thread per topic: the pipeline takes a frame at a time, and eyes come more often.
 
     Were they taken once per frame, all but the newest between two frames would be lost, and with
@@ -53,19 +53,6 @@ class EyeArrivals:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
-
-    def __enter__(self) -> EyeArrivals:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _follow(self, topic: str) -> None:
         slot = self._subscriber.slots[topic]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 from edge.eyes.fusion import Calibrations, EyeFusion
 from edge.eyes.osc_requests import OscRequests
@@ -17,6 +16,7 @@ from edge.eyes.routine import EyeRoutine
 from edge.eyes.verdict import judged
 from edge.profile import DOCUMENT, load_profile, update_profile
 from edge.settings import SessionSettings
+from streaming.closing import Closing
 from streaming.errors import UserError
 from streaming.records import EyeObservation, EyeParameters
 
@@ -51,7 +51,7 @@ def open_renewal(
             requests.close()
 
 
-class EyeRenewal:
+class EyeRenewal(Closing):
     """Keeps a running session's eye calibration up to date, on a thread of its own.
 
     What is learned here is saved in the profile; what another program saves there is taken over.
@@ -110,19 +110,6 @@ class EyeRenewal:
         """Stop."""
         self._stopping.set()
         self._thread.join()
-
-    def __enter__(self) -> EyeRenewal:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _run(self) -> None:
         while not self._stopping.wait(POLL_S):

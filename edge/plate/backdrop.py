@@ -61,8 +61,10 @@ class Backdrop:
             self._room.learn(frame, self._is_room, hole.frame_from_crop)
 
     def reset(self) -> None:
-        """Forget where the person was; the room stays."""
+        """Forget where the person was; the room stays, but has to agree again before it shows."""
         self._is_room = None
+        if self._room is not None:
+            self._room.trust = 0.0
 
     def _begun(self, frame: ImageU8, frame_from_crop: Float32Array) -> Room:
         """A room seeded with the profile's, where that is found in the frame."""

@@ -138,7 +138,7 @@ class Room:
         known = (self._seen[part] >= LEAST_SEEN).astype(np.float32)
         near = cv2.blur(known, SEAM)
         around = cv2.blur(self._mean[part] * known[..., None], SEAM)
-        around /= np.maximum(near, 1e-6)[..., None]
+        around = around / np.maximum(near, 1e-6)[..., None]
         self._shown[part] = np.where(known[..., None] > 0, self._mean[part], around)
         closed = cv2.morphologyEx(known, cv2.MORPH_CLOSE, np.ones(SEAM, np.uint8))
         self._known[part] = np.minimum(closed, cv2.blur(closed, SEAM))

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.profiler.core_time import core_ms, cores, thread_cores
 from edge.profiler.machine import machine_facts
+from edge.profiler.overhead import measured_us_per_span, overhead
 from edge.profiler.recorder import Arrival, Recording
 from edge.timing import PERCENTILES
 from streaming.spans import ProcessSpans
@@ -21,11 +22,13 @@ def result_tree(
     timing: Mapping[str, Any], recording: Recording, spans: Mapping[str, ProcessSpans]
 ) -> Tree:
     """The timing JSON of the runs, with what the recorder and the spans add."""
+    costs = core_ms(recording, spans)
     return {
         **timing,
         "stages_ms": {**timing["stages_ms"], **_eye_stages(spans.get("hmd_capture"))},
         "age_parts_ms": age_parts_ms(recording.arrivals, spans.get("edge")),
-        "core_ms": core_ms(recording, spans),
+        "core_ms": costs,
+        "profiling": overhead(spans, costs, measured_us_per_span()),
         "cores": cores(recording),
         "thread_cores": thread_cores(recording, spans.values()),
         "process_rss_mib": _memory(recording),

@@ -85,10 +85,12 @@ def _overview(result: Mapping[str, Any]) -> Table:
     speed = f"{result['frames']} frames at {result['fps']:.1f} fps, {result['drops']} dropped"
     cores = ", ".join(f"{name} {value:.2f}" for name, value in result["cores"].items())
     memory = ", ".join(f"{n} {v:.0f} MiB" for n, v in result["process_rss_mib"].items())
+    own = result.get("profiling", {}).get("share")
     readings = ", ".join(f"{n} {v['mean']:.1f}" for n, v in result["readings"].items())
     rows = {
         "speed": speed + (f"; capacity {capacity:.1f} fps" if capacity else ""),
         "cores busy": cores,
+        "profiling": "" if own is None else f"{100 * own:.2f} % of the product's core time",
         "memory": memory,
         "sensors": readings,
         "power mode": result["power_mode"],

@@ -70,6 +70,19 @@ def session_network(precision: Precision, choice: EngineChoice, gpu: Gpu | None 
     return shipped_network(precision)
 
 
+def runs_tensorrt(network: Network, choice: EngineChoice, store: EngineStore | None = None) -> bool:
+    """Whether a session would run the network by TensorRT: all that it takes is there."""
+    gpu = None if choice == "onnx" else find_gpu()
+    if gpu is None:
+        return False
+    try:
+        identity = identity_of(network, choose_precision(network), find_tensorrt(), gpu)
+        (EngineStore() if store is None else store).load(identity)
+    except (EngineError, Unusable):
+        return False
+    return True
+
+
 def wants_build(
     network: Network, choice: EngineChoice, gpu: Gpu | None, store: EngineStore | None = None
 ) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.contract import FILL, INPUT
-from models.shipped import Network
+from models.contract import FILL, INPUT, TensorContract, TensorSpec, next_name
+from models.shipped import REMEDY, Network, WeightsError, manifest_path
 
 Float32Array = NDArray[np.float32]
 # In a file's metadata: the byte that means 0, by state. Other states are numbers that start as 0.
@@ -76,7 +76,11 @@ class OnnxEngine:
         return self._name
 
     def __init__(self, network: Network, threads: int = 2) -> None:
-        """Load `network` and bind its tensors by name; `threads` cores at most."""
+        """Load `network` and bind its tensors by name; `threads` cores at most.
+
+        Raises:
+            WeightsError: the file's tensors are not those of its manifest.
+        """
         self._session = onnxruntime.InferenceSession(
             network.content or str(network.path),
             session_options(threads),
@@ -84,11 +88,17 @@ class OnnxEngine:
         )
         self._name = cpu_name(network.precision)
         contract = network.contract
+        difference = _difference(contract, self._session)
+        if difference:
+            raise WeightsError(
+                f"{manifest_path(network.path)} does not describe the network: {difference}; "
+                f"{REMEDY}."
+            )
         self._inputs = np.zeros(contract.inputs[0].shape, np.float32)
         self._fill = np.zeros(contract.outputs[0].shape, np.float32)
-        self._empty = empty_states(self._session)
-        names = contract.state_names
-        self._states = tuple([self._empty[name].copy() for name, _ in names] for _ in range(2))
+        names, empty = contract.state_names, empty_states(self._session)
+        self._empty = [empty[name] for name, _ in names]
+        self._states = tuple([state.copy() for state in self._empty] for _ in range(2))
         # Even frames read buffer 0 and write buffer 1, odd frames the reverse.
         self._bindings = tuple(self._bound(names, source, 1 - source) for source in range(2))
         self._turn = 0
@@ -102,7 +112,7 @@ class OnnxEngine:
 
     def reset(self) -> None:
         """Let the states mean 0."""
-        for state, empty in zip(self._states[self._turn], self._empty.values(), strict=True):
+        for state, empty in zip(self._states[self._turn], self._empty, strict=True):
             np.copyto(state, empty)
 
     def _bound(
@@ -117,6 +127,23 @@ class OnnxEngine:
             _bind(binding.bind_input, enters, before)
             _bind(binding.bind_output, leaves, after)
         return binding
+
+
+def _difference(contract: TensorContract, session: onnxruntime.InferenceSession) -> str:
+    """The first tensor of a file that is not as `contract` says; empty if all are."""
+    leaving = [TensorSpec(next_name(s.name), s.shape, dtype=s.dtype) for s in contract.states]
+    wanted = {
+        spec.name: (spec.shape, spec.dtype)
+        for spec in (*contract.inputs, *contract.outputs, *contract.states, *leaving)
+    }
+    found = {
+        each.name: (tuple(each.shape), np.dtype(DTYPES[each.type]).name)
+        for each in (*session.get_inputs(), *session.get_outputs())
+    }
+    for name in (*wanted, *found):
+        if wanted.get(name) != found.get(name):
+            return f"{name} is {found.get(name, 'missing')}, {wanted.get(name, 'none')} is expected"
+    return ""
 
 
 def _bind(bind: onnxruntime.IOBinding, name: str, array: NDArray[Any]) -> None:

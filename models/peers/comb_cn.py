@@ -137,8 +137,15 @@ class CombCn(Peer):
         mask = (small[:, MASK] > 0).to(small.dtype)  # a pixel hidden in part is hidden
         small = torch.cat([small[:, KNOWN_RGB] * (1 - mask), mask], 1)
         clips = small.reshape(-1, frames, *small.shape[1:]).transpose(1, 2)
-        drawn = self.structure(clips).transpose(1, 2).flatten(0, 1)
+        drawn = self._structure_of(clips).transpose(1, 2).flatten(0, 1)
         return kept_background(small, drawn)
+
+    def _structure_of(self, clips: Tensor) -> Tensor:
+        if clips.device.type != "cpu":
+            return self.structure(clips)  # type: ignore[no-any-return]
+        # In bfloat16 oneDNN's gradients of 3D filters are garbage for clips of two frames.
+        with torch.autocast("cpu", enabled=False):
+            return self.structure(clips.float())  # type: ignore[no-any-return]
 
     def _run(self, inputs: Tensor, states: States, frames: int) -> tuple[Tensor, States]:
         structure = self.half_size_fill(inputs, frames)

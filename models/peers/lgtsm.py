@@ -37,6 +37,7 @@ class LgtsmSettings:
         check_seen(self.seen)
         if self.shift not in ("online", "offline"):
             raise ValueError(f"shift must be 'online' or 'offline', got '{self.shift}'")
+        evi_hrnet_contract(self.width, self.size_px)  # refuses what does not divide
 
     @property
     def contract(self) -> TensorContract:

@@ -75,11 +75,11 @@ class TemporalConv(nn.Module):
 class TemporalBlock(nn.Module):
     """Residual block of two temporal convolutions; the second starts at zero."""
 
-    def __init__(self, channels: int) -> None:
-        """Start as the identity."""
+    def __init__(self, channels: int, *, is_normed: bool = True) -> None:
+        """Start as the identity; critics go without the norm."""
         super().__init__()
         self.first, self.second = TemporalConv(channels), TemporalConv(channels)
-        self.norm = nn.InstanceNorm2d(channels, affine=True)
+        self.norm = nn.InstanceNorm2d(channels, affine=True) if is_normed else nn.Identity()
         for parameter in self.second.parameters():
             nn.init.zeros_(parameter)
 

@@ -18,12 +18,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
 
+from streaming.closing import Closing
 from streaming.errors import UserError
 from streaming.page.server import LOOPBACK_HOSTS, PageServer
 from streaming.records import ImageU8
@@ -63,7 +63,7 @@ class _Shown:
     drops: int  # frame ids missing since the start
 
 
-class LivePage:
+class LivePage(Closing):
     """Serves the newest shot as a web page to any number of browsers on this machine.
 
     `on_pause`, when set, is called from a server thread with True (stop sending) or False.
@@ -127,19 +127,6 @@ class LivePage:
             self.is_closed = True  # a connection that a browser keeps ends with its next request
             self._arrived.notify_all()
         self._server.close()
-
-    def __enter__(self) -> LivePage:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def page(self) -> bytes:
         """The page itself, HTML."""

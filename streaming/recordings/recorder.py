@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
+from streaming.closing import Closing
 from streaming.errors import UserError
 from streaming.recordings.reader import SUFFIX
 from streaming.recordings.stream_recorder import TOPICS, StreamRecorder
@@ -26,7 +26,7 @@ class NotRecording(UserError):
     """There is no recording to stop."""
 
 
-class Recorder:
+class Recorder(Closing):
     """Starts and stops recordings by name, as clients ask for it through the control socket.
 
     Both calls return at once: the asking client is owed its answer within a second.
@@ -93,19 +93,6 @@ class Recorder:
             self.stop()
         for recorder in self._finishing:
             recorder.close()
-
-    def __enter__(self) -> Recorder:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
 
 def recordings_folder() -> Path:

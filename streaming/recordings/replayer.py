@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from itertools import islice
-from types import TracebackType
 from typing import Literal
 
 from streaming.clock import NS_PER_S, PublishingClock, monotonic_ns
+from streaming.closing import Closing
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
 from streaming.errors import UserError
 from streaming.messages import Notification
@@ -28,7 +28,7 @@ SETTLE_S = 0.2  # a client's subscriptions come one by one; the first message wa
 Times = Literal["recorded", "now"]
 
 
-class Replayer:
+class Replayer(Closing):
     """Publishes a recording; to clients it looks like `unvisor run`.
 
     With times `recorded` every byte is as it was recorded, and the control socket's `t` tells the
@@ -112,19 +112,6 @@ class Replayer:
         self.stop()
         self._control.close()
         self._publisher.close()
-
-    def __enter__(self) -> Replayer:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _play(self, start_ns: int) -> int:
         """Play one pass that begins at `start_ns`; returns when the next one would begin."""

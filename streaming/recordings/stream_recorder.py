@@ -11,11 +11,11 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import zmq
 
 from streaming.clock import monotonic_ns
+from streaming.closing import Closing
 from streaming.endpoints import normalise_endpoint
 from streaming.frame_message import MAX_JPEG_BYTES
 from streaming.recordings.reader import RecordedMessage
@@ -30,7 +30,7 @@ POLL_MS = 50  # how soon the end of a recording is noticed
 QUEUE_BYTES = 64 * 1024 * 1024  # some 30 s of 720p JPEG: longer than disks hesitate
 
 
-class StreamRecorder:
+class StreamRecorder(Closing):
     """Records one publisher into one file, from now until `close`."""
 
     def __init__(
@@ -96,19 +96,6 @@ class StreamRecorder:
         self.ask_to_stop()
         for thread in self._threads:
             thread.join()
-
-    def __enter__(self) -> StreamRecorder:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _read(self) -> None:
         try:

@@ -6,11 +6,11 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import msgpack
 
 from streaming.clock import monotonic_ns
+from streaming.closing import Closing
 from streaming.errors import UserError
 from streaming.recordings.reader import (
     END,
@@ -33,7 +33,7 @@ class RecordingFailed(UserError):
     """The disk took no more. What was written before is kept and readable."""
 
 
-class RecordingWriter:
+class RecordingWriter(Closing):
     """One recording being written. Every message is in the file when `add` returns.
 
     The file is its owner's alone (mode 0600): it shows a face.
@@ -87,19 +87,6 @@ class RecordingWriter:
             self._append(_record(END, {"messages": self.messages, "dropped": dropped}))
         finally:
             self._abandon()
-
-    def __enter__(self) -> RecordingWriter:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _append(self, pieces: Sequence[bytes]) -> None:
         """Write a whole record or nothing."""

@@ -7,8 +7,8 @@ questions to the control socket are passed on, but for those about ports.
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
+from streaming.closing import Closing
 from streaming.endpoints import LOOPBACK
 from streaming.relay.pictures import PictureRelay
 from streaming.relay.questions import QuestionRelay
@@ -17,7 +17,7 @@ from streaming.security.keys import ClientKeys
 from streaming.topics import CONTROL_PORT, PUBLISHER_PORT
 
 
-class Relay:
+class Relay(Closing):
     """Joins one server to two loopback ports, now or whenever the server appears."""
 
     def __init__(
@@ -72,16 +72,3 @@ class Relay:
         self._stopping.set()
         self.questions.join()
         self.pictures.join()
-
-    def __enter__(self) -> Relay:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()

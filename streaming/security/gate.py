@@ -10,11 +10,11 @@ import itertools
 import logging
 import os
 import threading
-from types import TracebackType
 
 import zmq
 from zmq.utils import z85
 
+from streaming.closing import Closing
 from streaming.security.keys import KeyFolder
 from streaming.security.rate_limit import RateLimit
 
@@ -28,7 +28,7 @@ OWN_NAME = "this-machine"  # whoever holds the server's secret key
 _Stamp = frozenset[tuple[str, int, int, int]]
 
 
-class Gate:
+class Gate(Closing):
     """Admits the clients of one folder of keys; safe between threads."""
 
     def __init__(self, folder: KeyFolder) -> None:
@@ -78,19 +78,6 @@ class Gate:
     def close(self) -> None:
         """Let nobody in any more."""
         self._keeper.forget(self._domain)
-
-    def __enter__(self) -> Gate:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _read_stamp(self) -> _Stamp | None:
         """Return what changes with every change in the folder; None when it cannot be read."""

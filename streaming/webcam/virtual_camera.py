@@ -12,9 +12,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from streaming.closing import Closing
 from streaming.errors import UserError
 from streaming.messages import FrameMessage, MessageError, Notification
 from streaming.publisher import PAUSED, RESUMED
@@ -40,7 +40,7 @@ class NoVirtualCamera(UserError):
     """There is no virtual camera on this machine that we could feed."""
 
 
-class VirtualCamera:
+class VirtualCamera(Closing):
     """Feeds one virtual camera at a steady rate from a thread of its own, until closed.
 
     Whatever the stream does, programs that use the camera get pictures of one size and rate.
@@ -96,19 +96,6 @@ class VirtualCamera:
         self._stopping.set()
         self._thread.join()
         self._camera.close()
-
-    def __enter__(self) -> VirtualCamera:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _feed(self) -> None:
         try:

@@ -29,7 +29,8 @@ class StridedCritic(nn.Module):
             nn.Conv2d(before, after, 4, 2, 1)
             for before, after in zip([inputs, *widths[:-1]], widths, strict=True)
         )
-        self.links = nn.ModuleList(TemporalBlock(c) for c in widths[:linked_layers])
+        linked = widths[:linked_layers]
+        self.links = nn.ModuleList(TemporalBlock(c, is_normed=False) for c in linked)
         self.head = nn.Conv2d(widths[-1], 1, 3, 1, 1)
 
     def forward(self, images: Tensor, frames: int) -> Tensor:

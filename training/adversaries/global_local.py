@@ -43,7 +43,9 @@ class GlobalLocalSettings:
 
 
 class GlobalLocalAdversary(Adversary):
-    """Two critics whose scores are added."""
+    """Two critics whose scores are added; those of video go on from those of stills."""
+
+    grown_parts = ("links",)
 
     def __init__(self, settings: GlobalLocalSettings) -> None:
         """Build both critics of `settings`."""

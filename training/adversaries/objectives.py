@@ -32,12 +32,13 @@ def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """Mean squared distance of the critic's slope from 1 between real and fake clips (B,…).
 
-    Gulrajani et al.: Improved Training of Wasserstein GANs, NeurIPS 2017, equation 3.
+    `critic` gives each clip one score or many, (B,…); their mean counts. Gulrajani et al.: Improved
+    Training of Wasserstein GANs, NeurIPS 2017, equation 3.
     """
     share = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
     between = (share * real + (1 - share) * fake).detach().requires_grad_(True)
     # Of one clip's mean score, so that the slope does not grow with the number of patches.
-    scores = critic(between).flatten(1).mean(1).sum()
+    scores = critic(between).reshape(len(between), -1).mean(1).sum()
     (slope,) = torch.autograd.grad(scores, between, create_graph=True)
     slopes: Tensor = slope.flatten(1).norm(dim=1)
     return (slopes - 1).square().mean()

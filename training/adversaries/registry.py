@@ -45,9 +45,20 @@ class Adversary(nn.Module):
 
     judges_features: bool = False  # wants `look_through` before it judges
     judge_steps: int = 1  # how often `judge_loss` is descended for each step of the network
+    grown_parts: tuple[str, ...] = ()  # modules that start as the identity: weights may lack them
 
     def look_through(self, features: nn.Module) -> None:
         """Take frozen VGG16 (`training.helper_weights`), for those that judge features by it."""
+
+    def goes_on_from(self, weights: Mapping[str, Tensor]) -> bool:
+        """Take the weights of an adversary of this shape; False, and unchanged, for another's."""
+        own = self.state_dict()
+        missing = [name.split(".") for name in own.keys() - weights.keys()]
+        fits = all(name in own and own[name].shape == w.shape for name, w in weights.items())
+        if not weights or not fits or not all(set(self.grown_parts) & set(n) for n in missing):
+            return False
+        self.load_state_dict({**own, **weights})
+        return True
 
     def generator_loss(self, clips: JudgedClips) -> Tensor:
         """What the inpainting network adds to its losses, a scalar; gradients reach `composite`."""

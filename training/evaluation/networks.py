@@ -160,7 +160,7 @@ class TrainedNetwork:
         """A filler for crops of `size_px`.
 
         Raises:
-            UserError: the network works at another size.
+            UserError: the network works at another size, or is not what its manifest describes.
         """
         if size_px != self.size_px:
             raise UserError(
@@ -170,7 +170,10 @@ class TrainedNetwork:
         views = [reference] if isinstance(reference, Reference) else list(reference)
         bank = ReferenceBank(views, size_px)
         if self._file is not None:
-            engine = open_engine(self._file, "onnx", self._threads)
+            try:
+                engine = open_engine(self._file, "onnx", self._threads)
+            except WeightsError as error:
+                raise UserError(str(error)) from error
             return EngineFiller(self.name, bank, self.shown, engine)
         assert self._module is not None
         network = as_inpainter(self._module)

@@ -5,29 +5,28 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import torch
 import typer
-from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from models.cover_contract import REGIONS
 from models.cover_net import CoverNet
 from models.export import export_cover_net
-from streaming.errors import UserError
-from training.bare_faces import BareFace, clip_faces, portraits
+from training.bare_faces import BareFace, faces_to_learn
 from training.face_covers.continuation import continued
 from training.face_covers.samples import prepared, sample
-from training.faces import FaceClips, FaceDataError
+from training.small_networks import options
+from training.small_networks.average import follow
+from training.small_networks.batches import EndlessBatches, drawn_apart
+from training.small_networks.loop import steps_for
 
 log = logging.getLogger(__name__)
 
@@ -49,20 +48,11 @@ class Batch:
     weight: Tensor  # (B,R) 0 = may be called either
 
 
-class CoverBatches(IterableDataset[Batch]):
-    """Endless batches of new samples."""
-
-    def __init__(self, faces: list[BareFace], batch: int, seed: int) -> None:
-        """Each worker process draws with a seed of its own; `faces` are prepared."""
-        self._faces, self._batch, self._seed = faces, batch, seed
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Go on forever."""
-        cv2.setNumThreads(1)
-        worker = get_worker_info()
-        random = np.random.default_rng([self._seed, worker.id if worker else 0])
-        while True:
-            yield draw(self._faces, self._batch, random)
+def _batches(faces: list[BareFace], batch: int, seed: int) -> Iterator[Batch]:
+    """New samples of prepared faces, forever."""
+    random = np.random.default_rng(seed)
+    while True:
+        yield draw(faces, batch, random)
 
 
 def draw(faces: list[BareFace], count: int, random: np.random.Generator) -> Batch:
@@ -76,37 +66,31 @@ def draw(faces: list[BareFace], count: int, random: np.random.Generator) -> Batc
 
 
 def train_cover(
-    data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
+    data: options.Clips,
     output: Annotated[Path, typer.Option(help="ONNX file to write; NAME.json goes beside it.")],
-    stills: Annotated[Path | None, typer.Option(help="Folder of portrait photos.")] = None,
+    stills: options.Stills = None,
     minutes: Annotated[float, typer.Option(help="Length of the training.", min=0.01)] = 10,
     batch: Annotated[int, typer.Option(help="Samples per step.", min=2)] = 64,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
-    every: Annotated[int, typer.Option(help="Take every n-th frame of the clips.", min=1)] = 8,
+    learning_rate: options.LearningRate = 3e-3,
+    every: options.Every = 8,
     seed: Annotated[int, typer.Option(help="Seed of samples and initial weights.")] = 0,
-    limit_clips: Annotated[int, typer.Option(help="Use only so many clips; 0 = all.")] = 0,
+    limit_clips: options.LimitClips = 0,
     start_from: Annotated[
         Path | None, typer.Option(help="Go on with this exported network instead of anew.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that draw samples.", min=1)] = 1,
 ) -> None:
     """Train the network that notices hands, hair, masks and glare over a face."""
-    cv2.setNumThreads(1)
-    torch.manual_seed(seed)
-    try:
-        clips = FaceClips(data)
-        faces = [prepared(face) for face in clip_faces(clips, "train", every, limit_clips)]
-        if stills:
-            faces += [prepared(face) for face in portraits(stills, held_back=False)]
-        val_faces = [prepared(face) for face in clip_faces(clips, "val", every, limit_clips)]
-    except FaceDataError as error:
-        raise UserError(str(error)) from error
+    options.prepared_device(seed)
+    with options.failing_in_a_sentence():
+        parts = faces_to_learn(data, stills, every, limit_clips)
+        faces, val_faces = ([prepared(face) for face in part] for part in parts)
     network = CoverNet()
     if start_from is not None:
         known = draw(faces, STATISTICS_SAMPLES, np.random.default_rng(seed))
         network = continued(start_from, known.crops)
-    batches = DataLoader(CoverBatches(faces, batch, seed), batch_size=None, num_workers=workers)
-    network, steps = _fit(network, batches, learning_rate, minutes * 60)
+    batches = drawn_apart(EndlessBatches(partial(_batches, faces, batch), seed), workers)
+    network, steps = _fit(network, batches, learning_rate, minutes)
     scores = validate(network, val_faces)
     log.info("after %d steps: %s", steps, scores)
     testimony = {
@@ -138,25 +122,27 @@ def validate(network: CoverNet, faces: list[BareFace]) -> dict[str, float]:
 
 
 def _fit(
-    network: CoverNet, loader: DataLoader[Batch], peak: float, total_s: float
+    network: CoverNet, batches: Iterator[Batch], peak: float, minutes: float
 ) -> tuple[CoverNet, int]:
     """Train for a time; returns the averaged network and the steps."""
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=WEIGHT_DECAY)
-    batches = iter(loader)
-    begin, steps, share = time.monotonic(), 0, 0.0
-    with Progress(transient=True) as progress:
-        bar = progress.add_task("training", total=1.0)
-        while share < 1.0:
-            for group in optimiser.param_groups:
-                group["lr"] = peak * min(share / WARM_UP_SHARE + 0.02, 1 - 0.98 * share)
-            loss = _step(network.train(), next(batches), optimiser)
-            steps += 1
-            _follow(average, network, min(AVERAGE, steps / (steps + 10)))
-            share = (time.monotonic() - begin) / total_s
-            progress.update(bar, completed=share)
-            if steps % 50 == 0:
-                log.info("step %d: loss %.3f", steps, loss)
+    steps = 0
+
+    def step(share: float) -> dict[str, float]:
+        nonlocal steps
+        for group in optimiser.param_groups:
+            group["lr"] = peak * min(share / WARM_UP_SHARE + 0.02, 1 - 0.98 * share)
+        loss = _step(network.train(), next(batches), optimiser)
+        steps += 1
+        follow(average, network, min(AVERAGE, steps / (steps + 10)))
+        return {"loss": loss}
+
+    def tell(_: float, losses: Mapping[str, float]) -> None:
+        if steps % 50 == 0:
+            log.info("step %d: loss %.3f", steps, losses["loss"])
+
+    steps_for(minutes, 0.0, step, tell)
     return average, steps
 
 
@@ -167,13 +153,3 @@ def _step(network: CoverNet, batch: Batch, optimiser: torch.optim.Optimizer) -> 
     losses.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     return float(losses.detach())
-
-
-@torch.no_grad()
-def _follow(average: CoverNet, network: CoverNet, keep: float) -> None:
-    state = network.state_dict()
-    for name, value in average.state_dict().items():
-        if value.dtype.is_floating_point:
-            value.lerp_(state[name], 1 - keep)
-        else:
-            value.copy_(state[name])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
+import shutil
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -21,6 +23,7 @@ from training.streams import FACE_VALUES, PLANES, PreparedStream, StreamMaker, S
 
 LOOK_S = 1.0  # between looks whether the workers live
 SLOTS_PER_WORKER = 3  # streams that may wait to be taken
+SHARED = Path("/dev/shm")  # where Linux keeps shared memory; containers often have 64 MiB of it
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class WorkerMakers:
         self.most_waiting = 2 * workers
         count = SLOTS_PER_WORKER * workers
         shape = _Shape(settings.frames, size_px)
+        _check_room(shape.bytes * count)
         self._memory = SharedMemory(create=True, size=shape.bytes * count)
         self._views = [shape.view(self._memory, slot) for slot in range(count)]
         self._orders: Any = context.Queue()
@@ -123,9 +127,12 @@ class WorkerMakers:
             process.terminate()
         for process in self._processes:
             process.join()
-        self._views = []
-        self._memory.close()
+        for waiting in (self._orders, self._free, self._ready):
+            waiting.cancel_join_thread()  # nobody will read what is still in the pipe
         self._memory.unlink()
+        self._views = []
+        with suppress(BufferError):  # an error's traceback may hold a stream: freed with it
+            self._memory.close()
 
     def _next(self, wait: bool) -> Any:
         while True:
@@ -168,6 +175,19 @@ class _Shape:
         planes: NDArray[np.uint8] = np.ndarray(shape, np.uint8, memory.buf, start)
         faces = (self.frames, FACE_VALUES)
         return planes, np.ndarray(faces, np.float32, memory.buf, start + self._planes)
+
+
+def _check_room(wanted: int) -> None:
+    """Raise UserError when shared memory is too small: writing would kill a worker unexplained."""
+    if not SHARED.is_dir():
+        return
+    free = shutil.disk_usage(SHARED).free
+    if free < wanted:
+        raise UserError(
+            f"Streams on their way need {wanted / 2**20:.0f} MiB of {SHARED}, which has "
+            f"{free / 2**20:.0f} MiB free.",
+            "Use fewer --workers; a container gets more by --shm-size.",
+        )
 
 
 class _Bench:

@@ -18,6 +18,7 @@ from training.finetuning.clip import WearerClip, divided, views_of
 from training.finetuning.drawing import Drawing, Sequence
 from training.finetuning.scoring import Score, filled_by, is_better, score_of
 from training.losses import decibels, l1_in_hole
+from training.small_networks.average import follow
 
 LAYERS = ("deconv1", "conv9", "deconv2", "conv10", "conv11", "smooth_head")
 PEAK_RATE = 1e-3
@@ -106,7 +107,7 @@ def _learn(
                 group["lr"] = rate * min(1.0, (steps + 1) / WARM_UP_STEPS)
             states = _step(network, optimiser, inputs, truth, states)
             steps += 1
-            _follow(average, network, min(AVERAGE, steps / (steps + 5)))
+            follow(average, network, min(AVERAGE, steps / (steps + 5)))
             share = min(1.0, (time.monotonic() - begin_s) / seconds)
             if share >= 1:
                 break
@@ -143,9 +144,3 @@ def _step(
     )
     optimiser.step()
     return [state.detach() for state in after]
-
-
-@torch.no_grad()
-def _follow(average: EviHrnet, network: EviHrnet, keep: float) -> None:
-    for known, new in zip(average.parameters(), network.parameters(), strict=True):
-        known.lerp_(new, 1 - keep)

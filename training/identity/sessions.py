@@ -71,7 +71,8 @@ def person_clip(
     ends = min(int(PROFILE_SHARE * count), PROFILE_FRAMES)
     chosen = [i for i in range(0, ends, 2) if np.isfinite(meshes[i]).all()]
     own = print_of_faces([images[i] for i in chosen], [meshes[i] for i in chosen], prints)
-    reference = profile_from_frames([images[i] for i in chosen], meshes[chosen]).references[0]
+    profile = profile_from_frames([images[i] for i in chosen], meshes[chosen], with_plate=False)
+    reference = profile.references[0]
     scenes: dict[str, list[tuple[int, ImageU8]]] = {"bare": [], "covered": []}
     for index in range(0, count, EVERY):
         worn, _ = covered(images[index], headset.draw(meshes[index], images[index]))

@@ -7,10 +7,8 @@ the others by a margin (ArcFace's idea with CosFace's margin: Deng et al. 2019, 
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,26 +20,24 @@ from models.face_chip import BARE, LOWER, WINDOWS, Window
 from models.face_print_net import FacePrintNet
 from training.identity.faces import PersonFaces
 from training.identity.views import batch_of
-from training.trainer import TrainingDiverged
+from training.small_networks.trainer import AveragedTrainer, TrainerSettings
 
 RIDGE = 0.05  # of the heads' first fit
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class IdentitySettings:
+class IdentitySettings(TrainerSettings):
     """How FacePrintNet is trained."""
 
     learning_rate: float = 1e-4  # of dlib's blocks
     head_rate: float = 3e-4  # of what is new
-    weight_decay: float = 1e-2
     average_decay: float = 0.995
     lower_batch: int = 40
     bare_batch: int = 8
     persons_weight: float = 0.3  # of telling persons apart, beside the teacher's word
     scale: float = 16.0
     margin: float = 0.15
-    bfloat16: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,25 +54,27 @@ class IdentityScore:
         return self.lower + 0.25 * self.bare
 
 
-class IdentityTrainer:
-    """Network, average of its weights, and optimiser."""
+class IdentityTrainer(AveragedTrainer[FacePrintNet]):
+    """Trains FacePrintNet."""
+
+    settings: IdentitySettings
 
     def __init__(
         self, faces: PersonFaces, settings: IdentitySettings, device: torch.device, seed: int
     ) -> None:
         """Learn the persons of `faces`."""
-        self.settings, self.device = settings, device
+        super().__init__(FacePrintNet(), {"face_print": True}, settings, device)
         self._faces = faces
         self._random = np.random.default_rng(seed)
         names, self._person = np.unique(faces.persons, return_inverse=True)
         self._of_person = [np.flatnonzero(self._person == k) for k in range(len(names))]
         self._targets = person_targets(faces.teacher, self._person).to(device)
-        self.network = FacePrintNet().to(device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self._optimiser: torch.optim.Optimizer
-        self.finished_steps, self.finished_share = 0, 0.0
-        self._make_optimiser()
+        self.persons = nn.Parameter(self._targets.clone())
+        heads = list(self.network.heads.parameters())
+        new = {id(parameter) for parameter in heads}
+        old = [p for p in self.network.trained_parameters() if id(p) not in new]
+        rates = (settings.learning_rate, settings.head_rate)
+        self._optimise(list(zip((old, [*heads, self.persons]), rates, strict=True)))
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
         """Begin with the teacher's own filters."""
@@ -91,39 +89,19 @@ class IdentityTrainer:
                 for start in range(0, len(self._faces), 32):
                     indices = np.arange(start, min(start + 32, len(self._faces)))
                     chips = batch_of(self._faces, indices, window, self._random).to(self.device)
-                    with torch.no_grad(), self._precision():
+                    with torch.no_grad(), self.precision():
                         features.append(self.network.pooled(chips).float())
                     wanted.append(self._targets[torch.from_numpy(self._person[indices])])
             for network in (self.network, self.average):
                 network.fit_head(window.name, torch.cat(features), torch.cat(wanted), RIDGE)
 
     def step(self, share: float) -> dict[str, float]:
-        """Learn from one batch; `share` of the run is over, 0..1.
-
-        Raises:
-            TrainingDiverged: the loss is not finite.
-        """
-        self.finished_share = share
-        rates = (self.settings.learning_rate, self.settings.head_rate)
-        for group, rate in zip(self._optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * _rate(share)
+        """Learn from one batch of each window; see `AveragedTrainer.learn`."""
         losses: dict[str, Tensor] = {}
         sizes = (self.settings.bare_batch, self.settings.lower_batch)
         for window, size in zip((BARE, LOWER), sizes, strict=True):
             losses.update(self._losses(window, size))
-        total = torch.stack(list(losses.values())).sum()
-        if not bool(torch.isfinite(total)):
-            raise TrainingDiverged(
-                f"The loss is not finite after {self.finished_steps} steps. "
-                "Resume with a lower --learning-rate."
-            )
-        self._optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.trained_parameters(), 5.0)
-        self._optimiser.step()
-        self.finished_steps += 1
-        self._follow()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return self.learn(losses, share)
 
     def embed(self, faces: PersonFaces, window: Window, seed: int) -> FloatArray:
         """(N,128) of relit views by the averaged weights."""
@@ -132,47 +110,16 @@ class IdentityTrainer:
         for start in range(0, len(faces), 32):
             indices = np.arange(start, min(start + 32, len(faces)))
             chips = batch_of(faces, indices, window, random).to(self.device)
-            with torch.no_grad(), self._precision():
+            with torch.no_grad(), self.precision():
                 parts.append(self.average.embedding(chips, window.name).float().cpu())
         return np.asarray(torch.cat(parts).numpy(), np.float64)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on."""
-        return {
-            **self.shippable(),
-            "network": self.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "share": self.finished_share,
-        }
-
-    def shippable(self) -> dict[str, Any]:
-        """What inference needs."""
-        average = self.average.state_dict()
-        return {"face_print": True, "average": average, "step": self.finished_steps}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self.finished_steps, self.finished_share = int(state["step"]), float(state["share"])
-
-    def _make_optimiser(self) -> None:
-        heads = list(self.network.heads.parameters())
-        new = {id(parameter) for parameter in heads}
-        old = [p for p in self.network.trained_parameters() if id(p) not in new]
-        self.persons = nn.Parameter(self._targets.clone())
-        self._optimiser = torch.optim.AdamW(
-            [{"params": old}, {"params": [*heads, self.persons]}],
-            weight_decay=self.settings.weight_decay,
-        )
 
     def _losses(self, window: Window, size: int) -> dict[str, Tensor]:
         persons = self._random.integers(0, len(self._of_person), size)
         indices = np.array([self._random.choice(self._of_person[p]) for p in persons])
         chips = batch_of(self._faces, indices, window, self._random).to(self.device)
         chips = chips.contiguous(memory_format=torch.channels_last)
-        with self._precision():
+        with self.precision():
             said = self.network.embedding(chips, window.name)
         said = said.float()
         who = torch.from_numpy(persons).to(self.device)
@@ -184,18 +131,6 @@ class IdentityTrainer:
             f"{window.name}_teacher": taught.mean(),
             f"{window.name}_persons": self.settings.persons_weight * told,
         }
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16)
-
-    def _follow(self) -> None:
-        decay = min(
-            self.settings.average_decay, (1 + self.finished_steps) / (10 + self.finished_steps)
-        )
-        own, averaged = self.network.state_dict(), self.average.state_dict()
-        with torch.no_grad():
-            for name, value in averaged.items():
-                value.lerp_(own[name], 1 - decay)
 
 
 def person_targets(teacher: NDArray[np.float32], person: NDArray[np.int64]) -> Tensor:
@@ -236,9 +171,3 @@ def likenesses(embeddings: FloatArray, faces: PersonFaces) -> tuple[FloatArray, 
         own.append(embeddings[mine[len(mine) // 2 :]] @ template)
         other.append(embeddings[faces.persons != faces.persons[mine[0]]] @ template)
     return np.concatenate(own), np.concatenate(other)
-
-
-def _rate(share: float) -> float:
-    """Warm-up, then half a cosine."""
-    warm = min(1.0, (share + 1e-4) / 0.03)
-    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))

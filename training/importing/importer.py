@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
 import logging
 import os
@@ -104,14 +105,16 @@ def _import_one(path: Path, source: str, root: Path, wishes: Wishes, outcome: Ou
         outcome.skipped[source] = (
             f"no face is followed for {wishes.fewest_frames} frames at a usable size"
         )
+    known = _listed(root)
     for index, segment in enumerate(segments):
-        name = f"{_plain(Path(source).with_suffix('').as_posix())}_{index:02d}"
+        name = _name(source, index, known)
         frames = itertools.islice(
             _frames(path, step), segment.first, segment.first + segment.frames
         )
         write_clip(root, name, frames, segment, rate)
-        row = _row(name, split, person, source, segment, wishes)
-        _append(root / "manifest.csv", row)
+        if name not in known:  # else a stopped import had listed it already
+            row = _row(name, split, person, source, segment, wishes)
+            _append(root / "manifest.csv", row)
         outcome.segments.append(name)
 
 
@@ -136,6 +139,24 @@ def _row(
         "licence": wishes.licence,
         "source": source,
     }
+
+
+def _listed(root: Path) -> dict[str, str]:
+    """Segment: the video it is from, of all that the manifest lists."""
+    path = root / "manifest.csv"
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        return {row["segment"]: row.get("source") or "" for row in csv.DictReader(file)}
+
+
+def _name(source: str, index: int, known: Mapping[str, str]) -> str:
+    """A segment's name, no other video's: `a b.mp4` and `a_b.mov` are both plainly `a_b`."""
+    plain = _plain(Path(source).with_suffix("").as_posix())
+    name = f"{plain}_{index:02d}"
+    if known.get(name, source) == source:
+        return name
+    return f"{plain}_{hashlib.sha256(source.encode()).hexdigest()[:6]}_{index:02d}"
 
 
 def _rate(path: Path) -> tuple[Fraction, int]:

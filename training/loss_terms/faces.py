@@ -173,7 +173,7 @@ class IdentityLoss(nn.Module):
         seen = teacher_embeddings(weights, _chips(composite, faces) * 255)
         with torch.no_grad():
             wanted = teacher_embeddings(weights, _chips(truth, faces) * 255)
-        return (seen - wanted).square().sum(1).add(1e-8).sqrt().mean()
+        return (seen.float() - wanted.float()).square().sum(1).add(1e-8).sqrt().mean()
 
 
 def _face_boxes(images: Tensor, faces: Tensor, size: int) -> Tensor:
@@ -190,8 +190,9 @@ def _face_boxes(images: Tensor, faces: Tensor, size: int) -> Tensor:
 def _chips(images: Tensor, faces: Tensor) -> Tensor:
     """The faces turned upright, (N,3,150,150)."""
     matrix = faces[:, 4:].view(-1, 2, 3)
-    inverse = torch.linalg.inv(matrix[:, :, :2])
-    shift = -(inverse @ matrix[:, :, 2:])
+    with torch.autocast(images.device.type, enabled=False):
+        inverse = torch.linalg.inv(matrix[:, :, :2])
+        shift = -(inverse @ matrix[:, :, 2:])
     return _sampled(images, torch.cat([inverse, shift], 2), WIDTH_PX)
 
 
@@ -200,6 +201,7 @@ def _sampled(images: Tensor, image_from_crop: Tensor, size: int) -> Tensor:
     axis = torch.arange(size, device=images.device, dtype=torch.float32)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     places = torch.stack([x, y, torch.ones_like(x)]).flatten(1)  # (3,size²)
-    found = (image_from_crop @ places).view(-1, 2, size, size).permute(0, 2, 3, 1)
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 would be off by a px
+        found = (image_from_crop @ places).view(-1, 2, size, size).permute(0, 2, 3, 1)
     grid = (found + 0.5) * (2 / images.shape[-1]) - 1
     return functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)

@@ -20,15 +20,21 @@ class FeatureLosses(nn.Module):
     std: Tensor
 
     def __init__(
-        self, features: nn.Module, layers: tuple[int, ...] = (0, 1, 2), normalised: bool = True
+        self,
+        features: nn.Module,
+        layers: tuple[int, ...] = (0, 1, 2),
+        normalised: bool = True,
+        style_halving: bool = False,
     ) -> None:
         """Look through `features`, a module that gives a list of activations, at some `layers`.
 
         `normalised` False gives the network RGB in 0..1 as it is, as some published systems do;
-        `features` is one that normalises by itself.
+        `features` is one that normalises by itself. With `style_halving` the style of the first
+        layer counts a half, of each deeper one half as much: LGTSM divides by 2, 4 and 8.
         """
         super().__init__()
         self.features, self.layers, self.normalised = features, layers, normalised
+        self.style_halving = style_halving
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
@@ -39,8 +45,10 @@ class FeatureLosses(nn.Module):
             wanted = self._activations(truth)
         pairs = list(zip(seen, wanted, strict=True))
         perceptual = torch.stack([functional.l1_loss(a, b) for a, b in pairs]).sum()
-        style = torch.stack([functional.l1_loss(gram(a), gram(b)) for a, b in pairs]).sum()
-        return perceptual, style
+        styles = torch.stack([functional.l1_loss(gram(a), gram(b)) for a, b in pairs])
+        if self.style_halving:
+            styles = styles * 0.5 ** torch.arange(1, len(styles) + 1, device=styles.device)
+        return perceptual, styles.sum()
 
     def _activations(self, images: Tensor) -> list[Tensor]:
         if not self.normalised:

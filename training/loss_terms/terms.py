@@ -44,7 +44,8 @@ class LossTerms(nn.Module):
         features = expression = identity = None
         if weights.perceptual or weights.style:
             layers = tuple(range(settings.first_layer, settings.first_layer + settings.layers))
-            features = FeatureLosses(vgg16_features(folder), layers, settings.normalised)
+            looks = (layers, settings.normalised, settings.style_halving)
+            features = FeatureLosses(vgg16_features(folder), *looks)
         if weights.expression:
             expression = ExpressionLoss(expression_network(settings.expression_network, folder))
         if weights.identity:

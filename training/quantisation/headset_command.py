@@ -24,6 +24,7 @@ from streaming.errors import UserError
 from training.bare_faces import clip_faces
 from training.faces import FaceClips, FaceDataError
 from training.headset_models import headset_models, split_names
+from training.quantisation.acceptance import accepted_as
 from training.quantisation.scene_scores import SceneScores, read_scenes, score_scenes
 from training.worn_scenes import Scene, WornScenes
 
@@ -63,20 +64,21 @@ def quantize_headset(
         _tell_sensitivity(console, weights, feeds, val)
         return
     target = int8_path(weights) if out is None else out
-    spared = quantise_feed_forward(weights, target, feeds, keep or [])
-    manifest = {
-        **{key: source[key] for key in ("schema", "kind", "settings")},
-        "sha256": sha256(target),
-        "precision": "int8",
-        "target": "cpu",
-        "from_sha256": source["sha256"],
-        "ranges": {"split": "train", "scenes": scenes},
-        "float_nodes": spared,
-    }
-    _write(target, manifest)
-    before, after = _judged(weights, target, val)
-    _write(target, {**manifest, "validation": {"float": asdict(before), "int8": asdict(after)}})
-    _tell(console, before, after)
+    with accepted_as(target) as made:
+        spared = quantise_feed_forward(weights, made, feeds, keep or [])
+        manifest = {
+            **{key: source[key] for key in ("schema", "kind", "settings")},
+            "sha256": sha256(made),
+            "precision": "int8",
+            "target": "cpu",
+            "from_sha256": source["sha256"],
+            "ranges": {"split": "train", "scenes": scenes},
+            "float_nodes": spared,
+        }
+        _write(made, manifest)
+        before, after = _judged(weights, made, val)
+        _write(made, {**manifest, "validation": {"float": asdict(before), "int8": asdict(after)}})
+        _tell(console, before, after)
 
 
 def _scenes(data: Path, headsets: Path | None, split: str, count: int) -> list[Scene]:
@@ -133,6 +135,6 @@ def _tell(console: Console, before: SceneScores, after: SceneScores) -> None:
     lost, gained = before.mask_iou - after.mask_iou, after.mesh_nme - before.mesh_nme
     if lost > LARGEST_IOU_LOSS or gained > LARGEST_NME_GAIN:
         raise UserError(
-            "INT8 costs more than it may.",
+            "INT8 costs more than it may; it was not kept.",
             "Find the parts that it hurts with `--sensitivity` and leave them out with `--keep`.",
         )

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
+from models.inputs_choice import InputsChoice
 from models.quantisation.online import OnlineNetwork
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network
 from training import protocol
@@ -48,7 +49,11 @@ def long_scores(
 ) -> LongScores:
     """Run both networks over each clip, forth and back, for `frames` frames without a reset."""
     running = OnlineNetwork(networks[0]), OnlineNetwork(networks[1])
-    scores = [_clip_scores(running, clips, row, size_px, frames, distance) for row in rows]
+    shown = load_network(networks[0]).inputs
+    scores = [
+        _clip_scores(running, protocol.load(clips, row, HMD, size_px), shown, frames, distance)
+        for row in rows
+    ]
     table = np.array(scores)
     first, second, agreement, before, after = table.mean(0).tolist()
     worst = float((table[:, 0] - table[:, 1]).max())
@@ -87,14 +92,12 @@ def check_int8(
 
 def _clip_scores(
     networks: tuple[OnlineNetwork, OnlineNetwork],
-    clips: FaceClips,
-    row: FaceClip,
-    size_px: int,
+    scored: protocol.ScoredClip,
+    inputs_choice: InputsChoice,
     frames: int,
     distance: nn.Module | None,
 ) -> tuple[float, float, float, float, float]:
-    scored = protocol.load(clips, row, HMD, size_px)
-    prepared = prepared_frames(scored)
+    prepared = prepared_frames(scored, inputs_choice)
     order = [*range(len(prepared)), *range(len(prepared) - 2, 0, -1)]
     for network in networks:
         network.reset()

@@ -70,6 +70,7 @@ class LossSettings:
     first_layer: int = 0  # of VGG16's relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
     layers: int = 3  # how many of them, from the first one on
     normalised: bool = True  # False: VGG16 sees RGB in 0..1 as it is
+    style_halving: bool = False  # True: each deeper layer's style counts half as much, from 1/2 on
     expression_share: float = 0.125  # of the frames, also for identity
     expression_network: Literal["face-api", "hsemotion"] = "face-api"
 

@@ -16,7 +16,7 @@ from edge.camera import Source
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
 from edge.filler_opening import open_filler
-from edge.pipeline import Pipeline
+from edge.pipeline import NoClients, Pipeline
 from edge.profile import SessionProfile
 from edge.records import Capture, Truth
 from edge.settings import SessionSettings, override
@@ -28,7 +28,7 @@ from hmd_capture.simulated import SimulatedHeadset, Worn
 from models.alignment import crop_from_mesh, cut_crop
 from models.mediapipe_mesh import FaceMesher
 from streaming.errors import UserError
-from streaming.records import Float32Array, Frame, ImageU8, RestoredFace
+from streaming.records import Float32Array, Frame, ImageU8
 from training.faces import ImageU8 as Stack
 from training.protocol import PUBLISHED_PX
 
@@ -125,7 +125,7 @@ def _restored(
     tracker = make_tracker(settings, profile)
     lids = None if is_told else LidMover(profile.references[0].mesh)
     size_px = settings.models.size_px
-    pipeline = Pipeline(tracker, eyes, opened, _Nobody(), (), times, lids=lids, size_px=size_px)
+    pipeline = Pipeline(tracker, eyes, opened, NoClients(), (), times, lids=lids, size_px=size_px)
     images = []
     try:
         for frame in frames:
@@ -147,17 +147,3 @@ def _heads(images: Sequence[ImageU8], frames: Sequence[WornFrame]) -> Stack:
             for image, frame in zip(images, frames, strict=True)
         ]
     )
-
-
-class _Nobody:
-    """A publisher to whom nobody subscribed."""
-
-    paused = False
-
-    def publish_restored(
-        self,
-        face: RestoredFace,
-        eyes: Sequence[ImageU8] = (),
-        eye_ages_ns: tuple[int | None, int | None] = (None, None),
-    ) -> None:
-        """Drop it."""

@@ -34,12 +34,17 @@ def choose_precision(network: Network, asked: str = "auto") -> Precision:
         "fp16": ("fp16",),
         "int8": ("int8",),
     }
+    if network.content is not None:
+        # An engine is made of the file, and known by the file's hash: it would draw as the file.
+        raise EngineError(f"a wearer's own form of {network.path.name} is run by onnxruntime only.")
     if network.manifest.get("target") in ("cpu", "pairs"):
         raise EngineError(
             f"{network.path.name} is quantised for processors; use the network it was made of, or "
             "make one with `unvisor quantize --target tensorrt`."
         )
-    choices = can[network.precision]
+    choices = can.get(network.precision, ())
+    if not choices:
+        raise EngineError(f"{network.path.name} is of an unknown precision, {network.precision}.")
     if asked == "auto":
         return choices[0]
     for choice in choices:

@@ -12,6 +12,7 @@ Float32Array = NDArray[np.float32]
 Int8Array = NDArray[np.int8]
 STEPS = 255
 LARGEST_WEIGHT = 127
+LARGEST_SUM = 1 << 30  # of a bias; half of 32 bits is left for the products
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,16 @@ def quantise_filters(
     Channel o comes out as `targets[o]` says, through an operator told scale 1 and zero 0 of its
     output: what a channel has of its own is folded into its scale and bias.
     """
-    steps = np.abs(weights).reshape(len(weights), -1).max(1).astype(np.float64) / LARGEST_WEIGHT
-    steps[steps == 0] = 1.0
-    rounded = np.rint(weights / steps[:, None, None, None]).astype(np.int8)
     scales = np.array([target.scale for target in targets])
     zeros = np.array([target.zero for target in targets])
-    sums = (biases + zeros * scales) / (source.scale * steps)
+    constants = biases + zeros * scales
+    steps = np.abs(weights).reshape(len(weights), -1).max(1).astype(np.float64) / LARGEST_WEIGHT
+    # Beside a bias that is a number of the weights' steps, weights of next to nothing must not
+    # make these so small that the number overflows.
+    steps = np.maximum(steps, np.abs(constants) / (source.scale * LARGEST_SUM))
+    steps[steps == 0] = 1.0
+    rounded = np.rint(weights / steps[:, None, None, None]).astype(np.int8)
+    sums = constants / (source.scale * steps)
     return Filters(
         rounded,
         (steps / scales).astype(np.float32),

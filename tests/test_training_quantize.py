@@ -1,0 +1,137 @@
+"""`unvisor quantize`: what of the original its INT8 form keeps, and when it is not kept at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
+
+from models import architectures  # noqa: E402
+from models.contract import CONTOURS, REFERENCE_RGB  # noqa: E402
+from models.engine.onnx import OnnxEngine  # noqa: E402
+from models.engine.plans.trial import made_up_frames  # noqa: E402
+from models.export import export_network  # noqa: E402
+from models.inputs_choice import InputsChoice  # noqa: E402
+from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network, manifest_path  # noqa: E402
+from streaming.errors import UserError  # noqa: E402
+from training import parity, quantize_command  # noqa: E402
+from training.parity import Parity  # noqa: E402
+from training.quantisation.acceptance import accepted_as, default_place  # noqa: E402
+
+BLIND = {"reference": "none", "reference_in_hole_only": True, "landmarks": False}
+GOOD = Parity(1, 8, 30.0, 29.9, 0.1, 50.0)
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> Path:
+    """A network that is shown neither reference nor landmarks, with a state ours does not have."""
+    torch.manual_seed(0)
+    path = tmp_path / "peer.onnx"
+    network = architectures.build("lgtsm", {"width": 16, "size_px": 32})
+    export_network(network, path, {"inputs": BLIND, "licence_classes": ["open"]})
+    return path
+
+
+class Workshop:
+    """Stands for the data; keeps what streams were asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, found: Parity) -> None:
+        self.settings: list[Any] = []
+        row = SimpleNamespace(segment="drawn")
+        clips = SimpleNamespace(
+            rows=lambda split: [row], frames=lambda *_: None, meshes=lambda *_: None
+        )
+        monkeypatch.setattr(quantize_command, "FaceClips", lambda data: clips)
+        monkeypatch.setattr(quantize_command, "RANGE_STREAMS", 1)
+        monkeypatch.setattr(quantize_command, "DecodedClip", lambda *_: None)
+        monkeypatch.setattr(quantize_command, "StreamMaker", self._maker)
+        monkeypatch.setattr(quantize_command, "check_parity", lambda *_: found)
+
+    def _maker(self, clips: Any, settings: Any, seed: int) -> Any:
+        self.settings.append(settings)
+        contract = architectures.settings_of("lgtsm", {"width": 16, "size_px": 32}).contract
+        frames = np.concatenate(made_up_frames(contract, 9))
+        return SimpleNamespace(make=lambda number: SimpleNamespace(inputs=lambda: frames))
+
+
+def test_the_int8_form_is_used_as_its_original_is(
+    peer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop(monkeypatch, GOOD)
+    quantize_command.quantize(peer.parent, peer, None, "cpu", 0)
+    original, int8 = load_network(peer), load_network(peer.with_name("peer_int8.onnx"))
+    assert int8.inputs == original.inputs == InputsChoice(**BLIND)
+    assert [s.inputs for s in workshop.settings] == [original.inputs]
+    assert int8.contract.state_names == original.contract.state_names
+    assert int8.manifest["licence_classes"] == ["open"]
+    engine, plain = OnnxEngine(int8, 1), OnnxEngine(original, 1)
+    for frame in made_up_frames(original.contract, 3):
+        fill, wanted = (each.step(frame)[..., 8:-8, 8:-8].ravel() for each in (engine, plain))
+    assert np.corrcoef(fill, wanted)[0, 1] > 0.9  # untrained it hardly says anything
+
+
+def test_a_form_that_loses_too_much_is_not_left_where_sessions_look(
+    peer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = peer.with_name("peer_int8.onnx")
+    before.write_bytes(b"the one of before")
+    Workshop(monkeypatch, replace(GOOD, int8_psnr_db=20.0))
+    with pytest.raises(UserError, match="not kept"):
+        quantize_command.quantize(peer.parent, peer, None, "cpu", 0)
+    assert before.read_bytes() == b"the one of before"
+    assert sorted(path.name for path in peer.parent.iterdir()) == [
+        "peer.json",
+        "peer.onnx",
+        "peer_int8.onnx",
+    ]
+
+
+def test_only_the_form_for_processors_goes_where_sessions_look() -> None:
+    assert default_place(SHIPPED_NETWORK, "cpu") == SHIPPED_INT8
+    places = {default_place(SHIPPED_NETWORK, target) for target in ("cpu", "pairs", "tensorrt")}
+    assert len(places) == 3
+
+
+def test_a_network_and_its_manifest_arrive_together(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "net.onnx"
+    with accepted_as(out) as made:
+        made.write_bytes(b"graph")
+        manifest_path(made).write_text(json.dumps({"schema": 1}))
+        assert not out.exists()
+    assert out.read_bytes() == b"graph"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["net.json", "net.onnx"]
+
+
+def test_parity_is_measured_on_what_the_network_is_shown(
+    peer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    prepared = SimpleNamespace(network_input=None)
+    monkeypatch.setattr(parity.preparation, "prepare", lambda *_: prepared)
+    everything = np.ones((8, 32, 32), np.float32)
+    monkeypatch.setattr(parity.preparation, "network_input", lambda _: everything.copy())
+    monkeypatch.setattr(
+        parity, "filled", lambda network, inputs, crop, hidden: seen.append(inputs) or crop
+    )
+    crop = np.zeros((1, 32, 32, 3), np.uint8)
+    scored = SimpleNamespace(
+        reference_image=crop[0],
+        reference_mesh=np.zeros((478, 3), np.float32),
+        truth=crop,
+        hidden=crop[..., 0],
+        meshes=np.zeros((1, 478, 3), np.float32),
+    )
+    monkeypatch.setattr(parity.protocol, "load", lambda *_: scored)
+    row: Any = None
+    parity.check_parity(peer, peer, row, [row], 32)
+    assert len(seen) == 2
+    for inputs in seen:
+        assert not inputs[:, CONTOURS].any()
+        assert not inputs[:, REFERENCE_RGB].any()

@@ -1,0 +1,101 @@
+"""Shards: what is packed comes back, in order, and damage is said."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
+pytest.importorskip("av", reason="PyAV is only in the train and dev extras")
+
+from face_clip_files import write_folder  # noqa: E402
+
+from streaming.errors import UserError  # noqa: E402
+from training.faces import FaceClips  # noqa: E402
+from training.feeding.decoded import decode, load_all  # noqa: E402
+from training.feeding.sources import open_source  # noqa: E402
+from training.shards.layout import INDEX, ShardError, read_index  # noqa: E402
+from training.shards.pack import pack_clips  # noqa: E402
+from training.shards.reader import read_shard  # noqa: E402
+
+FRAMES = 5
+ROWS = [
+    ("a", "train", "p0", FRAMES, "permissive"),
+    ("b", "train", "p1", FRAMES, "cc-by"),
+    ("c", "val", "p2", FRAMES, "permissive"),
+    ("d", "test", "p3", FRAMES, "permissive"),
+]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceClips:
+    root = tmp_path_factory.mktemp("data") / "faces"
+    return FaceClips(write_folder(root, ROWS, np.zeros(FRAMES, np.float32)))
+
+
+@pytest.mark.parametrize("kind", ["video", "png"])
+def test_packed_clips_are_the_clips(kind: str, faces: FaceClips, tmp_path: Path) -> None:
+    """Pictures of png and the clip's own video come back to the last bit."""
+    index = pack_clips(faces, tmp_path, frames=kind, size_px=64, shard_bytes=1)
+    assert [shard.split for shard in index.shards] == ["train", "train", "val"]  # and no test
+    for shard in index.shards:
+        (clip,) = read_shard(tmp_path, shard)
+        row = next(row for row in faces.all_rows if row.segment == clip.entry.segment)
+        np.testing.assert_array_equal(clip.images(64), faces.frames(row, 64))
+        np.testing.assert_allclose(clip.meshes(64), faces.meshes(row, 64))
+        assert (tmp_path / shard.name).stat().st_mode & 0o777 == 0o600
+
+
+def test_equal_clips_make_equal_shards(faces: FaceClips, tmp_path: Path) -> None:
+    one, other = (pack_clips(faces, tmp_path / name) for name in ("one", "other"))
+    assert one.data_hash == other.data_hash
+    assert read_index(tmp_path / "one") == one
+    few = pack_clips(faces, tmp_path / "few", licence_classes=["cc-by"], splits=["train"])
+    assert few.data_hash != one.data_hash
+    with pytest.raises(ShardError, match="holds shards already"):
+        pack_clips(faces, tmp_path / "one")
+
+
+def test_a_source_gives_the_clips_of_one_split_and_licence(
+    faces: FaceClips, tmp_path: Path
+) -> None:
+    """Whoever trains sees nobody of val, whoever scores nobody of train, folder or shards."""
+    pack_clips(faces, tmp_path / "shards")
+    for data in (faces.root, tmp_path / "shards"):
+        seen = {}
+        for split in ("train", "val"):
+            parts = open_source(data).parts(split)
+            folders = [decode(part, 32, tmp_path / data.name / split) for part in parts]
+            seen[split] = [clip.identity for clip in load_all(folders)]
+        assert seen == {"train": ["p0", "p1"], "val": ["p2"]}
+        (part,) = open_source(data, ["cc-by"]).parts("train")
+        assert [entry.identity for entry in part.entries] == ["p1"]
+        with pytest.raises(UserError, match="split 'val' has licence class cc-by"):
+            open_source(data, ["cc-by"]).parts("val")
+
+
+def test_a_split_that_is_not_there_is_named(faces: FaceClips, tmp_path: Path) -> None:
+    pack_clips(faces, tmp_path / "shards", splits=["train"])
+    with pytest.raises(UserError, match=r"no clip of split 'val' \(splits: train\)"):
+        open_source(tmp_path / "shards").parts("val")
+    with pytest.raises(UserError, match=r"no clip in split 'demo'"):
+        open_source(faces.root).parts("demo")
+
+
+def test_damaged_shards_are_refused(faces: FaceClips, tmp_path: Path) -> None:
+    index = pack_clips(faces, tmp_path)
+    shard = index.shards[0]
+    whole = (tmp_path / shard.name).read_bytes()
+    (tmp_path / shard.name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ShardError, match="copy it again"):
+        list(read_shard(tmp_path, shard))
+    (tmp_path / shard.name).write_bytes(whole)
+    fewer = dataclasses.replace(shard, clips=shard.clips[:1])
+    with pytest.raises(ShardError, match="which its list does not"):
+        list(read_shard(tmp_path, fewer))
+    (tmp_path / INDEX).write_text("{}")
+    with pytest.raises(ShardError, match="pack-clips"):
+        open_source(tmp_path)

@@ -1,0 +1,101 @@
+"""What trainings of small networks share: the time they take, what they keep, their batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from training.run_folder import RunFolder  # noqa: E402
+from training.small_networks import loop  # noqa: E402
+from training.small_networks.batches import EndlessBatches, drawn_apart  # noqa: E402
+from training.small_networks.loop import Rhythm, TimedTraining, Verdict, steps_for  # noqa: E402
+from training.small_networks.trainer import AveragedTrainer, TrainerSettings  # noqa: E402
+
+
+class Clock:
+    """Stands still unless it is told."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(loop, "time", clock)
+    return clock
+
+
+def a_trainer() -> AveragedTrainer[torch.nn.Conv2d]:
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(1, 1, 1)
+    settings = TrainerSettings(bfloat16=False)
+    return AveragedTrainer(network, {"conv": True}, settings, torch.device("cpu"))
+
+
+def test_what_comes_between_the_steps_is_not_counted(clock: Clock) -> None:
+    shares: list[float] = []
+
+    def step(share: float) -> dict[str, float]:
+        clock.now += 15
+        return {}
+
+    def then(share: float, losses: object) -> None:
+        clock.now += 1000
+        shares.append(share)
+
+    steps_for(1.0, 0.25, step, then)
+    assert shares == [0.5, 0.75, 1.0]
+
+
+def test_a_run_that_was_broken_off_goes_on_until_its_time_is_over_and_no_further(
+    clock: Clock, tmp_path: Path
+) -> None:
+    totals = iter([1.0, 3.0, 2.0])
+
+    def finished_steps(broken_off_at: int = 0) -> int:
+        trainer, folder = a_trainer(), RunFolder(tmp_path)
+
+        def verdict() -> Verdict:
+            total = next(totals)
+            return Verdict(total, {"validation": {"total": total}}, str(total))
+
+        def step(share: float) -> dict[str, float]:
+            if trainer.finished_steps == broken_off_at > 0:
+                raise KeyboardInterrupt
+            clock.now += 7.5
+            return trainer.learn({"loss": trainer.network.weight.square().sum()}, share)
+
+        training = TimedTraining(trainer, folder, verdict, lambda kept: kept["validation"]["total"])
+        training.resume()
+        training.run(step, Rhythm(minutes=1.0, record_every=5, validate_every=3))
+        return trainer.finished_steps
+
+    with pytest.raises(KeyboardInterrupt):
+        finished_steps(broken_off_at=7)
+    assert [finished_steps() for _ in range(2)] == [8, 8]
+    best = RunFolder(tmp_path).best()
+    assert best is not None
+    assert (best["step"], best["validation"], best["conv"]) == (6, {"total": 3.0}, True)
+    rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "validation" in row] == [3, 6, 8]
+    assert [row["step"] for row in rows if "loss" in row] == [5]
+
+
+def seeds(seed: int) -> Iterator[int]:
+    while True:
+        yield seed
+
+
+def test_worker_processes_draw_with_seeds_of_their_own() -> None:
+    here = drawn_apart(EndlessBatches(seeds, 3), 0)
+    apart = drawn_apart(EndlessBatches(seeds, 3), 2)
+    assert next(here) == 3 * 64
+    assert {next(apart) for _ in range(2)} == {3 * 64, 3 * 64 + 1}

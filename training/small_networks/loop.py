@@ -1,0 +1,128 @@
+"""The loop of a training that lasts so many minutes: progress, curve, validations, checkpoints.
+
+The schedule follows the time trained, in which validating does not count: a busy machine ends in
+fewer steps, not halfway.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.progress import Progress
+
+from training.loop import MINUTE_S, Score
+from training.run_folder import RunFolder
+from training.small_networks.trainer import AveragedTrainer
+
+log = logging.getLogger(__name__)
+
+Step = Callable[[float], Mapping[str, float]]  # of the share that is over; gives losses
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a validation finds."""
+
+    total: float  # what the best is chosen by; higher is better
+    told: Mapping[str, Any]  # for curve and checkpoint
+    words: str  # for the log
+
+    @classmethod
+    def of(cls, score: Score) -> Verdict:
+        """Of a score, which is a dataclass of numbers."""
+        return cls(score.total, {"validation": asdict(score)}, str(score))  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How long, and how often the loop looks up."""
+
+    minutes: float  # the whole run, of training
+    record_every: int = 20  # steps
+    validate_every: int | None = None  # steps
+    validate_every_s: float = float("inf")  # since the last validation
+
+
+class TimedTraining:
+    """Trains in a run folder; resumes what is unfinished there."""
+
+    def __init__(
+        self,
+        trainer: AveragedTrainer[Any],
+        folder: RunFolder,
+        validate: Callable[[], Verdict],
+        total_of: Callable[[dict[str, Any]], float],
+    ) -> None:
+        """`validate` scores the trainer's average; `total_of` reads a kept best's total."""
+        self._trainer, self._folder = trainer, folder
+        self._verdict, self._total_of = validate, total_of
+        self._best = -float("inf")
+
+    def resume(self) -> bool:
+        """Go on where the folder's run stopped; False: there is none, it is a new one.
+
+        Raises:
+            CheckpointError: a checkpoint cannot be read.
+        """
+        kept, best = self._folder.load(), self._folder.best()
+        if best is not None:
+            self._best = self._total_of(best)
+        if kept is None:
+            return False
+        self._trainer.load_state_dict(kept)
+        log.info("resuming %s at step %d", self._folder.path, self._trainer.finished_steps)
+        return True
+
+    def run(self, step: Step, rhythm: Rhythm) -> None:
+        """Step until the time is over.
+
+        Raises:
+            TrainingDiverged: a loss is not finite; the last checkpoint is kept.
+            CheckpointError: a checkpoint cannot be saved; the last one is kept.
+        """
+        validated = time.monotonic()
+
+        def look_up(share: float, losses: Mapping[str, float]) -> None:
+            nonlocal validated
+            self._trainer.finished_share = share
+            steps = self._trainer.finished_steps
+            if steps % rhythm.record_every == 0:
+                self._folder.record({"step": steps, "share": round(share, 4), **losses})
+            by_steps = bool(rhythm.validate_every) and steps % (rhythm.validate_every or 1) == 0
+            by_time = time.monotonic() - validated >= rhythm.validate_every_s
+            if by_steps or by_time or share >= 1.0:
+                self.validate()
+                validated = time.monotonic()
+
+        steps_for(rhythm.minutes, self._trainer.finished_share, step, look_up)
+
+    def validate(self) -> None:
+        """Score, and keep a checkpoint; the best one so far twice."""
+        found, trainer = self._verdict(), self._trainer
+        log.info("step %d: %s", trainer.finished_steps, found.words)
+        self._folder.record({"step": trainer.finished_steps, **found.told})
+        self._folder.save(trainer.state_dict())
+        if found.total > self._best:
+            self._best = found.total
+            self._folder.save_best({**trainer.shippable(), **found.told})
+
+
+def steps_for(
+    minutes: float, share: float, step: Step, then: Callable[[float, Mapping[str, float]], None]
+) -> None:
+    """Take steps from `share` of the time to its end; what `then` takes is not counted.
+
+    After each step `then` hears the share that is over and what the step gave.
+    """
+    with Progress(transient=True) as progress:
+        bar = progress.add_task("training", total=1.0)
+        while share < 1.0:
+            begin = time.monotonic()
+            losses = step(share)
+            share += (time.monotonic() - begin) / (minutes * MINUTE_S)
+            progress.update(bar, completed=share)
+            then(share, losses)
