@@ -24,6 +24,7 @@ Float32Array = NDArray[np.float32]
 
 LIGHT_CELLS = 16  # across a crop, in which the light of fill and views is compared
 LARGEST_GAIN = 3.0  # of the detail; very dark views hold noise rather than skin
+SAME_LIGHT = 1.3  # ratios up to this come of what is shown, too: only what is beyond counts
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,14 @@ class Detail:
 
 
 def _gain(fill: ImageU8, drawn: ImageU8 | Float32Array) -> Float32Array:
-    """(C,C) how many times as much light `fill` (S,S,3) shows as what was drawn, cell by cell."""
+    """(C,C) the detail's, by how much lighter or darker `fill` (S,S,3) is than what was drawn."""
     cells = (min(LIGHT_CELLS, len(fill)),) * 2
     shown, known = (
         cv2.resize(image, cells, interpolation=cv2.INTER_AREA).mean(2, dtype=np.float32) + 1
         for image in (fill, drawn)
     )
-    gain = np.clip(shown / known, 1 / LARGEST_GAIN, LARGEST_GAIN)
-    return np.asarray(gain, np.float32)
+    ratio = np.clip(shown / known, 1 / LARGEST_GAIN, LARGEST_GAIN)
+    return np.asarray(ratio / np.clip(ratio, 1 / SAME_LIGHT, SAME_LIGHT), np.float32)
 
 
 def enlarge(values: Float32Array, side_px: int, window: Window) -> Float32Array:
