@@ -109,6 +109,14 @@ def test_the_room_is_kept_and_that_is_told_unless_it_is_left_out(
     assert "picture of the room" not in capsys.readouterr().out
 
 
+def test_a_capture_keeps_how_the_skin_was_lit(a_capture: SessionProfile) -> None:
+    assert a_capture.light is not None
+    assert len(a_capture.light.lab) == len(a_capture.references)
+    lightness, red, yellow = a_capture.light.colour.tolist()
+    assert lightness == pytest.approx(75, abs=5)
+    assert min(red, yellow) > 5
+
+
 def test_the_trial_shows_the_room_as_a_session_will(
     a_capture: SessionProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

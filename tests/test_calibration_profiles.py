@@ -14,11 +14,13 @@ import pytest
 from saved_profiles import NEW, OLD, small_profile, write_schema1
 
 from edge.__main__ import main
+from edge.light.part import light_of_views
 from edge.plate.part import HeadPlate
 from edge.profile import (
     DOCUMENT,
     EyeCalibration,
     Part,
+    SessionProfile,
     is_encrypted,
     load_profile,
     profile_path,
@@ -26,6 +28,7 @@ from edge.profile import (
     sealing,
 )
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE
+from models.filling import Reference
 
 PASSPHRASE = "correct horse battery"
 
@@ -139,6 +142,24 @@ def test_show_tells_of_a_picture_of_the_room_and_drop_deletes_it(
     assert not list((own_folder / "anna").glob("plate*"))
     assert profiles("show", "anna", "--json") == 0
     assert json.loads(capsys.readouterr().out)["room_px"] is None
+
+
+def test_show_tells_of_the_light_on_the_skin(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, canonical_mesh: np.ndarray
+) -> None:
+    image = np.full((256, 256, 3), (110, 135, 180), np.uint8)
+    made = SessionProfile((Reference(image, canonical_mesh),))
+    save_profile(
+        dataclasses.replace(made, light=light_of_views(made.references)), own_folder / "anna"
+    )
+    assert profiles("show", "anna") == 0
+    assert "light     skin L* 60 ± 0, a* 14 ± 0, b* 20 ± 0; evenly lit; 0.0%" in (
+        capsys.readouterr().out
+    )
+    assert profiles("show", "anna", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["light"]["views"] == 1
+    assert told["light"]["brightness"] == pytest.approx(145, abs=2)
 
 
 def test_an_encrypted_profile_is_shown_after_its_passphrase(

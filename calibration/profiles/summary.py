@@ -105,6 +105,7 @@ def details_of(profile: SessionProfile) -> dict[str, Any]:
         "parts": sorted(name for name in PARTS if getattr(profile, name) is not None),
         "room_px": None if profile.plate is None else list(profile.plate.room.shape[1::-1]),
         "network": None if profile.network is None else dict(profile.network.scores),
+        "light": None if profile.light is None else profile.light.to_json(),
         "unknown_parts": sorted(profile.others),
     }
 

@@ -22,6 +22,7 @@ PARTS = {
     "camera": "edge.lens.lens:CalibratedLens",
     "network": "edge.profile.own_network:OwnNetwork",
     "plate": "edge.plate.part:HeadPlate",
+    "light": "edge.light.part:ProfileLight",
     "report": "edge.profile.parts:Part",
 }
 

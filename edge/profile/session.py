@@ -14,6 +14,7 @@ from models.filling import Reference
 if TYPE_CHECKING:  # parts' classes import this package
     from edge.identity.face_print import IdentityPrint
     from edge.lens.lens import CalibratedLens
+    from edge.light.part import ProfileLight
     from edge.plate.part import HeadPlate
     from edge.profile.own_network import OwnNetwork
 
@@ -41,6 +42,7 @@ class SessionProfile:
     camera: CalibratedLens | None = None
     network: OwnNetwork | None = None
     plate: HeadPlate | None = None
+    light: ProfileLight | None = None
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.
     others: Mapping[str, Part] = field(default_factory=dict)
