@@ -19,7 +19,7 @@ from rich.progress import Progress
 from calibration.capture.draft import Draft, make_draft
 from calibration.capture.feed import Feed
 from calibration.capture.keeping import Kept, save_over
-from calibration.capture.pictures import open_capture_source
+from calibration.capture.setup import CaptureSource
 from calibration.capture.take import Take, Taker
 from calibration.finetune.frames import CapturedClip
 from calibration.finetune.process import check_torch, finetune_profile
@@ -80,10 +80,10 @@ def calibrate_reference(
     logging.basicConfig(level=logging.WARNING)
     cv2.setNumThreads(1)
     clip = _clip_for(finetune)
-    open_source = partial(open_capture_source, video, camera)
+    open_source = CaptureSource(video, camera)
     folder = profile_path(profile)
     lock, passphrase = _lock(folder, encrypt)  # asks before anybody sits still for the camera
-    make = partial(make_draft, with_plate=not no_plate)
+    make = partial(make_draft, with_plate=not no_plate, setup=open_source.setup)
     kept = Kept()
 
     def save(made: SessionProfile) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from edge.profile import (
     sealing,
 )
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE
+from edge.setup.part import CaptureSetup
 from models.filling import Reference
 
 PASSPHRASE = "correct horse battery"
@@ -160,6 +161,25 @@ def test_show_tells_of_the_light_on_the_skin(
     told = json.loads(capsys.readouterr().out)
     assert told["light"]["views"] == 1
     assert told["light"]["brightness"] == pytest.approx(145, abs=2)
+
+
+def test_show_tells_the_camera_of_the_capture_which_travels_to_another_machine(
+    capsys: pytest.CaptureFixture[str], own_folder: Path
+) -> None:
+    setup = CaptureSetup(
+        "webcam", (640, 480), 30.0, "mediapipe", "0.10", "/dev/video9", "9", "Desk"
+    )
+    save_profile(dataclasses.replace(small_profile(OLD), setup=setup), own_folder / "anna")
+    assert profiles("show", "anna") == 0
+    assert "setup     Desk (webcam:/dev/video9), 640×480 px, 30 fps" in capsys.readouterr().out
+    assert profiles("export", "anna", "--plain") == 0
+    assert profiles("import", "anna.unvisor", "--name", "bert") == 0
+    capsys.readouterr()
+    assert profiles("show", "bert", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["setup"]["camera_id"], told["light"]) == ("/dev/video9", None)
+    assert profiles("drop", "bert", "setup") == 0
+    assert load_profile(own_folder / "bert").setup is None
 
 
 def test_an_encrypted_profile_is_shown_after_its_passphrase(

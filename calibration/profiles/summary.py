@@ -106,6 +106,7 @@ def details_of(profile: SessionProfile) -> dict[str, Any]:
         "room_px": None if profile.plate is None else list(profile.plate.room.shape[1::-1]),
         "network": None if profile.network is None else dict(profile.network.scores),
         "light": None if profile.light is None else profile.light.to_json(),
+        "setup": None if profile.setup is None else profile.setup.to_json(),
         "unknown_parts": sorted(profile.others),
     }
 

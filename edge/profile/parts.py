@@ -23,6 +23,7 @@ PARTS = {
     "network": "edge.profile.own_network:OwnNetwork",
     "plate": "edge.plate.part:HeadPlate",
     "light": "edge.light.part:ProfileLight",
+    "setup": "edge.setup.part:CaptureSetup",
     "report": "edge.profile.parts:Part",
 }
 

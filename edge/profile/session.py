@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # parts' classes import this package
     from edge.light.part import ProfileLight
     from edge.plate.part import HeadPlate
     from edge.profile.own_network import OwnNetwork
+    from edge.setup.part import CaptureSetup
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
 MAX_STORED_PX = 512  # a face that is larger in the camera's picture is scaled down to it
@@ -43,6 +44,7 @@ class SessionProfile:
     network: OwnNetwork | None = None
     plate: HeadPlate | None = None
     light: ProfileLight | None = None
+    setup: CaptureSetup | None = None
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.
     others: Mapping[str, Part] = field(default_factory=dict)
