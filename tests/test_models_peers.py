@@ -88,6 +88,17 @@ def test_a_clip_and_its_single_steps_agree(row: tuple[str, dict[str, Any]]) -> N
         assert torch.allclose(left, right, atol=1e-5)
 
 
+@every
+def test_clips_side_by_side_do_not_see_each_other(row: tuple[str, dict[str, Any]]) -> None:
+    network, first = busy(row), frames(3)
+    second = first.flip(4)
+    with torch.no_grad():
+        (together, states), alone = network(torch.cat([first, second])), network(second)
+    assert torch.allclose(together[1:], alone[0], atol=1e-5)
+    for state, own in zip(states, alone[1], strict=True):
+        assert torch.allclose(state[1:], own, atol=1e-5)
+
+
 def changed_by(network: Any, clip: torch.Tensor, frame: int) -> torch.Tensor:
     """How far each frame's fill changes (T,) when what is known in one frame does."""
     other = clip.clone()
