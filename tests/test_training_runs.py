@@ -155,6 +155,21 @@ def test_a_run_leaves_what_tells_where_its_weights_come_from(shards: Path, tmp_p
     assert all(math.isfinite(value) for value in rows[1].values())
 
 
+def test_a_run_that_goes_on_otherwise_says_so_and_keeps_what_was(
+    shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The settings of the first steps were written over: nothing told what made the weights."""
+    for steps in (1, 2):
+        start(shards, tmp_path, steps=steps)
+    assert "before" not in json.loads((tmp_path / "settings.json").read_text(encoding="utf-8"))
+    start(shards, tmp_path, "losses.l1=2.0", steps=3)
+    assert "another recipe than before" in caplog.text
+    told = json.loads((tmp_path / "settings.json").read_text(encoding="utf-8"))
+    assert told["recipe"]["losses"]["l1"] == 2
+    (before,) = told["before"]
+    assert (before["until_step"], before["recipe"]["losses"]["l1"]) == (2, 1)
+
+
 def test_clips_shorter_than_a_stream_are_refused(shards: Path, tmp_path: Path) -> None:
     """As with clips of less than 20 frames under the recipe's 32."""
     with pytest.raises(UserError, match=r"longer than 32 frames \(the longest has 14\)"):
