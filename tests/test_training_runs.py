@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from drawn_training import small_options, write_lpips, write_shards  # noqa: E40
 from streaming.errors import UserError  # noqa: E402
 from training import checkpoint  # noqa: E402
 from training.run_folder import RunFolder  # noqa: E402
+from training.shards.layout import read_index, write_index  # noqa: E402
 from training.train import train  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -168,6 +170,17 @@ def test_a_run_that_goes_on_otherwise_says_so_and_keeps_what_was(
     assert told["recipe"]["losses"]["l1"] == 2
     (before,) = told["before"]
     assert (before["until_step"], before["recipe"]["losses"]["l1"]) == (2, 1)
+
+
+def test_a_person_who_is_trained_on_is_not_validated_on(shards: Path, tmp_path: Path) -> None:
+    index = read_index(shards)
+    known = index.shards[0].clips[0].identity
+    of_val = [shard for shard in index.shards if shard.split == "val"]
+    clips = tuple(dataclasses.replace(clip, identity=known) for clip in of_val[0].clips)
+    both = (index.shards[0], dataclasses.replace(of_val[0], clips=clips))
+    write_index(dataclasses.replace(index, shards=both), tmp_path)
+    with pytest.raises(UserError, match=f"'{known}' is in the splits train and val"):
+        start(tmp_path, tmp_path / "run", helper_weights=shards.parent / "weights")
 
 
 def test_clips_shorter_than_a_stream_are_refused(shards: Path, tmp_path: Path) -> None:

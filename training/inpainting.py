@@ -69,8 +69,9 @@ class InpaintingTraining:
         self.trainer = Trainer(recipe, terms, processes)
         self._size_px = int(self.trainer.generator.settings.size_px)  # type: ignore[union-attr, arg-type]
         cache, threads = folder.path / DECODED, max(1, setting.workers)
-        val = setting.source.parts("val")
-        shelf = Shelf(setting.source.parts("train"), recipe, self._size_px, cache, threads, on_clip)
+        parts, val = setting.source.parts("train"), setting.source.parts("val")
+        _check_apart(parts, val)
+        shelf = Shelf(parts, recipe, self._size_px, cache, threads, on_clip)
         share = recipe.augmentation.mirror_share
         playlist = Playlist(recipe.batch, setting.seed, share, processes.rank, processes.world)
         self._feeder = Feeder(
@@ -212,6 +213,20 @@ class InpaintingTraining:
             recipe.inputs,
             recipe.watching.val_frame_step,
             _main_mask(recipe),
+        )
+
+
+def _check_apart(train: list[Part], val: list[Part]) -> None:
+    """Raise UserError when somebody is in both splits."""
+    people = [
+        {entry.identity for part in parts for entry in part.entries} for parts in (train, val)
+    ]
+    shared = sorted((people[0] & people[1]) - {""})
+    if shared:
+        raise UserError(
+            f"'{shared[0]}' is in the splits train and val: scores would measure memory "
+            f"({len(shared)} such people).",
+            "Give every person one split in manifest.csv, and pack again.",
         )
 
 
