@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -16,6 +19,7 @@ from rich.table import Table
 
 from streaming.errors import UserError
 
+CHECKOUT = Path(__file__).parents[1]
 COMMANDS = {
     "demo": ("edge.demo:demo", "Watch a face being restored live, on a demo clip or a webcam."),
     "run": ("edge.run:run", "Run the product: camera and eye cameras in, restored face out."),
@@ -191,7 +195,9 @@ def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
     try:
         loaded = _load(name)
         app = loaded if isinstance(loaded, typer.Typer) else _alone(loaded)
-        app(args=list(arguments), prog_name=shown_as)
+        command = typer.main.get_command(app)
+        _show_short_paths(command)
+        command(args=list(arguments), prog_name=shown_as)
     except UserError as error:
         Console(stderr=True, highlight=False, markup=False).print(str(error), soft_wrap=True)
         sys.exit(1)
@@ -201,6 +207,16 @@ def _alone(function: Callable[..., None]) -> typer.Typer:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(function)
     return app
+
+
+def _show_short_paths(command: Any) -> None:
+    """Let help name default files as seen from the checkout, not by where that happens to lie."""
+    for part in getattr(command, "commands", {}).values():
+        _show_short_paths(part)
+    for parameter in command.params:
+        default = getattr(parameter, "default", None)
+        if isinstance(default, Path) and default.is_absolute():
+            parameter.show_default = os.path.relpath(default, CHECKOUT)
 
 
 def _load(name: str):  # type: ignore[no-untyped-def]  # typer reads the function's own annotations

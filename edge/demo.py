@@ -59,9 +59,9 @@ def demo(
     camera: Annotated[str, typer.Option(help="Which webcam (see `unvisor devices`).")] = "0",
     cover: Annotated[str, typer.Option(help="headset or face-mask.")] = "headset",
     out: Annotated[Path, typer.Option(help="Folder for demo.mp4 and demo.json.")] = Path("out"),
-    seconds: Annotated[float, typer.Option(min=1.0, help="Length of the paced run.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="How many seconds to show.")] = 60.0,
     filler: Annotated[
-        str | None, typer.Option(help="auto, unvisor, warp-blend, warp or paste.")
+        str | None, typer.Option(help="auto, unvisor, warp-register, warp-blend, warp or paste.")
     ] = None,
     landmarks: Annotated[
         str, typer.Option(help="tracker (finds headset and face), or oracle (is told).")

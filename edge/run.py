@@ -53,7 +53,7 @@ def run(
         str | None, typer.Option(help="Sticker on the headset: aruco:ID or apriltag:ID.")
     ] = None,
     filler: Annotated[
-        str | None, typer.Option(help="auto, unvisor, warp-blend, warp or paste.")
+        str | None, typer.Option(help="auto, unvisor, warp-register, warp-blend, warp or paste.")
     ] = None,
     host: Annotated[
         str | None,
@@ -73,7 +73,9 @@ def run(
     badge: Annotated[
         bool, typer.Option("--badge", help="Mark restored pictures visibly in a corner.")
     ] = False,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Stop after so many seconds.")
+    ] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Serve the browser preview.")] = False,
     preview_port: Annotated[
         int | None,

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -85,6 +86,26 @@ def test_an_empty_list_names_the_command_that_makes_a_profile(
 ) -> None:
     assert profiles("list") == 0
     assert "calibrate-reference" in capsys.readouterr().out
+
+
+def test_show_tells_a_person_words_and_no_keys(
+    capsys: pytest.CaptureFixture[str], own_folder: Path
+) -> None:
+    """It once listed `frame_index 5` and gave the time of another time zone."""
+    quality = {"frame_index": 5.0, "trial_psnr_masked_db": 27.69, "novelty": 1.0}
+    made = dataclasses.replace(small_profile(OLD), quality=quality, made="2026-11-21T10:00:00Z")
+    save_profile(made, own_folder / "anna")
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "UTC-2")
+        time.tzset()
+        assert profiles("show", "anna") == 0
+    time.tzset()
+    shown = capsys.readouterr().out
+    assert "2026-11-21 12:00" in shown
+    assert "2, of 32 to 32 px" in shown
+    assert "PSNR 27.7 dB inside the mask" in shown
+    assert "novelty 1" in shown
+    assert "frame_index" not in shown
 
 
 def test_show_tells_quality_and_parts_and_writes_the_thumbnail_when_asked(

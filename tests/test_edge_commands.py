@@ -34,6 +34,16 @@ def test_help_groups_every_command_once_and_begins_with_the_main_job() -> None:
     assert listed.index("run") < listed.index("watch") < listed.index("train")
 
 
+def test_help_names_default_files_as_seen_from_the_checkout(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run_main("build-engine", "--help") == 0
+    shown = capsys.readouterr().out
+    assert "models/weights/unvisor.onnx" in shown
+    assert str(ROOT) not in shown
+
+
 def test_an_unknown_command_is_refused_and_the_likely_one_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -23,9 +23,14 @@ def split_names(folder: Path, split: str) -> list[str]:
     try:
         with open(folder / "manifest.csv", newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["split"] == split]
-    except (OSError, KeyError) as error:
+    except OSError as error:
         raise FaceDataError(
-            f"{folder} has no usable manifest.csv ({error}); docs/DATA.md tells its columns"
+            f"{folder / 'manifest.csv'} cannot be read ({error.strerror}); "
+            "give a folder of headset pictures laid out as docs/DATA.md describes"
+        ) from error
+    except KeyError as error:
+        raise FaceDataError(
+            f"{folder / 'manifest.csv'} has no column {error}; docs/DATA.md lists them"
         ) from error
     matches = [FILE_NAME.fullmatch(Path(row["file"]).name) for row in rows]
     names = sorted({match["name"] for match in matches if match})

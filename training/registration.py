@@ -26,12 +26,20 @@ RIDGE_SHARE = 0.3  # of the pose directions' own variance
 def fit_registration(
     data: Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")],
     output: Annotated[Path, typer.Option(help="File to write.")] = registration.PRIOR_FILE,
-    samples_per_clip: Annotated[int, typer.Option(min=1)] = 50,
-    shift_directions: Annotated[int, typer.Option(min=1)] = 60,
-    tint_directions: Annotated[int, typer.Option(min=1)] = 30,
-    pose_directions: Annotated[int, typer.Option(min=1)] = 40,
-    seed: Annotated[int, typer.Option()] = 0,
-    size_px: Annotated[int, typer.Option(help="Side of the crop.")] = 128,
+    samples_per_clip: Annotated[
+        int, typer.Option(min=1, help="Pairs of frames from each clip.")
+    ] = 50,
+    shift_directions: Annotated[
+        int, typer.Option(min=1, help="Directions in which shifts may differ.")
+    ] = 60,
+    tint_directions: Annotated[
+        int, typer.Option(min=1, help="Directions in which tints may differ.")
+    ] = 30,
+    pose_directions: Annotated[
+        int, typer.Option(min=1, help="Directions of a pose's change that are told apart.")
+    ] = 40,
+    seed: Annotated[int, typer.Option(help="Seed of the pairs.")] = 0,
+    size_px: Annotated[int, typer.Option(help="Side of the crop, px.")] = 128,
 ) -> None:
     """Fit the prior of `models/registration.py` on the train split, a minute on one core."""
     cv2.setNumThreads(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json as json_module
 import logging
 from pathlib import Path
@@ -17,6 +18,7 @@ from calibration.profiles.summary import (
     ProfileSummary,
     all_profiles,
     details_of,
+    quality_words,
 )
 from calibration.profiles.transfer import (
     SUFFIX,
@@ -97,10 +99,10 @@ def show(
     if json:
         typer.echo(json_module.dumps(tree))
         return
-    views = ", ".join(f"{view['size_px']} px" for view in tree["views"])
+    sizes = [view["size_px"] for view in tree["views"]]
     made = f"made {_when(profile.made)}" if profile.made else "made by an earlier version"
     _say(f"{name}: {made}, {'encrypted' if profile.lock else 'not encrypted'}")
-    _say(f"views     {len(tree['views'])} ({views})")
+    _say(f"views     {len(sizes)}, of {min(sizes)} to {max(sizes)} px a side")
     _say(f"eyes      {'calibrated' if tree['eyes_calibrated'] else 'not calibrated'}")
     _say(f"parts     {', '.join(tree['parts'] + tree['unknown_parts']) or 'none'}")
     if (room := tree["room_px"]) is not None:
@@ -109,8 +111,8 @@ def show(
     if (own := profile.network) is not None:
         frames = round(own.scores.get("frames", 0))
         _say(f"network   its own, {own.gain_db:+.2f} dB on {frames} frames that it never saw")
-    for key, value in tree["quality"].items():
-        _say(f"quality   {key} {value:.4g}")
+    for words in quality_words(tree["quality"]):
+        _say(f"quality   {words}")
 
 
 @profiles.command()
@@ -238,8 +240,11 @@ def _load(name: str) -> SessionProfile:
 def _existing(name: str) -> Path:
     folder = profile_path(name)
     if not (folder / DOCUMENT).exists():
-        known = ", ".join(profile.name for profile in all_profiles()) or "none"
-        raise UserError(f"There is no profile {name}.", f"Known: {known}.")
+        known = ", ".join(profile.name for profile in all_profiles())
+        raise UserError(
+            f"There is no profile {name}.",
+            f"Known: {known}." if known else f"Make it: `calibrate-reference --profile {name}`.",
+        )
     return folder
 
 
@@ -254,8 +259,12 @@ def _row(profile: ProfileSummary) -> tuple[str, ...]:
 
 
 def _when(made: str) -> str:
-    """`2026-11-21T10:00:00Z` as people write it; a dash when it is not known."""
-    return made.replace("T", " ").removesuffix("Z")[:16] or "-"
+    """`2026-11-21T10:00:00Z` by the clock on the wall; a dash when it is not known."""
+    try:
+        utc = datetime.datetime.fromisoformat(made.replace("Z", "+00:00"))
+    except ValueError:
+        return made or "-"
+    return utc.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _write_thumbnail(profile: SessionProfile, path: Path, replace: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,20 @@ from edge.profile.folder import size_bytes, sweep_leftovers
 from edge.profile.parts import PARTS
 from edge.reference_choice import head_angles
 from streaming.errors import UserError
+
+# What the numbers of a profile's quality mean; those of None matter to nobody but the JSON.
+QUALITY: Mapping[str, str | None] = {
+    "trial_psnr_masked_db": "PSNR {:.1f} dB inside the mask, tried under a simulated headset",
+    "trial_psnr_db": "PSNR {:.1f} dB of the whole picture",
+    "trial_ssim": "SSIM {:.3f}",
+    "trial_frames": "tried on {:.0f} frames",
+    "sharpness": "sharpness {:.1f}",
+    "face_px": "crop of {:.0f} px around the head, best view",
+    "frames_with_face": "a face in {:.0%} of the frames looked at",
+    "capture_seconds": "{:.0f} s looked at",
+    "frame_index": None,
+    "score": None,
+}
 
 
 @dataclass(frozen=True)
@@ -92,3 +107,9 @@ def details_of(profile: SessionProfile) -> dict[str, Any]:
         "network": None if profile.network is None else dict(profile.network.scores),
         "unknown_parts": sorted(profile.others),
     }
+
+
+def quality_words(quality: Mapping[str, float]) -> list[str]:
+    """The numbers of a profile's quality in words, what matters most first."""
+    known = [form.format(quality[key]) for key, form in QUALITY.items() if form and key in quality]
+    return known + [f"{key} {value:.4g}" for key, value in quality.items() if key not in QUALITY]

@@ -58,7 +58,7 @@ def profile(
         str | None, typer.Option(help="tracker, mediapipe, or oracle (simulated only).")
     ] = None,
     filler: Annotated[
-        str | None, typer.Option(help="auto, unvisor, warp-blend, warp or paste.")
+        str | None, typer.Option(help="auto, unvisor, warp-register, warp-blend, warp or paste.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=3.0, help="Length of the paced run.")] = 30.0,
     capacity: Annotated[

@@ -34,7 +34,9 @@ def relay(
     publisher_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Loopback port for pictures; 0: any free one.")
     ] = PUBLISHER_PORT,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Stop after so many seconds.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Decrypt the stream of another machine and publish it on this machine's loopback only.

@@ -41,7 +41,8 @@ def takes(
     """
     if protocol not in PROTOCOLS:
         raise UserError(
-            f"There is no protocol '{protocol}'.", f"Use one of {', '.join(PROTOCOLS)}."
+            f"There is no protocol '{protocol}'.",
+            f"Use one of {', '.join(PROTOCOLS)}, bank, live or eyes.",
         )
     rows = _licensed(clips.rows(split), licence_classes)
     if protocol in HARD_PROTOCOLS:
