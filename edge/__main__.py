@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from edge.terminal_log import show_log
 from streaming.errors import UserError
 
 CHECKOUT = Path(__file__).parents[1]
@@ -197,6 +198,8 @@ def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
         app = loaded if isinstance(loaded, typer.Typer) else _alone(loaded)
         command = typer.main.get_command(app)
         _show_short_paths(command)
+        if COMMANDS[name][0].startswith("training."):
+            show_log("training")
         command(args=list(arguments), prog_name=shown_as)
     except UserError as error:
         Console(stderr=True, highlight=False, markup=False).print(str(error), soft_wrap=True)
