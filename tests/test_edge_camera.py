@@ -208,6 +208,10 @@ def test_a_lost_webcam_is_opened_again_until_it_answers(
     webcam.close()
 
 
-def test_a_webcam_that_is_not_there_names_the_command_that_lists_them() -> None:
+def test_a_webcam_that_is_not_there_names_the_command_that_lists_them(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(UserError, match="unvisor devices"):
         Webcam("7", open_device=lambda address, fps: FakeDevice(False))
+    assert capfd.readouterr().err == ""  # OpenCV wrote two lines of its own
+
