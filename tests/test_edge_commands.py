@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 import subprocess
 import sys
@@ -152,3 +153,18 @@ def test_what_a_training_tells_is_seen_once_and_follows_standard_error(
         assert capsys.readouterr().err == "step 3: 25.00 dB\n"
     finally:
         logger.handlers, logger.level = before, level
+
+
+def test_a_forbidden_place_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Profiles of another user ended in a traceback."""
+
+    def forbidden() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/root/profiles")
+
+    monkeypatch.setattr("edge.devices.devices", forbidden)
+    assert run_main("devices") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("/root/profiles may not be used: Permission denied.")
+    assert "Traceback" not in told
