@@ -101,6 +101,8 @@ class CameraThread:
     def __exit__(self, *exception: object) -> None:
         """Stop it and release the camera."""
         self._stop.set()
+        if isinstance(self._source, Webcam):
+            self._source.stop()  # it may be waiting for a camera that is lost
         self._inbox.close()
         self._thread.join(timeout=5.0)
 

@@ -32,7 +32,8 @@ class HmdProcess:
                 self._arguments += camera_arguments(side, camera)
         if settings.edge.spans:
             self._arguments.append(f"--spans={Path(settings.edge.spans) / 'hmd_capture.npz'}")
-        self._is_elsewhere = bool(hmd.key or hmd.clock)
+        # On another machine it runs already; behind a face mask the eyes are in view.
+        self._is_started_here = not (hmd.key or hmd.clock or settings.edge.cover == "face-mask")
         self._child: Child | None = None
         self._started_s = self._due_s = 0.0
         self._pause_s = FIRST_PAUSE_S
@@ -41,8 +42,8 @@ class HmdProcess:
         self.restarts = 0
 
     def start(self) -> None:
-        """Start it now, unless it runs on another machine."""
-        if self._is_elsewhere:
+        """Start it now, unless it runs on another machine or nobody asks it."""
+        if not self._is_started_here:
             return
         self._child = Child("hmd_capture", "hmd_capture", self._arguments)
         self._started_s = time.monotonic()
@@ -53,7 +54,7 @@ class HmdProcess:
         Raises:
             UserError: it refused to start the first time (a port in use, say), in its own words.
         """
-        if self._is_elsewhere:
+        if not self._is_started_here:
             return ""
         child = self._child
         now_s = time.monotonic()

@@ -85,6 +85,10 @@ class Webcam:
         finally:
             self.close()
 
+    def stop(self) -> None:
+        """End `frames` after the present image, or the wait for a lost camera; from any thread."""
+        self._stop.set()
+
     def close(self) -> None:
         """Stop and give the camera back."""
         self._stop.set()

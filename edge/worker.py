@@ -220,7 +220,7 @@ class Worker:
             network=self._network,
             results=results,
             statuses=dict(self._statuses),
-            engines=engine_names(filler, tracker, settings.hmd_capture.eyes),
+            engines=engine_names(filler, tracker, settings),
             eyes=settings.hmd_capture.eyes,
         )
 

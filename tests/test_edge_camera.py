@@ -208,6 +208,20 @@ def test_a_lost_webcam_is_opened_again_until_it_answers(
     webcam.close()
 
 
+def test_a_session_that_is_stopped_does_not_wait_for_a_lost_webcam(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge.webcam.FIRST_PAUSE_S", 60.0)
+    plugged = iter([True, False])
+    webcam = Webcam("7", open_device=lambda address, fps: FakeDevice(next(plugged)))
+    with CameraThread(webcam, CameraSettings(), StageTimes()) as camera:
+        while not webcam.is_lost:
+            time.sleep(0.01)
+        begin_s = time.monotonic()
+    assert camera.has_ended
+    assert time.monotonic() - begin_s < 3
+
+
 def test_a_webcam_that_is_not_there_names_the_command_that_lists_them(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

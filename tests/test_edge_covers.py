@@ -232,9 +232,11 @@ def test_a_report_names_the_engine_of_a_tracker_that_minds_covers() -> None:
     nothing = Told(lambda: None)
     minding = MindingTracker(nothing, "headset", nothing)
     auto = AutoTracker({"headset": nothing, "face-mask": nothing}, {})
-    for tracker in (minding, auto):
-        engines = engine_names(make_filler("warp", small_profile(1).references), tracker, "oracle")
-        assert engines == {"tracker": "onnxruntime CPU INT8"}
+    for tracker, cover in ((minding, "headset"), (auto, "face-mask")):
+        filler = make_filler("warp", small_profile(1).references)
+        engines = engine_names(filler, tracker, override(SessionSettings(), {"edge.cover": cover}))
+        assert engines["tracker"] == "onnxruntime CPU INT8"
+        assert ("eyes" in engines) is (cover == "headset")  # no camera looks behind a face mask
 
 
 def test_a_single_look_changes_no_verdict(posed_mesh: MeshMaker) -> None:

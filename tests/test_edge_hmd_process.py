@@ -57,6 +57,17 @@ def test_a_simulated_headset_brings_its_own_eye_cameras(children: list[Started])
     assert not any(argument.startswith("--left") for argument in children[0].arguments)
 
 
+def test_it_is_not_started_for_a_face_mask_behind_which_the_eyes_are_in_view(
+    children: list[Started],
+) -> None:
+    process = HmdProcess(settings(**{"edge.cover": "face-mask"}))
+    process.start()
+    assert process.check() == ""
+    assert (children, process.pid) == ([], None)
+    HmdProcess(settings(**{"edge.cover": "auto"})).start()
+    assert len(children) == 1
+
+
 def test_it_is_not_started_here_when_it_runs_on_another_machine(children: list[Started]) -> None:
     process = HmdProcess(settings(**{"hmd_capture.clock": "tcp://10.0.0.9:50024"}))
     process.start()

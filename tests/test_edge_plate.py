@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import stat
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from edge.plate.backdrop import Backdrop
 from edge.plate.making import plate_of_capture
 from edge.plate.part import HeadPlate
 from edge.plate.room import MOVED_FRAMES, Room
-from edge.profile import load_profile, save_profile
+from edge.profile import Part, load_profile, save_profile, sealing
 from models.plate import PlateCrop
 from models.preparation import alone, prepare_mixture
 from models.reference import Reference
@@ -197,11 +198,38 @@ def test_the_plate_is_kept_with_the_profile(tmp_path: Path) -> None:
         np.testing.assert_array_equal(view.matte, matte)
 
 
+def test_the_room_of_an_encrypted_profile_is_nowhere_in_the_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "SCRYPT_N", 1 << 10)
+    plate = HeadPlate(wall(), np.full(wall().shape[:2], 255, np.uint8), ())
+    lock = sealing.Lock.new("correct horse battery")
+    save_profile(dataclasses.replace(small_profile(1), plate=plate, lock=lock), tmp_path / "p")
+    files = {path.name.split(".")[0]: path for path in (tmp_path / "p").iterdir()}
+    assert set(files) == {"profile", "sealed"}
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files.values())
+    assert b"plate" not in b"".join(path.read_bytes() for path in files.values())
+    loaded = load_profile(tmp_path / "p", "correct horse battery").plate
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded.room, plate.room)
+
+
 def test_a_profile_without_a_plate_gives_its_views_as_they_are(tmp_path: Path) -> None:
     save_profile(small_profile(1), tmp_path / "p")
     loaded = load_profile(tmp_path / "p")
     assert loaded.plate is None
     assert loaded.views is loaded.references
+
+
+@pytest.mark.parametrize(
+    ("room", "known"), [((4000, 9), (4000, 9)), ((9, 9), (9, 8)), ((9, 4000), (9, 4000))]
+)
+def test_a_room_that_no_capture_makes_is_refused(
+    room: tuple[int, int], known: tuple[int, int]
+) -> None:
+    pictures = {"room": np.zeros((*room, 3), np.uint8), "known": np.zeros(known, np.uint8)}
+    with pytest.raises(ValueError, match="a room of"):
+        HeadPlate.from_part(Part({"mattes": 0}, pictures=pictures))
 
 
 def test_mattes_of_other_views_are_not_used() -> None:

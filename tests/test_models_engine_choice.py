@@ -16,7 +16,7 @@ from host_gpu import HostDevice, OnnxPlan
 from onnx import TensorProto, helper
 
 from models.engine import choice, opening
-from models.engine.choice import open_engine, wants_build
+from models.engine.choice import open_engine, runs_tensorrt, session_network, wants_build
 from models.engine.cuda.driver import Gpu, find_gpu
 from models.engine.cuda.graphs import THREAD_LOCAL, GraphDriver
 from models.engine.cuda.pycuda_device import PycudaDevice
@@ -29,7 +29,7 @@ from models.engine.plans.library import TensorRt
 from models.engine.plans.manifest import EngineManifest, identity_of
 from models.engine.plans.store import EngineStore, StoredPlan
 from models.half import QuantisedGraph, half_precision, write_half_precision
-from models.shipped import SHIPPED_NETWORK, Network, load_network
+from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, Network, load_network
 
 GPU = Gpu("Orin", "8.7", "12.6")
 LIBRARY = TensorRt(SimpleNamespace(), "tensorrt", "10.3.0")
@@ -206,6 +206,32 @@ def test_only_engines_that_were_asked_for_are_built_before_a_session(
     kept(store, network)
     assert wants_build(network, "auto", GPU, store) == ""
     assert old.path.exists()
+
+
+@pytest.mark.usefixtures("jetson")
+def test_a_gpu_without_an_engine_leaves_the_processor_its_quick_network(
+    network: Network, store: EngineStore, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "shipped_network", lambda precision: SHIPPED_INT8)
+    assert session_network("auto", "auto", store) == SHIPPED_INT8
+    assert session_network("auto", "tensorrt", store) == SHIPPED_NETWORK
+    engine = open_engine(load_network(SHIPPED_INT8), "auto", 1, store=store, tell=told.append)
+    assert engine.name == "onnxruntime CPU INT8"
+    assert [line.count("unvisor build-engine") for line in told] == [1]
+    kept(store, network)
+    assert session_network("auto", "auto", store) == SHIPPED_NETWORK
+    assert session_network("auto", "onnx", store) == SHIPPED_INT8
+
+
+@pytest.mark.usefixtures("jetson")
+def test_a_tensorrt_that_breaks_on_import_leaves_the_session_alone(
+    network: Network, store: EngineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> TensorRt:
+        raise RuntimeError("wrong driver")
+
+    monkeypatch.setattr(choice, "find_tensorrt", broken)
+    assert not runs_tensorrt(network, "auto", store)
 
 
 def test_a_driver_is_asked_for_name_generation_and_cuda() -> None:

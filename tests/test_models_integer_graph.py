@@ -24,6 +24,7 @@ from models.quantisation.integer.folding import (
 from models.quantisation.integer.graph import integer_graph
 from models.quantisation.integer.source import SourceGraph, UnknownGraphError
 from models.quantisation.online import Feed, OnlineNetwork
+from models.quantisation.quantise import quantise
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network
 
 RNG = np.random.default_rng(11)
@@ -147,6 +148,32 @@ def test_the_integer_form_stays_near_a_network_that_changes_much(
     assert np.sqrt(np.mean(changes)) > 0.05  # the heads do say something
     assert np.sqrt(np.mean(errors)) < 0.1 * np.sqrt(np.mean(changes))
     assert np.mean(errors[-10:]) < 2 * np.mean(errors[10:20])  # no drift
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "is_integer"),
+    [("m-csam", 16, True), ("per-frame", 16, True), ("per-frame", 8, False)],
+)
+def test_gated_peers_become_integer_too_or_say_so_in_pairs(
+    name: str, width: int, is_integer: bool, tmp_path: Path
+) -> None:
+    """Plain convolutions stand in the middle of M-CSAM; thin layers have no integer form."""
+    torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
+    from models import architectures
+    from models.export import export_network
+
+    torch.manual_seed(0)
+    network = architectures.build(name, {"width": width, "size_px": 32}).eval()
+    original, integer = tmp_path / "peer.onnx", tmp_path / "int8.onnx"
+    export_network(network, original, {})
+    frames = made_up_frames(network.settings.contract, 6)
+    quantise(original, integer, [{"inputs": frame} for frame in frames])
+    kinds = {node.op_type for node in onnx.load(integer).graph.node}
+    assert ("QLinearConv" in kinds) == is_integer
+    float_one, other = OnlineNetwork(original), OnlineNetwork(integer)
+    inside = np.s_[..., 8:-8, 8:-8]
+    wanted, got = (each.step(frames[3])[inside].ravel() for each in (float_one, other))
+    assert np.corrcoef(wanted, got)[0, 1] > 0.9
 
 
 def test_states_are_bytes_that_start_at_what_means_zero(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch")
 
+from models.shipped import SHIPPED_NETWORK, manifest_path
 from streaming.errors import UserError
 from training.evaluation import benchmarks_command
 from training.evaluation.aims import aim_lines
@@ -65,6 +67,21 @@ def test_methods_that_a_report_holds_are_not_scored_again(root: Path, tmp_path: 
     assert set(json.loads(path.read_text())["methods"]) == {"paste", "warp"}
     alone = run(root, tmp_path, "--protocol", "hmd", "--method", "warp", "--no-score")
     assert "77.00" not in alone
+
+
+def test_another_network_in_the_place_of_the_shipped_one_is_scored_anew(tmp_path: Path) -> None:
+    """A new network's row showed what the one before it had scored."""
+    other = tmp_path / "other.onnx"
+    other.write_bytes(SHIPPED_NETWORK.read_bytes())
+    manifest = json.loads(manifest_path(SHIPPED_NETWORK).read_text())
+    manifest_path(other).write_text(json.dumps(manifest))
+    shipped = benchmarks_command.Request(tmp_path, "hmd")
+    report = {"methods": {"unvisor": {}, "warp": {}}}
+    benchmarks_command._tell_shipped(report, shipped)
+    assert benchmarks_command._holds(report, shipped, "unvisor")
+    new = dataclasses.replace(shipped, unvisor=other)
+    assert not benchmarks_command._holds(report, new, "unvisor")
+    assert benchmarks_command._holds(report, new, "warp")
 
 
 def test_a_report_made_otherwise_is_not_mixed_in(root: Path, tmp_path: Path) -> None:

@@ -143,6 +143,9 @@ def test_a_run_goes_on_where_it_stopped(trained: IdentityTrainer, faces: PersonF
     assert other.finished_steps == trained.finished_steps
     one, two = (t.network.state_dict() for t in (trained, other))
     assert all(torch.equal(one[name], two[name]) for name in one)
+    for each in (trained, other):
+        each._random = np.random.default_rng(5)  # the same batch for both
+    assert trained.step(0.4) == pytest.approx(other.step(0.4), rel=1e-5)
 
 
 def test_the_exported_network_with_8_bit_filters_says_the_same(

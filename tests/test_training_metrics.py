@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training import helper_weights, metrics
 from training.helper_weights import HelperWeightsError
+from training.score_report import method_scores
 
 SHARED_WEIGHTS = Path(__file__).parents[2] / "shared" / "weights"
 needs_weights = pytest.mark.skipif(
@@ -152,3 +153,18 @@ def test_vgg_features_have_the_documented_shapes_and_pass_gradients_to_the_image
     assert image.grad is not None
     assert image.grad.abs().sum() > 0
     assert all(weight.grad is None for weight in stack.parameters())
+
+
+def test_a_persons_long_clip_counts_as_much_as_a_short_one() -> None:
+    """People's scores were means over frames beside means over clips in the same table."""
+    hidden = np.ones((5, 32, 32), np.uint8)
+    truth = np.repeat(grey(100), 5, 0)
+    long, short = (
+        metrics.score_frames(truth[:n] + np.uint8(step), truth[:n], hidden[:n], None)
+        for n, step in ((5, 1), (1, 10))
+    )
+    scores = method_scores(["long", "short"], ["ann", "ann"], [long, short])
+    assert scores["per_person"]["ann"] == pytest.approx(metrics.summarise([long, short]))
+    assert scores["people_mean"] == pytest.approx(scores["per_person"]["ann"])
+    assert scores["psnr_db"] == pytest.approx((48.1308 + 28.1308) / 2, abs=1e-3)
+    assert "lpips" not in scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
@@ -23,7 +25,9 @@ from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network, manifest
 from streaming.errors import UserError  # noqa: E402
 from training import parity, quantize_command  # noqa: E402
 from training.parity import Parity  # noqa: E402
+from training.quantisation import headset_command  # noqa: E402
 from training.quantisation.acceptance import accepted_as, default_place  # noqa: E402
+from training.quantisation.scene_scores import SceneScores  # noqa: E402
 
 BLIND = {"reference": "none", "reference_in_hole_only": True, "landmarks": False}
 GOOD = Parity(1, 8, 30.0, 29.9, 0.1, 50.0)
@@ -91,6 +95,17 @@ def test_a_form_that_loses_too_much_is_not_left_where_sessions_look(
         "peer.onnx",
         "peer_int8.onnx",
     ]
+
+
+@pytest.mark.parametrize(
+    ("iou", "error", "passes"),
+    [(0.9, 0.05, True), (0.8, 0.05, False), (0.9, 0.06, False), (float("nan"), 0.05, False)],
+)
+def test_the_trackers_int8_form_must_find_as_much(iou: float, error: float, passes: bool) -> None:
+    before = SceneScores(8, 0.9, 0.05, 0.0, 0.0)
+    console = Console(quiet=True)
+    with nullcontext() if passes else pytest.raises(UserError, match="not kept"):
+        headset_command._tell(console, before, replace(before, mask_iou=iou, mesh_nme=error))
 
 
 def test_only_the_form_for_processors_goes_where_sessions_look() -> None:

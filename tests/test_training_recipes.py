@@ -32,6 +32,19 @@ def test_every_recipe_names_a_network_and_an_adversary_that_exist(name: str) -> 
     assert recipe_from(asdict(recipe)) == recipe
 
 
+@pytest.mark.parametrize("name", recipe_names())
+def test_networks_learn_from_clips_as_long_as_what_they_remember(name: str) -> None:
+    """Those that look ahead see a chunk alone, and `offline` saw eight frames of 32."""
+    recipe = load_recipe(name, ["network.settings.size_px=64", "network.settings.width=8"])
+    network = architectures.build(recipe.network.architecture, recipe.network.settings)
+    is_online = architectures.as_inpainter(network).is_online
+    seen = recipe.batch.stream_frames if is_online else recipe.batch.chunk_frames
+    assert seen >= 20
+    frames = recipe.batch.streams * recipe.batch.chunk_frames
+    if not is_online:
+        assert frames == load_recipe("unvisor").batch.streams * 8  # as many a step as ours
+
+
 def test_an_ablation_differs_from_ours_in_what_it_leaves_out_only() -> None:
     ours, ablated = asdict(load_recipe("unvisor")), asdict(load_recipe("no-landmarks"))
     different = {key for key in ours if ours[key] != ablated[key]}

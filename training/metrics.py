@@ -68,11 +68,11 @@ def summarise(clips: Sequence[FrameScores]) -> dict[str, float]:
     return {name: value for name, value in means.items() if np.isfinite(value)}
 
 
-def joined(clips: Sequence[FrameScores]) -> FrameScores:
-    """Several clips' frames as those of one."""
+def clip_means(clips: Sequence[FrameScores]) -> FrameScores:
+    """Each clip's means in the place of frames, so that a person's longer clips count no more."""
     return FrameScores(
         **{
-            part.name: np.concatenate([getattr(clip, part.name) for clip in clips])
+            part.name: np.array([_mean([getattr(clip, part.name)]) for clip in clips])
             for part in fields(FrameScores)
         }
     )

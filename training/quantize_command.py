@@ -149,7 +149,7 @@ def _tell(console: Console, parity: Parity, drift: dict[str, float]) -> None:
             f"looped clip: the two agree by {drift['first_db']:.1f} dB in the first 100 frames, "
             f"{drift['last_db']:.1f} dB in the last 100 of {drift['frames']:.0f}"
         )
-    if parity.psnr_db - parity.int8_psnr_db > LARGEST_DROP_DB:
+    if not parity.psnr_db - parity.int8_psnr_db <= LARGEST_DROP_DB:
         raise UserError(
             f"INT8 loses more than {LARGEST_DROP_DB} dB; it was not kept.",
             "Keep the original network.",

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from streaming.errors import UserError
 from training.faces import ImageU8
-from training.metrics import FrameScores, joined, summarise
+from training.metrics import FrameScores, clip_means, summarise
 from training.protocol import ScoredClip
 
 COLUMNS = {  # JSON key: heading, decimals
@@ -32,10 +32,13 @@ def method_scores(
 ) -> dict[str, Any]:
     """Means over clips; `people_mean`, where each person counts once; `per_person`; `per_clip`.
 
+    A person's scores are means over that person's clips.
     `people_deviation` is the standard deviation over people.
     """
     people = {
-        who: joined([clip for clip, owner in zip(clips, identities, strict=True) if owner == who])
+        who: clip_means(
+            [clip for clip, owner in zip(clips, identities, strict=True) if owner == who]
+        )
         for who in dict.fromkeys(identities)
     }
     per_clip = {segment: summarise([clip]) for segment, clip in zip(segments, clips, strict=True)}

@@ -13,6 +13,7 @@ from models.filling import Reference
 from streaming.records import ImageU8
 
 VERSION = 1
+MOST_PX = 2048  # a side; ours are at most 640 px wide, of cameras held upright higher
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,8 @@ class HeadPlate:
         mattes = tuple(part.pictures[f"matte_{index}"] for index in range(count))
         if room.ndim != 3 or room.shape[2] != 3 or known.shape != room.shape[:2]:
             raise ValueError(f"a room of {room.shape} with a mask of {known.shape}")
+        if max(room.shape[:2]) > MOST_PX:
+            raise ValueError(f"a room of {room.shape}, over {MOST_PX} px")
         if any(matte.ndim != 2 for matte in mattes):
             raise ValueError("a matte that is not grey")
         return cls(room, known, mattes)

@@ -106,10 +106,6 @@ class Room:
     def _update(
         self, part: tuple[slice, slice], seen: Float32Array, sure: NDArray[np.bool_]
     ) -> None:
-        part = (
-            slice(part[0].start, part[0].start + len(seen)),
-            slice(part[1].start, part[1].start + seen.shape[1]),
-        )
         mean, count, doubts = self._mean[part], self._seen[part], self._doubts[part]
         difference = seen - mean
         differs = (np.abs(difference).max(-1) > CHANGED) & (count > 0)

@@ -13,12 +13,19 @@ from models.engine.cuda.driver import Gpu, find_gpu
 from models.engine.fallback import FallbackEngine, Tell
 from models.engine.interface import Engine, EngineChoice, EngineError
 from models.engine.onnx import OnnxEngine
-from models.engine.opening import open_tensorrt
+from models.engine.opening import BUILD_COMMAND, open_tensorrt
 from models.engine.plans.library import find_tensorrt
 from models.engine.plans.making import choose_precision
 from models.engine.plans.manifest import identity_of
 from models.engine.plans.store import EngineStore, Unusable
-from models.shipped import SHIPPED_NETWORK, Network, Precision, shipped_network
+from models.shipped import (
+    SHIPPED_NETWORK,
+    Network,
+    Precision,
+    WeightsError,
+    load_network,
+    shipped_network,
+)
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +54,12 @@ def open_engine(
         if choice == "tensorrt":
             tell("onnxruntime runs the network: there is no NVIDIA GPU, or no driver for it.")
         return on_cpu()
+    if choice == "auto" and network.manifest.get("target") == "cpu":
+        tell(
+            "onnxruntime runs the network, on the CPU: there is no TensorRT engine for this GPU; "
+            f"run `{BUILD_COMMAND}` if you want one."
+        )
+        return on_cpu()
     try:
         engine = open_tensorrt(network, gpu, EngineStore() if store is None else store)
     except EngineError as error:
@@ -59,15 +72,23 @@ def open_engine(
     return FallbackEngine(engine, on_cpu, tell)
 
 
-def session_network(precision: Precision, choice: EngineChoice, gpu: Gpu | None = None) -> Path:
+def session_network(
+    precision: Precision, choice: EngineChoice, store: EngineStore | None = None
+) -> Path:
     """The shipped network's file that a session opens.
 
-    Where TensorRT may run, that is the one its engines are built from: the INT8 file of `auto` is
-    made for processors. `gpu` is looked for unless given.
+    With `auto`, that is the one which engines are built from only where one is ready or was asked
+    for: processors are quicker with the INT8 file, whether or not a GPU lies idle beside them.
     """
-    if precision == "auto" and choice != "onnx" and (gpu or find_gpu()) is not None:
-        return SHIPPED_NETWORK
-    return shipped_network(precision)
+    if precision != "auto" or choice == "onnx":
+        return shipped_network(precision)
+    if choice == "tensorrt":
+        return SHIPPED_NETWORK if find_gpu() is not None else shipped_network(precision)
+    try:
+        is_ready = runs_tensorrt(load_network(SHIPPED_NETWORK), choice, store)
+    except WeightsError:
+        return SHIPPED_NETWORK  # opening it says what is wrong
+    return SHIPPED_NETWORK if is_ready else shipped_network(precision)
 
 
 def runs_tensorrt(network: Network, choice: EngineChoice, store: EngineStore | None = None) -> bool:
@@ -79,6 +100,9 @@ def runs_tensorrt(network: Network, choice: EngineChoice, store: EngineStore | N
         identity = identity_of(network, choose_precision(network), find_tensorrt(), gpu)
         (EngineStore() if store is None else store).load(identity)
     except (EngineError, Unusable):
+        return False
+    except Exception:  # an import may raise anything: the session starts
+        log.exception("TensorRT cannot be asked")
         return False
     return True
 

@@ -194,15 +194,20 @@ def _holds(report: Mapping[str, Any], request: Request, name: str) -> bool:
         return False
     network = (request.networks or {}).get(name)
     told = report["methods"][name].get("weights")
+    if name == OURS:
+        return bool(_shipped(request) == told)
     return network is None or network.testimony.as_json() == told
 
 
 def _tell_shipped(document: dict[str, Any], request: Request) -> None:
     """Say of `unvisor`, too, how its weights came to be."""
     if OURS in document["methods"]:
-        network = load_network(request.unvisor or SHIPPED_NETWORK)
-        told = of_manifest(network.path, network.manifest)
-        document["methods"][OURS]["weights"] = told.as_json()
+        document["methods"][OURS]["weights"] = _shipped(request)
+
+
+def _shipped(request: Request) -> dict[str, Any]:
+    network = load_network(request.unvisor or SHIPPED_NETWORK)
+    return of_manifest(network.path, network.manifest).as_json()
 
 
 def _joined(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:

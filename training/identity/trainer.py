@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,6 +103,17 @@ class IdentityTrainer(AveragedTrainer[FacePrintNet]):
         for window, size in zip((BARE, LOWER), sizes, strict=True):
             losses.update(self._losses(window, size))
         return self.learn(losses, share)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `AveragedTrainer.state_dict`; the persons' vectors are learned too."""
+        return {**super().state_dict(), "persons": self.persons.detach().cpu()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `AveragedTrainer.load_state_dict`; older runs did not keep the persons."""
+        super().load_state_dict(state)
+        if "persons" in state:
+            with torch.no_grad():
+                self.persons.copy_(state["persons"])
 
     def embed(self, faces: PersonFaces, window: Window, seed: int) -> FloatArray:
         """(N,128) of relit views by the averaged weights."""

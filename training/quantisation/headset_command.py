@@ -133,7 +133,8 @@ def _tell(console: Console, before: SceneScores, after: SceneScores) -> None:
         f"{before.mesh_nme:.2%} → {after.mesh_nme:.2%}, mesh moved by {after.moved_px:.2f} px"
     )
     lost, gained = before.mask_iou - after.mask_iou, after.mesh_nme - before.mesh_nme
-    if lost > LARGEST_IOU_LOSS or gained > LARGEST_NME_GAIN:
+    # Scores of nothing are no numbers, and must not pass.
+    if not (lost <= LARGEST_IOU_LOSS and gained <= LARGEST_NME_GAIN):
         raise UserError(
             "INT8 costs more than it may; it was not kept.",
             "Find the parts that it hurts with `--sensitivity` and leave them out with `--keep`.",

@@ -35,8 +35,9 @@ def integer_graph(model: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelPr
     """The integer form of a float graph; ranges are the extremes that `feeds` cause.
 
     Raises:
-        UnknownGraphError: the graph is not that of an exported EVI-HRnet.
-        ValueError: there are no feeds, or a layer's shape has no integer form.
+        UnknownGraphError: the graph is not that of an exported EVI-HRnet or of one of its kind, or
+            a layer's shape has no integer form.
+        ValueError: there are no feeds.
     """
     source = SourceGraph(model)
     layers = source.gated_layers()
@@ -66,9 +67,11 @@ class _Builder:
         self._writer = GraphWriter()
         self._layers = GatedLayers(self._writer, ranges)
         self._bytes: dict[str, Bytes] = {}  # by the float graph's name
+        self._heads: dict[str, Convolution] = {}  # by the tensor that they give
         self._written = {INPUT}  # float tensors that exist in the new graph
 
     def build(self, layers: list[GatedLayer], heads: list[Convolution]) -> onnx.ModelProto:
+        self._heads = {head.leaving: head for head in heads}
         for layer in layers:
             last = len(layer.gate.biases) % 8 != 0
             x = self._as_bytes(layer.entering, layer)
@@ -78,8 +81,6 @@ class _Builder:
             else:
                 target = self._affine_of(layer.leaving, layers)
                 self._bytes[layer.leaving] = self._layers.write(layer, x, target)
-        for head in heads:
-            self._head(head)
         fill = self._model.graph.output[0]
         self._need(fill.name)
         return self._model_of(fill)
@@ -135,7 +136,6 @@ class _Builder:
         scales = self._writer.constant(np.array([a.scale for a in affines], np.float32))
         zeros = self._writer.constant(np.array([a.zero for a in affines], np.uint8))
         self._writer.node("DequantizeLinear", [planes, scales, zeros], head.leaving, axis=1)
-        self._written.add(head.leaving)
 
     def _need(self, tensor: str) -> None:
         """Make a float tensor exist: from bytes, or by the nodes that made it before."""
@@ -147,6 +147,8 @@ class _Builder:
             planes = self._writer.turned(found.name, TO_PLANES)
             affine = self._writer.read_as(found.read_as)
             self._writer.node("DequantizeLinear", [planes, *affine], tensor)
+        elif tensor in self._heads and self._heads[tensor].entering in self._bytes:
+            self._head(self._heads[tensor])
         elif tensor in self._source.makers:
             node = self._source.makers[tensor]
             for name in node.input:

@@ -18,7 +18,7 @@ from models.quantisation.integer.folding import (
     upsampled_filters,
 )
 from models.quantisation.integer.ranges import Ranges
-from models.quantisation.integer.source import GatedLayer, Shift
+from models.quantisation.integer.source import GatedLayer, Shift, UnknownGraphError
 from models.quantisation.integer.writer import ROWS, TO_PLANES, Bytes, GraphWriter
 
 BLOCK = 16  # output channels of one pass of the convolution kernel
@@ -36,7 +36,7 @@ class GatedLayers:
         """Append `layer` on bytes in rows; gives its product in rows."""
         outputs = len(layer.gate.biases)
         if (outputs % BLOCK and layer.is_upsampled) or outputs % FEW_CHANNELS:
-            raise ValueError(f"a layer with {outputs} output channels has no integer form")
+            raise UnknownGraphError(f"a layer with {outputs} outputs has no integer form")
         if outputs % BLOCK:
             return self._thin(layer, x, target)
         return self._broad(layer, x, target)

@@ -16,7 +16,7 @@ Float32Array = NDArray[np.float32]
 
 
 class UnknownGraphError(Exception):
-    """The graph is not built as an exported EVI-HRnet is."""
+    """The graph is not built as an exported EVI-HRnet is; it is quantised with Q/DQ pairs."""
 
 
 @dataclass(frozen=True)
