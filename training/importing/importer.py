@@ -62,8 +62,10 @@ def videos_in(folder: Path) -> list[Path]:
     """Every video below a folder, in the order of its path.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or no such folder.
     """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.", "Check the path.")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise UserError(f"{folder} holds no video.", f"Videos end in one of {', '.join(SUFFIXES)}.")
