@@ -61,7 +61,9 @@ def calibrate_reference(
             help="Guide in a page of the browser. The default with a camera on a desktop.",
         ),
     ] = None,
-    page_port: Annotated[int, typer.Option(help="Port of that page; 0 = any.")] = DEFAULT_PORT,
+    page_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of that page; 0 = any.")
+    ] = DEFAULT_PORT,
     auto: Annotated[bool, typer.Option(help="Ask nothing: save what is good enough.")] = False,
     no_plate: Annotated[
         bool, typer.Option("--no-plate", help="Keep no picture of the room behind you.")

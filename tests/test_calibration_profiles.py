@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import stat
@@ -326,3 +327,22 @@ def test_a_thread_that_saves_meanwhile_does_not_bring_a_deleted_profile_back_in_
     assert not troubles
     if folder.exists():
         assert load_profile(folder).quality == {"sharpness": NEW}
+
+
+def test_a_profile_that_may_not_be_read_does_not_hide_the_others(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("anna", "bea"):
+        save_profile(small_profile(OLD), own_folder / name)
+    exists = Path.exists
+
+    def guarded(path: Path) -> bool:
+        if path.parent.name == "anna":  # the tests may run as root, whom nothing is forbidden
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", guarded)
+    assert profiles("list", "--json") == 0
+    anna, bea = json.loads(capsys.readouterr().out)["profiles"]
+    assert "cannot be read: Permission denied" in anna["problem"]
+    assert (bea["name"], bea["problem"]) == ("bea", "")

@@ -56,10 +56,14 @@ def all_profiles() -> list[ProfileSummary]:
         folder = root / name
         if not folder.is_dir() or name.startswith("."):
             continue
-        if (folder / DOCUMENT).exists():
-            found.append(summary_of(folder))
-        else:
-            sweep_leftovers(folder)
+        try:
+            if (folder / DOCUMENT).exists():
+                found.append(summary_of(folder))
+            else:
+                sweep_leftovers(folder)
+        except PermissionError as error:  # somebody else's: the others are listed
+            problem = f"{folder} cannot be read: {error.strerror}."
+            found.append(ProfileSummary(name, 0, False, problem=problem))
     return found
 
 
