@@ -23,8 +23,8 @@ SKIN: dict[str, Line] = {
     "forehead": REGIONS["forehead"],
     "right cheek": REGIONS["right cheek"],
     "left cheek": REGIONS["left cheek"],
-    "right jaw": (212, 214, 192, 135, 169, 210),
-    "left jaw": (432, 434, 416, 364, 394, 430),
+    "right jaw": (214, 202, 204, 211, 170, 169, 135),
+    "left jaw": (434, 422, 424, 431, 395, 394, 364),
     "chin": REGIONS["chin"],
 }
 NAMES = tuple(SKIN)
@@ -32,7 +32,7 @@ RIGHT, LEFT = (1, 3), (2, 4)  # the wearer's own sides, places in `NAMES`
 BARE = (0, 1, 2)  # skin on everybody: no beard grows there
 
 CROP_PX = 128  # regions then have 30 to 300 pixels, enough for a median
-LEAST_SEEN = 0.6  # of a region: the rest may be hidden
+LEAST_SEEN = 0.35  # of a region: the rest may be hidden
 RIM_PX = 4  # of the crop, around a headset: its rim and the shadow right under it are no skin
 CLIPPED = 250  # at least two colours beyond it: the pixel tells nothing
 DARKEST = 4.0  # added to grey values before dividing: noise in the dark is no light
