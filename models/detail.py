@@ -3,7 +3,9 @@
 The fill is computed at 128 or 256 px. Enlarged as it is, it would be a blurry patch in a larger
 face. So the stored views are warped once more, by the same maps at the frame's resolution, and what
 the fill changed (light, network, blending) is a low-resolution difference that is enlarged and
-added: the split into detail and base of a Laplacian pyramid (Burt and Adelson 1983).
+added: the split into detail and base of a Laplacian pyramid (Burt and Adelson 1983). In another
+light than the views' the detail is as much stronger or weaker as the light: skin reflects a share
+of it (a ratio image, Liu et al. 2001).
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from models.preparation import Drawn
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
+
+LIGHT_CELLS = 16  # across a crop, in which the light of fill and views is compared
+LARGEST_GAIN = 3.0  # of the detail; very dark views hold noise rather than skin
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,18 @@ class Detail:
         size = len(fill)
         behind = self.drawn.behind
         stored = self._stored_views()
-        change = fill.astype(np.float32) - (stored if behind is None else behind.under(stored))
+        gain = _gain(fill, stored if behind is None else behind.under(stored))
+        relit = stored * enlarge(gain, size, (slice(0, size), slice(0, size)))[..., None]
+        change = fill.astype(np.float32) - (relit if behind is None else behind.under(relit))
         pictures = [layer.full for layer in self.drawn.layers]
-        detailed = draw_window(
+        drawn = draw_window(
             self.drawn.layers,
             pictures,
             lambda index, part: self._map(index, part, side_px),
             window,
             side_px / size,
         )
+        detailed = drawn * enlarge(gain, side_px, window)[..., None]
         if behind is not None:
             share = enlarge(behind.share, side_px, window)[..., None]
             room = enlarge(behind.image.astype(np.float32), side_px, window)
@@ -72,6 +80,17 @@ class Detail:
         scale = np.float32(len(layer.full) / len(self.drawn.image))
         found = enlarge(self.drawn.maps[index], side_px, part)
         return np.asarray(found * scale + (scale - 1) / 2, np.float32)
+
+
+def _gain(fill: ImageU8, drawn: ImageU8 | Float32Array) -> Float32Array:
+    """(C,C) how many times as much light `fill` (S,S,3) shows as what was drawn, cell by cell."""
+    cells = (min(LIGHT_CELLS, len(fill)),) * 2
+    shown, known = (
+        cv2.resize(image, cells, interpolation=cv2.INTER_AREA).mean(2, dtype=np.float32) + 1
+        for image in (fill, drawn)
+    )
+    gain = np.clip(shown / known, 1 / LARGEST_GAIN, LARGEST_GAIN)
+    return np.asarray(gain, np.float32)
 
 
 def enlarge(values: Float32Array, side_px: int, window: Window) -> Float32Array:

@@ -74,6 +74,18 @@ def test_what_the_fill_changed_is_kept(face: tuple[np.ndarray, np.ndarray]) -> N
     assert np.abs(cv2.blur(small(picture).astype(np.float32) - fill, (9, 9)))[57, 64].mean() > 10
 
 
+def test_the_detail_is_as_strong_as_the_light(face: tuple[np.ndarray, np.ndarray]) -> None:
+    """In a dark room a bright view's pores must not show at their full contrast."""
+    picture, mesh = face
+    dark = (picture * 0.4).astype(np.uint8)
+    fill, detail = detail_of(picture, mesh, small(dark))
+    rows, columns = slice(190, 270), slice(170, 340)  # inside the hole
+    large = detail.enlarged(fill, FRAME, WHOLE)
+    energy, wanted = (gradient_energy(image[rows, columns]) for image in (large, dark))
+    assert 0.6 * wanted < energy < 1.6 * wanted
+    assert gradient_energy(picture[rows, columns]) > 4 * wanted
+
+
 def test_a_window_is_cut_out_of_the_whole(face: tuple[np.ndarray, np.ndarray]) -> None:
     picture, mesh = face
     fill, detail = detail_of(picture, mesh, small(picture))

@@ -17,7 +17,7 @@ from models import preparation
 from models.filling import Reference, make_filler
 from streaming.errors import UserError
 from training.bank_protocol import PROFILE_FRAMES, load, long_enough
-from training.detail_scores import WAYS, WayScores, gradient_energy, score_detail, summary
+from training.detail.scores import WAYS, WayScores, clip_shots, gradient_energy, score_detail
 from training.evaluate_command import evaluate
 from training.faces import FaceClips
 
@@ -102,7 +102,6 @@ def test_a_filler_without_detail_is_told_apart(root: Path) -> None:
     clip = load(clips, clips.rows("test")[0])
     paste = make_filler("paste", clip.references, size_px=64)
     scores = {way: WayScores() for way in WAYS}
-    with pytest.raises(ValueError, match="'paste' has no detail"):
-        score_detail(clip, paste, 64, None, scores)
-    assert all(not found.clips for found in scores.values())
-    assert set(summary({})) == set()
+    with pytest.raises(UserError, match="'paste' has no detail"):
+        score_detail(clip_shots(clip, paste), 64, None, scores)
+    assert all(not found.groups for found in scores.values())

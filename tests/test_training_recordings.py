@@ -11,6 +11,8 @@ import pytest
 from drawn_face import scene
 
 from edge.__main__ import main
+from edge.plate.backdrop import Backdrop
+from training.recordings import protocol
 
 FRAMES = 6
 
@@ -30,7 +32,11 @@ def ran(*words: str) -> int:
 
 
 @pytest.mark.slow
-def test_a_recording_is_restored_from_another_and_scored_both_ways(tmp_path: Path) -> None:
+def test_a_recording_is_restored_from_another_and_scored_both_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plates = []
+    monkeypatch.setattr(protocol, "Backdrop", lambda plate: plates.append(plate) or Backdrop(plate))
     first = a_video(tmp_path / "a.avi", 1.2, 1)
     second = a_video(tmp_path / "b.avi", 1.1, 3)
     words = ["--reference-clip", str(first), "--clip", str(second), "--no-lpips"]
@@ -42,6 +48,8 @@ def test_a_recording_is_restored_from_another_and_scored_both_ways(tmp_path: Pat
     assert (told["reference_clip"], told["clip"], told["frames"]) == ("a.avi", "b.avi", FRAMES)
     assert set(told["methods"]) == {"warp-blend, tracked", "warp-blend, told"}
     assert 0.05 < told["hidden_share"] < 0.5
+    assert len(plates) == 2  # tracked and told, both with the room that the profile knows
+    assert all(plate is not None and plate.known.any() for plate in plates)
     oracle = told["methods"]["warp-blend, told"]
     assert 18 < oracle["psnr_db"] < 60  # a drawing over a drawing, not noise and not a copy
     assert oracle["psnr_masked_db"] < oracle["psnr_db"]

@@ -8,9 +8,8 @@ from typing import Any
 from torch import nn
 
 from models.filling import WarpRegisterFiller
-from training import detail_scores
 from training.bank_protocol import PROFILE_FRAMES, BankClip, evaluate_bank
-from training.detail_scores import WAYS, WayScores
+from training.detail.scores import WAYS, WayScores, clip_shots, score_detail, summary
 from training.evaluate import FillerMaker, makers_of, report
 from training.faces import CLIP_PX, FaceClips, ImageU8
 from training.protocol import ScoredClip
@@ -42,7 +41,7 @@ def bank_document(
         views.append(len(clip.references))
         for size, scores in details.items():
             filler = make(clip.references, size)
-            detail_scores.score_detail(clip, filler, size, distance, scores)
+            score_detail(clip_shots(clip, filler), size, distance, scores)
 
     evaluation = evaluate_bank(
         clips,
@@ -60,6 +59,6 @@ def bank_document(
         "detail": {
             "frame_px": CLIP_PX,
             "filler": name,
-            "fill_px": {str(size): detail_scores.summary(found) for size, found in details.items()},
+            "fill_px": {str(size): summary(found) for size, found in details.items()},
         },
     }

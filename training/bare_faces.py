@@ -61,6 +61,15 @@ def faces_to_learn(
 def portraits(folder: Path, *, held_back: bool) -> Iterator[BareFace]:
     """Portrait photos of people to train on, or of those held back for testing.
 
+    Raises:
+        FaceDataError: the folder is of another layout.
+    """
+    return (face for _, face in named_portraits(folder, held_back=held_back))
+
+
+def named_portraits(folder: Path, *, held_back: bool) -> Iterator[tuple[str, BareFace]]:
+    """`portraits`, each with whom it shows.
+
     `folder` has `manifest.csv` (columns name, identity, file) and `landmarks.npz` (names, and lm
     in shares of the picture's side).
 
@@ -81,7 +90,7 @@ def portraits(folder: Path, *, held_back: bool) -> Iterator[BareFace]:
             image = cv2.imread(str(folder / row["file"]))
             if image is not None:
                 mesh = meshes[row["name"]].astype(np.float32) * np.float32(image.shape[1])
-                yield BareFace(np.asarray(image, np.uint8), mesh)
+                yield row["identity"], BareFace(np.asarray(image, np.uint8), mesh)
 
 
 def is_held_back(identity: str) -> bool:

@@ -13,6 +13,8 @@ from models.filling import DEFAULT_FILLER
 from training import score_report
 from training.bank_protocol import BANK
 from training.bank_report import bank_document
+from training.detail.report import DETAIL, detail_document, tell_detail
+from training.detail.report import METHODS as DETAIL_METHODS
 from training.evaluate import METHODS, makers_of
 from training.evaluation import options, tables
 from training.evaluation.options import OUTPUT, WHAT, progress_bar
@@ -30,12 +32,16 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Option(
-            help="Folder of face clips; of near-eye images for eyes (docs/DATA.md).",
+            help="Folder of face clips; of portraits for detail, of near-eye images for eyes "
+            "(docs/DATA.md).",
             rich_help_panel=WHAT,
         ),
     ],
     protocol: Annotated[
-        str, typer.Option(help=f"{', '.join(PROTOCOLS)}, bank, live or eyes.", rich_help_panel=WHAT)
+        str,
+        typer.Option(
+            help=f"{', '.join(PROTOCOLS)}, bank, detail, live or eyes.", rich_help_panel=WHAT
+        ),
     ] = "hmd",
     split: options.Split = "test",
     method: options.Method = None,
@@ -87,14 +93,22 @@ def evaluate(
 
     hmd and hmd-far give the true outline and landmarks; perturbed gives landmarks that err; the
     boxes and free-form hide other places; eye-state and turned take a reference that is far off.
-    bank scores several views. live gives nothing: the product finds all. eyes scores the network
-    that reads eye cameras, on near-eye images.
+    bank scores several views, detail a fill enlarged to portraits of 512 px. live gives nothing:
+    the product finds all. eyes scores the network that reads eye cameras, on near-eye images.
     """
     networks, alone = networks_of(weights or [], threads)
     if protocol == EYES:
         with progress_bar(f"{protocol}, {split}") as advance:
             document = eyes_document(data, split, alone, faces, strips, advance)
         tell_eyes(document, json_file, markdown)
+        return
+    if protocol == DETAIL:
+        makers = makers_of(method or [*DETAIL_METHODS, *networks], threads, alone, networks)
+        distance = lpips_alex(helper_weights) if lpips else None
+        chosen = (data, split, makers, filler_size, distance, limit_clips, strips)
+        with progress_bar(f"{protocol}, {split}") as advance:
+            document = detail_document(*chosen, advance)
+        tell_detail(document, json_file, markdown)
         return
     with progress_bar(f"{protocol}, {split}") as advance:
         if protocol in (LIVE, BANK):

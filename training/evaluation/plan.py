@@ -42,7 +42,7 @@ def takes(
     if protocol not in PROTOCOLS:
         raise UserError(
             f"There is no protocol '{protocol}'.",
-            f"Use one of {', '.join(PROTOCOLS)}, bank, live or eyes.",
+            f"Use one of {', '.join(PROTOCOLS)}, bank, detail, live or eyes.",
         )
     rows = _licensed(clips.rows(split), licence_classes)
     if protocol in HARD_PROTOCOLS:

@@ -17,6 +17,7 @@ from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
 from edge.filler_opening import open_filler
 from edge.pipeline import NoClients, Pipeline
+from edge.plate.backdrop import Backdrop
 from edge.profile import SessionProfile
 from edge.records import Capture, Truth
 from edge.settings import SessionSettings, override
@@ -125,7 +126,17 @@ def _restored(
     tracker = make_tracker(settings, profile)
     lids = None if is_told else LidMover(profile.references[0].mesh)
     size_px = settings.models.size_px
-    pipeline = Pipeline(tracker, eyes, opened, NoClients(), (), times, lids=lids, size_px=size_px)
+    pipeline = Pipeline(
+        tracker,
+        eyes,
+        opened,
+        NoClients(),
+        (),
+        times,
+        lids=lids,
+        backdrop=Backdrop(profile.plate),
+        size_px=size_px,
+    )
     images = []
     try:
         for frame in frames:
