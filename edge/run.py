@@ -16,6 +16,7 @@ from edge.marker.detector import read_marker
 from edge.person_choice import check_person
 from edge.profile import SessionProfile, load_profile, profile_path
 from edge.profile.unlock import passphrase_for
+from edge.report import SessionReport
 from edge.settings import (
     SessionSettings,
     keys_path,
@@ -166,9 +167,13 @@ def _run(
         )
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(measured.to_tree()))
-        return
+    else:
+        _tell_result(measured, errors)
+
+
+def _tell_result(measured: SessionReport, console: Console) -> None:
     age = measured.age_ms.get("p99")
-    errors.print(
+    console.print(
         f"{measured.frames} frames at {measured.fps:.1f} fps, {measured.drops} dropped"
         + ("" if age is None else f", age p99 {age:.0f} ms")
         + f" · filler {measured.filler}, landmarks {measured.landmarks}"
