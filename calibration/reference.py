@@ -19,7 +19,7 @@ from rich.progress import Progress
 from calibration.capture.draft import Draft, make_draft
 from calibration.capture.feed import Feed
 from calibration.capture.keeping import Kept, save_over
-from calibration.capture.pictures import open_capture_source
+from calibration.capture.setup import CaptureSource
 from calibration.capture.take import Take, Taker
 from calibration.finetune.frames import CapturedClip
 from calibration.finetune.process import check_torch, finetune_profile
@@ -61,7 +61,9 @@ def calibrate_reference(
             help="Guide in a page of the browser. The default with a camera on a desktop.",
         ),
     ] = None,
-    page_port: Annotated[int, typer.Option(help="Port of that page; 0 = any.")] = DEFAULT_PORT,
+    page_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of that page; 0 = any.")
+    ] = DEFAULT_PORT,
     auto: Annotated[bool, typer.Option(help="Ask nothing: save what is good enough.")] = False,
     no_plate: Annotated[
         bool, typer.Option("--no-plate", help="Keep no picture of the room behind you.")
@@ -80,10 +82,10 @@ def calibrate_reference(
     logging.basicConfig(level=logging.WARNING)
     cv2.setNumThreads(1)
     clip = _clip_for(finetune)
-    open_source = partial(open_capture_source, video, camera)
+    open_source = CaptureSource(video, camera)
     folder = profile_path(profile)
     lock, passphrase = _lock(folder, encrypt)  # asks before anybody sits still for the camera
-    make = partial(make_draft, with_plate=not no_plate)
+    make = partial(make_draft, with_plate=not no_plate, setup=open_source.setup)
     kept = Kept()
 
     def save(made: SessionProfile) -> tuple[str, ...]:

@@ -11,12 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from edge.terminal_log import show_log
 from streaming.errors import UserError
 
 CHECKOUT = Path(__file__).parents[1]
@@ -197,10 +198,21 @@ def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
         app = loaded if isinstance(loaded, typer.Typer) else _alone(loaded)
         command = typer.main.get_command(app)
         _show_short_paths(command)
+        if COMMANDS[name][0].startswith("training."):
+            show_log("training")
         command(args=list(arguments), prog_name=shown_as)
     except UserError as error:
-        Console(stderr=True, highlight=False, markup=False).print(str(error), soft_wrap=True)
-        sys.exit(1)
+        _end_with(str(error))
+    except PermissionError as error:
+        place = error.filename or "a file"
+        _end_with(
+            f"{place} may not be used: {error.strerror}. Change whose it is, or name another."
+        )
+
+
+def _end_with(sentence: str) -> NoReturn:
+    Console(stderr=True, highlight=False, markup=False).print(sentence, soft_wrap=True)
+    sys.exit(1)
 
 
 def _alone(function: Callable[..., None]) -> typer.Typer:

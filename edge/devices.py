@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from hmd_capture.camera_address import opencv_address
 from streaming.errors import UserError
 from streaming.records import ImageU8
 
@@ -86,6 +87,25 @@ def list_cameras(
     entries = (root / "sys/class/video4linux").glob("video*")
     found = sorted(entries, key=lambda entry: int(entry.name.removeprefix("video") or 0))
     return [_camera(root, entry) for entry in found if _is_capture(root, entry, ask)]
+
+
+def find_camera(
+    camera_id: str, root: Path = Path("/"), capabilities: Capabilities | None = None
+) -> CameraDevice | None:
+    """The connected camera of an id, a node (/dev/video0) or an index; None if there is none.
+
+    What is no camera of this machine, such as an address, is not opened.
+    """
+    if platform.system() == "Linux":
+        named = f"/dev/video{camera_id}" if camera_id.isdecimal() else opencv_address(camera_id)
+        node = (root / str(named).lstrip("/")).resolve()
+        for camera in list_cameras(root, capabilities):
+            if camera.id == camera_id or Path(camera.node).resolve() == node:
+                return camera
+        return None
+    if not camera_id.isdecimal() or grab_image(camera_id) is None:
+        return None
+    return _by_index(camera_id)
 
 
 def write_thumbnails(
@@ -207,7 +227,11 @@ def _capabilities(node: Path) -> int | None:
 def _cameras_by_index(grab: Grab) -> list[CameraDevice]:
     tried = track(range(INDICES_TRIED), "looking for cameras", console=Console(stderr=True))
     answering = [str(index) for index in tried if grab(str(index)) is not None]
-    return [CameraDevice(index, index, f"camera {index}", "", True) for index in answering]
+    return [_by_index(index) for index in answering]
+
+
+def _by_index(index: str) -> CameraDevice:
+    return CameraDevice(index, index, f"camera {index}", "", True)
 
 
 def _table(cameras: list[CameraDevice], pictures: dict[str, str]) -> Table:

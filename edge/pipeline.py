@@ -22,6 +22,7 @@ from edge.covers.statuses import bare_status, restored_statuses
 from edge.eyes.fusion import EyeFusion, EyePair
 from edge.eyes.lids import LidMover
 from edge.identity.person_check import AnyPerson, PersonCheck
+from edge.light.watch import LightWatch
 from edge.plate.backdrop import Backdrop
 from edge.records import Capture, FaceTrack, PipelineView, Tracked
 from edge.sinks import ViewSink
@@ -86,6 +87,7 @@ class Pipeline:
         lids: LidMover | None = None,
         person: PersonCheck | None = None,
         backdrop: Backdrop | None = None,
+        light: LightWatch | None = None,
         size_px: int = 128,
         max_gap_ns: int = 500_000_000,
     ) -> None:
@@ -94,6 +96,7 @@ class Pipeline:
         `lids` is None when the tracker's mesh has the true lids already (the oracle).
         `person` says whether the person in view is the profile's, None: whoever it is.
         `backdrop` knows the room behind the wearer, None: only what this session sees of it.
+        `light` compares the light with the profile's, None: nobody does.
         """
         self._tracker = tracker
         self._eyes = eyes
@@ -104,6 +107,7 @@ class Pipeline:
         self._lids = lids
         self._person = person or AnyPerson()
         self._backdrop = backdrop or Backdrop()
+        self._light = light or LightWatch(None)
         self._size_px = size_px
         self._max_gap_ns = max_gap_ns
         self._last_time_ns: int | None = None
@@ -162,6 +166,9 @@ class Pipeline:
                 sink.show(view)
         with self._times.measure("identity"):  # after sending: what it finds holds from the next on
             self._person.watch(capture.frame, track)
+        if not self._person.is_wrong:
+            with self._times.measure("light"):
+                self._light.watch(capture.frame, track)
         return view
 
     @property

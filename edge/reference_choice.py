@@ -25,6 +25,7 @@ from edge.eyes.measures import (
 from edge.eyes.reading import openness_of
 from edge.eyes.simulated_calibration import calibrate_simulated_eyes
 from edge.identity.print_making import print_of_capture
+from edge.light.part import light_of_views
 from edge.plate.making import plate_of_capture
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
 from edge.reference_bank import choose_bank, view_of
@@ -87,7 +88,8 @@ def profile_from_frames(
     good = np.flatnonzero(choice.scores >= np.median(choice.scores))
     own = print_of_capture([faces[i] for i in good], [kept[i] for i in good])
     plate = plate_of_capture(frames, references) if with_plate else None
-    return SessionProfile(references, eyes, quality, identity=own, plate=plate)
+    light = light_of_views(references)
+    return SessionProfile(references, eyes, quality, identity=own, plate=plate, light=light)
 
 
 def best_views(frames: Sequence[ImageU8], meshes: Float32Array) -> list[int]:

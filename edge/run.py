@@ -14,9 +14,18 @@ from rich.console import Console
 from edge.identity.question import confirm_person
 from edge.marker.detector import read_marker
 from edge.person_choice import check_person
-from edge.profile import load_profile, profile_path
+from edge.profile import SessionProfile, load_profile, profile_path
 from edge.profile.unlock import passphrase_for
-from edge.settings import SessionSettings, keys_path, load_toml, override, to_json
+from edge.report import SessionReport
+from edge.settings import (
+    SessionSettings,
+    keys_path,
+    load_toml,
+    names_camera,
+    override,
+    to_json,
+)
+from edge.setup.camera_choice import profiles_camera
 from edge.status_line import StatusLine
 from edge.supervisor import run_session
 from streaming.errors import UserError
@@ -32,7 +41,10 @@ def run(
     ] = None,
     camera: Annotated[
         str | None,
-        typer.Option(help="webcam:ID (see `unvisor devices`), gst:PIPELINE or a video file."),
+        typer.Option(
+            help="webcam:ID (see `unvisor devices`), gst:PIPELINE or a video file; "
+            "without: the profile's camera if it is connected."
+        ),
     ] = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Render a headset over a bare face.")
@@ -109,7 +121,8 @@ def run(
     settings = override(load_toml(config) if config else SessionSettings(), changes)
     _check_host(settings, insecure_lan)
     settings = _with_profile(settings, profile)
-    _run(settings, as_json, insecure_lan, any_person, yes)
+    is_camera_named = camera is not None or (config is not None and names_camera(config))
+    _run(settings, as_json, insecure_lan, any_person, yes, is_camera_named)
 
 
 def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
@@ -120,15 +133,22 @@ def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
 
 
 def _run(
-    settings: SessionSettings, as_json: bool, insecure_lan: bool, any_person: bool, is_sure: bool
+    settings: SessionSettings,
+    as_json: bool,
+    insecure_lan: bool,
+    any_person: bool,
+    is_sure: bool,
+    is_camera_named: bool,
 ) -> None:
     _check(settings)
     folder = Path(settings.edge.profile)
     passphrase = passphrase_for(folder)  # asked for before anything starts
     profile = load_profile(folder, passphrase)  # a wrong profile should be told before, too
     cv2.setNumThreads(1)
-    log.info("settings: %s", to_json(settings))
     errors = Console(stderr=True)
+    if not is_camera_named:
+        settings = _with_its_camera(settings, profile, errors)
+    log.info("settings: %s", to_json(settings))
     confirm_person(profile, folder.name, errors, settings.edge.preview.port, is_sure=is_sure)
     if any_person:
         errors.print(
@@ -147,9 +167,13 @@ def _run(
         )
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(measured.to_tree()))
-        return
+    else:
+        _tell_result(measured, errors)
+
+
+def _tell_result(measured: SessionReport, console: Console) -> None:
     age = measured.age_ms.get("p99")
-    errors.print(
+    console.print(
         f"{measured.frames} frames at {measured.fps:.1f} fps, {measured.drops} dropped"
         + ("" if age is None else f", age p99 {age:.0f} ms")
         + f" · filler {measured.filler}, landmarks {measured.landmarks}"
@@ -164,6 +188,16 @@ def _with_profile(settings: SessionSettings, name: str | None) -> SessionSetting
             "Make one with `calibrate-reference --profile NAME`, then add --profile NAME.",
         )
     return override(settings, {"edge.profile": str(profile_path(chosen))})
+
+
+def _with_its_camera(
+    settings: SessionSettings, profile: SessionProfile, console: Console
+) -> SessionSettings:
+    """Nobody named a camera: the one with which the profile was taken, if it is connected."""
+    source, told = profiles_camera(profile.setup, settings.edge.camera.source)
+    if told:
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
+    return override(settings, {"edge.camera.source": source})
 
 
 def _check_host(settings: SessionSettings, insecure_lan: bool) -> None:

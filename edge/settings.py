@@ -1,7 +1,8 @@
 """Settings of one run: frozen records, one TOML section per folder, JSON for child processes.
 
-Precedence is command line > config file > default; whoever reads the command line passes its
-values to `override`. Paths are plain strings so that the tree stays serialisable; empty = unset.
+Precedence is command line > config file > profile > default; whoever reads the command line
+passes its values to `override`. Paths are plain strings so that the tree stays serialisable;
+empty = unset.
 """
 
 from __future__ import annotations
@@ -171,13 +172,22 @@ def load_toml(path: Path) -> SessionSettings:
     Raises:
         UserError: the file is missing, is not TOML, or has an unknown key or a wrong value.
     """
+    return from_mapping(SessionSettings, _toml(path), str(path))
+
+
+def names_camera(path: Path) -> bool:
+    """Whether a config file says which camera to use; raises UserError as `load_toml` does."""
+    camera = _toml(path).get("edge", {}).get("camera", {})
+    return bool(isinstance(camera, dict) and "source" in camera)
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"Cannot read the config file {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}.") from error
-    return from_mapping(SessionSettings, tree, str(path))
 
 
 def to_json(settings: SessionSettings) -> str:

@@ -119,15 +119,15 @@ def _frames(container: Any, path: Path) -> Iterator[Any]:
 
 
 def _open(path: Path) -> Any:
-    if not path.exists():
-        raise UserError(f"The video file {path} does not exist.", "Check the path.")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a video file.", "Name a file inside it.")
     try:
+        if not path.exists():
+            raise UserError(f"The video file {path} does not exist.", "Check the path.")
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, not a video file.", "Name a file inside it.")
         return av.open(str(path))
+    except PermissionError as error:  # of the file, or of a folder above it
+        raise UserError(f"{path} may not be read.", "Check its permissions.") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, PermissionError):
-            raise UserError(f"{path} may not be read.", "Check its permissions.") from error
         raise _damaged(path) from error
 
 

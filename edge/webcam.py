@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
+SILENT = 0  # OpenCV's level of its own log
 
 
 class Device(Protocol):
@@ -127,7 +128,11 @@ class Webcam:
 
 
 def _open_opencv(address: int | str, fps: float) -> Device:
-    device = cv2.VideoCapture(address)
+    before = cv2.setLogLevel(SILENT)  # what is wrong is told in our own words
+    try:
+        device = cv2.VideoCapture(address)
+    finally:
+        cv2.setLogLevel(before)
     device.set(cv2.CAP_PROP_FPS, fps)
     device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else the driver queues up to four old images
     return device  # type: ignore[return-value]

@@ -28,6 +28,7 @@ from edge.filler_opening import open_filler
 from edge.identity.badge import Badging
 from edge.identity.news import WrongPersonNews
 from edge.identity.person_check import make_check
+from edge.light.watch import watch_for
 from edge.pipeline import Pipeline
 from edge.plate.backdrop import Backdrop
 from edge.preview import introduce
@@ -124,6 +125,7 @@ class Worker:
             source = open_source(edge.camera)
             dress = stack.enter_context(open_simulation(settings, source, self._times))
             person = make_check(profile, self._any_person)
+            light = watch_for(profile)
             pipeline = Pipeline(
                 tracker,
                 eyes,
@@ -134,6 +136,7 @@ class Worker:
                 lids=None if edge.landmarks == "oracle" else LidMover(profile.references[0].mesh),
                 person=WrongPersonNews(person, publisher),
                 backdrop=Backdrop(profile.plate),
+                light=light,
                 size_px=settings.models.size_px,
                 max_gap_ns=round(edge.max_gap_ms * 1e6),
             )
@@ -142,7 +145,8 @@ class Worker:
             with camera, TrackingAhead(camera, pipeline.track) as ahead:
                 while (tracked := self._next(ahead, source)) is not None:
                     self._count(tracked.capture, pipeline.restore(tracked))
-                    notes = (renewal.note, pipeline.note, arrivals.note, self._lasting_note)
+                    urgent = (renewal.note, pipeline.note, arrivals.note)
+                    notes = (*urgent, light.note, self._lasting_note)
                     self._tell(publisher.paused, next(filter(None, notes), ""))
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
                 if edge.spans:

@@ -14,12 +14,12 @@ from typing import Annotated
 import cv2
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from streaming.ages import AgeStatistics
 from streaming.endpoints import LOOPBACK
 from streaming.errors import UserError
+from streaming.live_line import LiveLine
 from streaming.messages import FrameMessage, Notification
 from streaming.publisher import PAUSED
 from streaming.security.keys import ClientKeys, load_client
@@ -141,7 +141,7 @@ def watch(
     with (
         open_outputs(choice) as outputs,
         Subscriber(endpoint, [FRAME_WORLD, WORDS], client_keys(key, server_key)) as subscriber,
-        Live(Text(watcher.line()), console=Console(stderr=json), auto_refresh=False) as live,
+        LiveLine(Text(watcher.line()), console=Console(stderr=json), auto_refresh=False) as live,
         suppress(KeyboardInterrupt),  # the way to stop; what was seen is reported below
     ):
         for where in outputs:
@@ -159,7 +159,7 @@ def watch(
 def _follow(
     subscriber: Subscriber,
     watcher: Watcher,
-    live: Live,
+    live: LiveLine,
     timeout_s: float,
     frames: float,
     seconds: float,

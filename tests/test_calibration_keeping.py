@@ -14,10 +14,12 @@ from drawn_face import scene
 from test_calibration_gates import ToldReader
 
 from calibration.capture.keeping import Kept, save_over
+from calibration.capture.setup import CaptureSource
 from calibration.capture.shelf import KeptFrame
 from calibration.capture.trial import try_on
 from calibration.reference import _lock, room_told
 from edge.__main__ import main
+from edge.devices import CameraDevice
 from edge.lens.lens import CalibratedLens
 from edge.plate.backdrop import Backdrop
 from edge.plate.part import HeadPlate
@@ -107,6 +109,59 @@ def test_the_room_is_kept_and_that_is_told_unless_it_is_left_out(
     assert load_profile(folder).plate is None
     assert not list(folder.glob("plate.*"))
     assert "picture of the room" not in capsys.readouterr().out
+
+
+def test_a_capture_keeps_how_the_skin_was_lit(a_capture: SessionProfile) -> None:
+    assert a_capture.light is not None
+    assert len(a_capture.light.lab) == len(a_capture.references)
+    lightness, red, yellow = a_capture.light.colour.tolist()
+    assert lightness == pytest.approx(75, abs=5)
+    assert min(red, yellow) > 5
+
+
+def test_a_capture_of_pictures_names_no_camera(a_capture: SessionProfile) -> None:
+    assert a_capture.setup is not None
+    assert (a_capture.setup.kind, a_capture.setup.size_px) == ("pictures", (400, 240))
+    assert (a_capture.setup.tracker, a_capture.setup.camera_id) == ("mediapipe", "")
+
+
+@pytest.mark.parametrize(
+    ("camera", "listed", "camera_id"),
+    [
+        (
+            "0",
+            CameraDevice("/by-id/usb-Desk", "/dev/video0", "Desk", "A1", True),
+            "/by-id/usb-Desk",
+        ),
+        ("7", None, "7"),
+    ],
+)
+def test_a_capture_by_camera_names_it_by_the_id_that_stays(
+    camera: str, listed: CameraDevice | None, camera_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Camera:
+        fps = 30.0
+
+    monkeypatch.setattr("calibration.capture.setup.open_capture_source", lambda *_: Camera())
+    source = CaptureSource(None, camera, lambda asked: listed if asked == camera else None)
+    source()
+    setup = source.setup((1280, 720))
+    assert (setup.kind, setup.camera_id, setup.fps) == ("webcam", camera_id, 30.0)
+    assert setup.serial == ("A1" if listed else "")
+
+
+def test_a_pipeline_is_not_kept_word_by_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold the password of a network camera."""
+
+    class Camera:
+        fps = 30.0
+
+    monkeypatch.setattr("calibration.capture.setup.open_capture_source", lambda *_: Camera())
+    source = CaptureSource(None, "gst:rtspsrc user-pw=secret", lambda _: None)
+    source()
+    setup = source.setup((1280, 720))
+    assert setup.kind == "gst"
+    assert "secret" not in str(setup)
 
 
 def test_the_trial_shows_the_room_as_a_session_will(

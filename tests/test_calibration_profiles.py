@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import stat
@@ -14,11 +15,13 @@ import pytest
 from saved_profiles import NEW, OLD, small_profile, write_schema1
 
 from edge.__main__ import main
+from edge.light.part import light_of_views
 from edge.plate.part import HeadPlate
 from edge.profile import (
     DOCUMENT,
     EyeCalibration,
     Part,
+    SessionProfile,
     is_encrypted,
     load_profile,
     profile_path,
@@ -26,6 +29,8 @@ from edge.profile import (
     sealing,
 )
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE
+from edge.setup.part import CaptureSetup
+from models.filling import Reference
 
 PASSPHRASE = "correct horse battery"
 
@@ -139,6 +144,43 @@ def test_show_tells_of_a_picture_of_the_room_and_drop_deletes_it(
     assert not list((own_folder / "anna").glob("plate*"))
     assert profiles("show", "anna", "--json") == 0
     assert json.loads(capsys.readouterr().out)["room_px"] is None
+
+
+def test_show_tells_of_the_light_on_the_skin(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, canonical_mesh: np.ndarray
+) -> None:
+    image = np.full((256, 256, 3), (110, 135, 180), np.uint8)
+    made = SessionProfile((Reference(image, canonical_mesh),))
+    save_profile(
+        dataclasses.replace(made, light=light_of_views(made.references)), own_folder / "anna"
+    )
+    assert profiles("show", "anna") == 0
+    assert "light     skin L* 60 ± 0, a* 14 ± 0, b* 20 ± 0; evenly lit; 0.0%" in (
+        capsys.readouterr().out
+    )
+    assert profiles("show", "anna", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["light"]["views"] == 1
+    assert told["light"]["brightness"] == pytest.approx(145, abs=2)
+
+
+def test_show_tells_the_camera_of_the_capture_which_travels_to_another_machine(
+    capsys: pytest.CaptureFixture[str], own_folder: Path
+) -> None:
+    setup = CaptureSetup(
+        "webcam", (640, 480), 30.0, "mediapipe", "0.10", "/dev/video9", "9", "Desk"
+    )
+    save_profile(dataclasses.replace(small_profile(OLD), setup=setup), own_folder / "anna")
+    assert profiles("show", "anna") == 0
+    assert "setup     Desk (webcam:/dev/video9), 640×480 px, 30 fps" in capsys.readouterr().out
+    assert profiles("export", "anna", "--plain") == 0
+    assert profiles("import", "anna.unvisor", "--name", "bert") == 0
+    capsys.readouterr()
+    assert profiles("show", "bert", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["setup"]["camera_id"], told["light"]) == ("/dev/video9", None)
+    assert profiles("drop", "bert", "setup") == 0
+    assert load_profile(own_folder / "bert").setup is None
 
 
 def test_an_encrypted_profile_is_shown_after_its_passphrase(
@@ -285,3 +327,22 @@ def test_a_thread_that_saves_meanwhile_does_not_bring_a_deleted_profile_back_in_
     assert not troubles
     if folder.exists():
         assert load_profile(folder).quality == {"sharpness": NEW}
+
+
+def test_a_profile_that_may_not_be_read_does_not_hide_the_others(
+    capsys: pytest.CaptureFixture[str], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("anna", "bea"):
+        save_profile(small_profile(OLD), own_folder / name)
+    exists = Path.exists
+
+    def guarded(path: Path) -> bool:
+        if path.parent.name == "anna":  # the tests may run as root, whom nothing is forbidden
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", guarded)
+    assert profiles("list", "--json") == 0
+    anna, bea = json.loads(capsys.readouterr().out)["profiles"]
+    assert "cannot be read: Permission denied" in anna["problem"]
+    assert (bea["name"], bea["problem"]) == ("bea", "")

@@ -14,8 +14,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-COMMAND = re.compile(r"(?:^|[\s`/])unvisor ([a-z][a-z0-9-]+)", re.MULTILINE)
-# Words that follow the program's name in code, but are no command of it.
+# Where a command can begin: at a line or span of code, after && or an assignment, in a folder.
+COMMAND = re.compile(r"(?:^\s*|`|/|&& |=\d+ )unvisor ([a-z][a-z0-9-]+)", re.MULTILINE)
+# Words that follow the program's name there, but are no command of it.
 NOT_COMMANDS = {"sealed"}
 
 

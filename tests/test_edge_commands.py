@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import logging
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ import pytest
 from edge.__main__ import COMMANDS, grouped_commands, main
 from edge.child import Child
 from edge.settings import SessionSettings
+from edge.terminal_log import show_log
 from edge.timing import Samples, StageTimes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,3 +137,34 @@ def test_a_stage_that_fails_is_timed_too() -> None:
     with pytest.raises(ZeroDivisionError), times.measure("divide"):
         1 / 0  # noqa: B018
     assert "divide" in times.summary()
+
+
+def test_what_a_training_tells_is_seen_once_and_follows_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Steps and validation scores were logged, and shown to nobody."""
+    logger = logging.getLogger("training")
+    before, level = list(logger.handlers), logger.level
+    try:
+        show_log("training")
+        show_log("training")
+        logging.getLogger("training.loop").info("step 3: %s", "25.00 dB")
+        logging.getLogger("matplotlib.font_manager").info("noise")
+        assert capsys.readouterr().err == "step 3: 25.00 dB\n"
+    finally:
+        logger.handlers, logger.level = before, level
+
+
+def test_a_forbidden_place_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Profiles of another user ended in a traceback."""
+
+    def forbidden() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/root/profiles")
+
+    monkeypatch.setattr("edge.devices.devices", forbidden)
+    assert run_main("devices") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("/root/profiles may not be used: Permission denied.")
+    assert "Traceback" not in told

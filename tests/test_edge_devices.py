@@ -11,7 +11,7 @@ import pytest
 
 from edge import devices as module
 from edge.__main__ import main
-from edge.devices import CameraDevice, list_cameras, write_thumbnails
+from edge.devices import CameraDevice, find_camera, list_cameras, write_thumbnails
 from streaming.errors import UserError
 
 
@@ -73,6 +73,16 @@ def test_what_the_driver_says_counts_more_than_the_index(tmp_path: Path) -> None
     bits = {"video0": 0x00A00000, "video1": 0x04200001}  # metadata only; video capture
     cameras = list_cameras(tmp_path, lambda node: bits[node.name])
     assert [c.node[-6:] for c in cameras] == ["video1"]
+
+
+def test_a_camera_is_found_by_every_name_that_it_has(tmp_path: Path) -> None:
+    _plug(tmp_path, 2, name="Desk", by_id="usb-Desk_A1B2-index0", by_path="pci-1")
+    _plug(tmp_path, 3, index=1)
+    (desk,) = list_cameras(tmp_path, _no_capabilities)
+    named = ("2", "/dev/video2", "/dev/v4l/by-path/pci-1", desk.id)
+    assert [find_camera(name, tmp_path, _no_capabilities) for name in named] == [desk] * 4
+    for other in ("0", "3", "http://example.org/x", "/etc/passwd", ""):
+        assert find_camera(other, tmp_path, _no_capabilities) is None
 
 
 def test_without_cameras_the_list_is_empty(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from edge.covers.face_mask_tracker import FaceMaskTracker
 from edge.engine_names import engine_names
 from edge.filler_opening import open_filler
 from edge.headset_tracker import HeadsetTracker
-from edge.settings import ModelsSettings
+from edge.settings import ModelsSettings, SessionSettings, override
 from models.filling import PasteFiller, Reference
 from models.lower_face import LowerFace
 from streaming.errors import UserError
 
 ENGINE = "onnxruntime CPU INT8"
+TOLD = override(SessionSettings(), {"hmd_capture.eyes": "oracle"})  # no network reads the eyes
 
 
 class Reader:
@@ -38,7 +39,7 @@ def test_the_trackers_engine_is_named_although_another_tracker_minds_the_cover(
     """Reports of every ordinary session once left the tracker out."""
     tracker = HeadsetTracker(128, cast(Any, Reader()), None)
     minding = MindingTracker(tracker, "headset", cast(Any, None))
-    assert engine_names(filler, minding, "oracle") == {"tracker": ENGINE}
+    assert engine_names(filler, minding, TOLD) == {"tracker": ENGINE}
 
 
 def test_an_automatic_choice_is_named_by_the_tracker_that_runs_now(
@@ -47,9 +48,9 @@ def test_an_automatic_choice_is_named_by_the_tracker_that_runs_now(
     headset = HeadsetTracker(128, cast(Any, Reader()), None)
     mask = FaceMaskTracker(128, cast(Any, None), cast(Any, None), LowerFace(posed_mesh()))
     auto = AutoTracker({"headset": headset, "face-mask": mask}, {})
-    assert engine_names(filler, auto, "oracle") == {"tracker": ENGINE}
+    assert engine_names(filler, auto, TOLD) == {"tracker": ENGINE}
     auto.cover = "face-mask"
-    assert engine_names(filler, auto, "oracle") == {"tracker": "MediaPipe CPU"}
+    assert engine_names(filler, auto, TOLD) == {"tracker": "MediaPipe CPU"}
     assert auto.name == "mediapipe"
 
 

@@ -10,19 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from test_models_preparation import crop_mesh, smooth_image  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from models import architectures  # noqa: E402
 from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB  # noqa: E402
 from models.engine.onnx import OnnxEngine  # noqa: E402
 from models.export import export_network  # noqa: E402
-from models.filling import DetailedFiller, Reference, make_filler  # noqa: E402
 from models.peers.comb_cn import CombCn, CombCnSettings  # noqa: E402
 from models.peers.m_csam import CoverSegmenter, MultiScaleAttention  # noqa: E402
 from models.peers.stn_gan import StnGan, StnGanSettings  # noqa: E402
-from models.shipped import WeightsError, load_network  # noqa: E402
-from training.coverings import headset_mask  # noqa: E402
+from models.shipped import load_network  # noqa: E402
 
 SMALL = {"width": 8, "size_px": 32}
 SIZE = SMALL["size_px"]
@@ -86,6 +83,17 @@ def test_a_clip_and_its_single_steps_agree(row: tuple[str, dict[str, Any]]) -> N
     assert torch.allclose(whole, torch.cat(parts, 1), atol=1e-5)
     for left, right in zip(after_clip, states, strict=True):
         assert torch.allclose(left, right, atol=1e-5)
+
+
+@every
+def test_clips_side_by_side_do_not_see_each_other(row: tuple[str, dict[str, Any]]) -> None:
+    network, first = busy(row), frames(3)
+    second = first.flip(4)
+    with torch.no_grad():
+        (together, states), alone = network(torch.cat([first, second])), network(second)
+    assert torch.allclose(together[1:], alone[0], atol=1e-5)
+    for state, own in zip(states, alone[1], strict=True):
+        assert torch.allclose(state[1:], own, atol=1e-5)
 
 
 def changed_by(network: Any, clip: torch.Tensor, frame: int) -> torch.Tensor:
@@ -280,33 +288,3 @@ def test_settings_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         architectures.build(name, settings)
-
-
-def test_a_peer_in_the_runtime_is_shown_what_it_was_trained_on(
-    canonical_mesh: np.ndarray, tmp_path: Path
-) -> None:
-    """A network trained without a reference must not get one: its owner's face would show."""
-    network = busy(("lgtsm", {"seen": 8, "size_px": 128}))
-    mesh, image = crop_mesh(canonical_mesh), smooth_image(0)
-    hidden = headset_mask(mesh, 128)
-
-    def filled(inputs: dict[str, Any], owner: int) -> tuple[np.ndarray, object]:
-        path = tmp_path / "peer.onnx"
-        export_network(network, path, {"inputs": inputs} if inputs else {})
-        filler = make_filler("unvisor", Reference(smooth_image(owner), mesh), weights=path)
-        assert isinstance(filler, DetailedFiller)
-        return filler.fill(image, hidden, mesh), filler.detail
-
-    blind = {"reference": "none", "landmarks": False}
-    (first, detail), (other, _) = filled(blind, 1), filled(blind, 2)
-    assert np.array_equal(first, other)
-    assert detail is None
-    (first, detail), (other, _) = filled({}, 1), filled({}, 2)
-    assert not np.array_equal(first, other)
-    assert detail is not None
-
-
-def test_inputs_that_are_unknown_are_refused(tmp_path: Path) -> None:
-    export_network(busy(ONLINE["per frame"]), tmp_path / "peer.onnx", {"inputs": {"hue": 1}})
-    with pytest.raises(WeightsError, match="cannot be read"):
-        load_network(tmp_path / "peer.onnx")

@@ -22,7 +22,7 @@ from training.faces import FaceClips
 from training.importing import importer
 from training.importing.command import import_videos_command
 from training.importing.importer import Wishes, import_videos, videos_in
-from training.importing.splits import read_lists, split_of
+from training.importing.splits import MIXED, read_lists, split_of
 
 FRAMES = 16
 EYES = (33, 263)  # outer corners
@@ -150,6 +150,16 @@ def test_lists_of_pairs_say_who_is_in_which_split(tmp_path: Path) -> None:
     lists = read_lists([f"train={tmp_path / 'a.json'}", f"val={tmp_path / 'b.json'}"])
     assert (split_of("054", lists), split_of("001", lists)) == ("train", "val")
     assert split_of("999", lists) == "unlisted"
+
+
+def test_one_persons_head_with_anothers_face_is_used_only_where_both_are(tmp_path: Path) -> None:
+    lists = {"071": "train", "054": "train", "001": "val"}
+    assert split_of("071_054", lists) == "train"
+    assert split_of("071_001", lists) == MIXED
+    for k in range(100):
+        first, second = f"{k:03}", f"{k + 500:03}"
+        wanted = {split_of(first, {}), split_of(second, {})}
+        assert split_of(f"{first}_{second}", {}) == (wanted.pop() if len(wanted) == 1 else MIXED)
 
 
 @pytest.mark.parametrize(

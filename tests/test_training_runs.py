@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from drawn_training import small_options, write_lpips, write_shards  # noqa: E40
 from streaming.errors import UserError  # noqa: E402
 from training import checkpoint  # noqa: E402
 from training.run_folder import RunFolder  # noqa: E402
+from training.shards.layout import read_index, write_index  # noqa: E402
 from training.train import train  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -153,6 +155,32 @@ def test_a_run_leaves_what_tells_where_its_weights_come_from(shards: Path, tmp_p
     rows = curve(tmp_path)
     assert [row["step"] for row in rows] == [0, 1, 2, 2]
     assert all(math.isfinite(value) for value in rows[1].values())
+
+
+def test_a_run_that_goes_on_otherwise_says_so_and_keeps_what_was(
+    shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The settings of the first steps were written over: nothing told what made the weights."""
+    for steps in (1, 2):
+        start(shards, tmp_path, steps=steps)
+    assert "before" not in json.loads((tmp_path / "settings.json").read_text(encoding="utf-8"))
+    start(shards, tmp_path, "losses.l1=2.0", steps=3)
+    assert "another recipe than before" in caplog.text
+    told = json.loads((tmp_path / "settings.json").read_text(encoding="utf-8"))
+    assert told["recipe"]["losses"]["l1"] == 2
+    (before,) = told["before"]
+    assert (before["until_step"], before["recipe"]["losses"]["l1"]) == (2, 1)
+
+
+def test_a_person_who_is_trained_on_is_not_validated_on(shards: Path, tmp_path: Path) -> None:
+    index = read_index(shards)
+    known = index.shards[0].clips[0].identity
+    of_val = [shard for shard in index.shards if shard.split == "val"]
+    clips = tuple(dataclasses.replace(clip, identity=known) for clip in of_val[0].clips)
+    both = (index.shards[0], dataclasses.replace(of_val[0], clips=clips))
+    write_index(dataclasses.replace(index, shards=both), tmp_path)
+    with pytest.raises(UserError, match=f"'{known}' is in the splits train and val"):
+        start(tmp_path, tmp_path / "run", helper_weights=shards.parent / "weights")
 
 
 def test_clips_shorter_than_a_stream_are_refused(shards: Path, tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes fail in the unpickler in every possible way
+        reason = error.strerror if isinstance(error, OSError) else error
         raise CheckpointError(
-            f"{path} is not a readable checkpoint ({error}); name another, or delete it."
+            f"{path} is not a readable checkpoint ({reason}); name another, or delete it."
         ) from error
     return state

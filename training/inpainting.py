@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -24,11 +25,14 @@ from training.masks.registry import MASKS
 from training.masks.source import MaskSource
 from training.processes import Processes
 from training.recipes.schema import Recipe
-from training.run_folder import RunFolder
+from training.run_folder import RunFolder, json_like
 from training.streams import HEADSET
 from training.trainer import Trainer
 from training.validation import Validation, ValidationScore
 
+log = logging.getLogger(__name__)
+
+TOLD = ("recipe", "data_hash", "licence_classes", "seed")  # what a curve depends on
 DECODED = "decoded"  # in the run folder: clips as every process maps them
 
 
@@ -65,8 +69,9 @@ class InpaintingTraining:
         self.trainer = Trainer(recipe, terms, processes)
         self._size_px = int(self.trainer.generator.settings.size_px)  # type: ignore[union-attr, arg-type]
         cache, threads = folder.path / DECODED, max(1, setting.workers)
-        val = setting.source.parts("val")
-        shelf = Shelf(setting.source.parts("train"), recipe, self._size_px, cache, threads, on_clip)
+        parts, val = setting.source.parts("train"), setting.source.parts("val")
+        _check_apart(parts, val)
+        shelf = Shelf(parts, recipe, self._size_px, cache, threads, on_clip)
         share = recipe.augmentation.mirror_share
         playlist = Playlist(recipe.batch, setting.seed, share, processes.rank, processes.world)
         self._feeder = Feeder(
@@ -167,7 +172,17 @@ class InpaintingTraining:
         """Say in the run folder what is being done, and with what."""
         if self._processes.rank == 0:
             document = {"recipe": asdict(self._setting.recipe), **self.testimony()}
-            self._folder.write(run_folder.SETTINGS, document)
+            self._folder.write(run_folder.SETTINGS, document | self._earlier(document))
+
+    def _earlier(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """What the run was done with before, where this call does it otherwise."""
+        found = self._folder.read(run_folder.SETTINGS)
+        before = found.pop("before", [])
+        other = [key for key in TOLD if found and found.get(key) != json_like(document[key])]
+        if other and self.finished_steps:
+            log.warning("the run goes on with another %s than before", ", ".join(other))
+            before = [*before, {"until_step": self.finished_steps, **found}]
+        return {"before": before} if before else {}
 
     def close(self, over: bool) -> None:
         """Stop the workers; a run that is over needs its decoded clips no more."""
@@ -198,6 +213,20 @@ class InpaintingTraining:
             recipe.inputs,
             recipe.watching.val_frame_step,
             _main_mask(recipe),
+        )
+
+
+def _check_apart(train: list[Part], val: list[Part]) -> None:
+    """Raise UserError when somebody is in both splits."""
+    people = [
+        {entry.identity for part in parts for entry in part.entries} for parts in (train, val)
+    ]
+    shared = sorted((people[0] & people[1]) - {""})
+    if shared:
+        raise UserError(
+            f"'{shared[0]}' is in the splits train and val: scores would measure memory "
+            f"({len(shared)} such people).",
+            "Give every person one split in manifest.csv, and pack again.",
         )
 
 

@@ -85,8 +85,21 @@ class RunFolder:
         """Write a JSON file of the run."""
         _replace(self.path / name, json.dumps(document, indent=1) + "\n")
 
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the run; empty where there is none."""
+        try:
+            found = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def _states(self, rank: int, step: int) -> Path:
         return self.path / f"last-states-{rank}-{step}.pt"
+
+
+def json_like(value: Any) -> Any:
+    """`value` as it comes back from a JSON file: tuples are lists."""
+    return json.loads(json.dumps(value))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from calibration.gates.gates import POSED
 from edge.eyes.measures import mesh_apertures
 from edge.profile import Part, SessionProfile
 from edge.reference_choice import profile_from_frames
+from edge.setup.part import CaptureSetup
 from hmd_capture.head_pose import head_pose
 from models.filling import Reference
 from streaming.records import ImageU8
@@ -52,8 +53,15 @@ class Draft:
         }
 
 
-def make_draft(take: Take, *, with_plate: bool = True) -> Draft:
+def make_draft(
+    take: Take,
+    *,
+    with_plate: bool = True,
+    setup: Callable[[tuple[int, int]], CaptureSetup] | None = None,
+) -> Draft:
     """Make the profile, with the room behind the face or without, and try it on; takes seconds.
+
+    `setup` says by what pictures of (width, height) were taken, None: nobody knows.
 
     Raises:
         UserError: too little of what was taken can be used; says what was wrong.
@@ -68,7 +76,10 @@ def make_draft(take: Take, *, with_plate: bool = True) -> Draft:
     trial = try_on(made, _thinned(held_back))
     quality = {**made.quality, **trial.scores, "capture_seconds": round(take.seconds, 2)}
     views = views_in_words(made.references)
-    draft = Draft(dataclasses.replace(made, quality=quality), trial, take, views)
+    height, width = kept[0].image.shape[:2]
+    taken_by = setup((width, height)) if setup is not None else None
+    made = dataclasses.replace(made, quality=quality, setup=taken_by)
+    draft = Draft(made, trial, take, views)
     return dataclasses.replace(
         draft, profile=dataclasses.replace(draft.profile, report=_report(draft))
     )

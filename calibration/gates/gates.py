@@ -16,6 +16,7 @@ import numpy as np
 from calibration.gates.look import Look
 from calibration.guide.face_steps import EYES_CLOSED, TURNED_AWAY
 from edge.eyes.measures import mesh_apertures
+from edge.light.skin import over_exposed, stops_between
 from edge.reference_choice import eye_sharpness
 from models.cover_contract import EYE_REGIONS, REGIONS
 
@@ -55,13 +56,12 @@ def _cut_off(look: Look) -> float:
 
 def _over_exposed(look: Look) -> float:
     """Share of the face in which at least two colours are at the end of their range."""
-    return float((np.sort(look.skin, axis=1)[:, 1] >= 250).mean())
+    return over_exposed(look.skin)
 
 
 def _uneven(look: Look) -> float:
     """Stops between the cheeks: 1 = one is twice as bright as the other."""
-    sides = [look.brightness(side) + 4.0 for side in ("right cheek", "left cheek")]
-    return abs(float(np.log2(sides[0] / sides[1])))
+    return abs(stops_between(look.brightness("right cheek"), look.brightness("left cheek")))
 
 
 def _light(look: Look) -> float:

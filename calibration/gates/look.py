@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bare_face_trackers import choose_face
+from edge.light.skin import typical_grey, typical_lab
 from edge.profile import STORED_PX
 from hmd_capture.head_pose import HeadPose, head_pose
 from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
@@ -75,10 +76,7 @@ class Look:
     @cached_property
     def skin_lab(self) -> Float32Array:
         """(3,) L* 0..100, a*, b* of the typical colour of cheeks and forehead."""
-        pixels = self._inside([REGIONS[name] for name in SKIN])
-        typical = np.median(pixels, axis=0).astype(np.float32) / 255
-        lab = cv2.cvtColor(typical.reshape(1, 1, 3), cv2.COLOR_BGR2LAB)
-        return np.asarray(lab, np.float32).reshape(3)
+        return typical_lab(self._inside([REGIONS[name] for name in SKIN]))
 
     @cached_property
     def covered(self) -> dict[str, float]:
@@ -87,8 +85,7 @@ class Look:
 
     def brightness(self, region: str) -> float:
         """Median grey value of a region."""
-        pixels = self._inside([REGIONS[region]])
-        return float(np.median(cv2.cvtColor(pixels[None], cv2.COLOR_BGR2GRAY)))
+        return typical_grey(self._inside([REGIONS[region]]))
 
     def around_eyes(self) -> tuple[ImageU8, ImageU8]:
         """(N,3) pixels around the (right, left) eye, as far as glasses reach."""

@@ -111,6 +111,10 @@ def show(
     if (own := profile.network) is not None:
         frames = round(own.scores.get("frames", 0))
         _say(f"network   its own, {own.gain_db:+.2f} dB on {frames} frames that it never saw")
+    if profile.light is not None:
+        _say(f"light     {profile.light.words}")
+    if profile.setup is not None:
+        _say(f"setup     {profile.setup.words}")
     for words in quality_words(tree["quality"]):
         _say(f"quality   {words}")
 

@@ -56,10 +56,14 @@ def all_profiles() -> list[ProfileSummary]:
         folder = root / name
         if not folder.is_dir() or name.startswith("."):
             continue
-        if (folder / DOCUMENT).exists():
-            found.append(summary_of(folder))
-        else:
-            sweep_leftovers(folder)
+        try:
+            if (folder / DOCUMENT).exists():
+                found.append(summary_of(folder))
+            else:
+                sweep_leftovers(folder)
+        except PermissionError as error:  # somebody else's: the others are listed
+            problem = f"{folder} cannot be read: {error.strerror}."
+            found.append(ProfileSummary(name, 0, False, problem=problem))
     return found
 
 
@@ -105,6 +109,8 @@ def details_of(profile: SessionProfile) -> dict[str, Any]:
         "parts": sorted(name for name in PARTS if getattr(profile, name) is not None),
         "room_px": None if profile.plate is None else list(profile.plate.room.shape[1::-1]),
         "network": None if profile.network is None else dict(profile.network.scores),
+        "light": None if profile.light is None else profile.light.to_json(),
+        "setup": None if profile.setup is None else profile.setup.to_json(),
         "unknown_parts": sorted(profile.others),
     }
 

@@ -22,6 +22,8 @@ PARTS = {
     "camera": "edge.lens.lens:CalibratedLens",
     "network": "edge.profile.own_network:OwnNetwork",
     "plate": "edge.plate.part:HeadPlate",
+    "light": "edge.light.part:ProfileLight",
+    "setup": "edge.setup.part:CaptureSetup",
     "report": "edge.profile.parts:Part",
 }
 

@@ -14,8 +14,10 @@ from models.filling import Reference
 if TYPE_CHECKING:  # parts' classes import this package
     from edge.identity.face_print import IdentityPrint
     from edge.lens.lens import CalibratedLens
+    from edge.light.part import ProfileLight
     from edge.plate.part import HeadPlate
     from edge.profile.own_network import OwnNetwork
+    from edge.setup.part import CaptureSetup
 
 STORED_PX = 256  # usual side of stored reference crops; the network takes 128 or 256
 MAX_STORED_PX = 512  # a face that is larger in the camera's picture is scaled down to it
@@ -41,6 +43,8 @@ class SessionProfile:
     camera: CalibratedLens | None = None
     network: OwnNetwork | None = None
     plate: HeadPlate | None = None
+    light: ProfileLight | None = None
+    setup: CaptureSetup | None = None
     report: Part | None = None
     # Parts that a newer version of unvisor wrote; saved again as they are.
     others: Mapping[str, Part] = field(default_factory=dict)

@@ -13,9 +13,9 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
+from streaming.live_line import LiveLine
 from streaming.recordings.stream_recorder import TOPICS, StreamRecorder
 from streaming.watch import (
     DEFAULT_ENDPOINT,
@@ -57,7 +57,7 @@ def record(
     keys = client_keys(key, server_key)
     with (
         StreamRecorder(endpoint, out, topics, overwrite, keys=keys) as recorder,
-        Live(console=errors, auto_refresh=False) as live,
+        LiveLine(console=errors, auto_refresh=False) as live,
         suppress(KeyboardInterrupt),  # the way to stop
         _sigterm_as_ctrl_c(),
     ):
@@ -78,7 +78,9 @@ def record(
         errors.print(f"{_told(recorder)} in {out}")
 
 
-def _follow(recorder: StreamRecorder, live: Live, timeout_s: float, seconds: float | None) -> None:
+def _follow(
+    recorder: StreamRecorder, live: LiveLine, timeout_s: float, seconds: float | None
+) -> None:
     """Until the time is over, the disk is full, or nothing came at all."""
     began_s = time.monotonic()
     first_s: float | None = None

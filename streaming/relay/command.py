@@ -12,10 +12,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from streaming.endpoints import AddressMalformed
+from streaming.live_line import LiveLine
 from streaming.relay.both_halves import Relay
 from streaming.security.keys import load_client
 from streaming.topics import CONTROL_PORT, PUBLISHER_PORT
@@ -48,7 +48,7 @@ def relay(
     ends_s = time.monotonic() + (seconds or math.inf)
     with (
         Relay(host, keys, port, control_port, publisher_port) as opened,
-        Live(console=Console(stderr=True), auto_refresh=False) as live,
+        LiveLine(console=Console(stderr=True), auto_refresh=False) as live,
         suppress(KeyboardInterrupt),
     ):
         before = 0

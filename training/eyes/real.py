@@ -40,8 +40,9 @@ def eye_rows(root: Path, split: str) -> list[Row]:
         with open(root / MANIFEST, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise EyeDataError(
-            f"{root / MANIFEST} cannot be read ({error}); give a folder laid out as docs/DATA.md "
+            f"{root / MANIFEST} cannot be read ({reason}); give a folder laid out as docs/DATA.md "
             "describes"
         ) from error
     missing = [name for name in NEEDED_COLUMNS if rows and name not in rows[0]]

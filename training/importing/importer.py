@@ -22,7 +22,7 @@ from streaming.errors import UserError
 from training.faces import ImageU8
 from training.importing.clip_writer import write_clip
 from training.importing.segments import Segment, find_segments
-from training.importing.splits import split_of
+from training.importing.splits import MIXED, split_of
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,10 @@ USUAL_RATE = Fraction(25)
 LARGEST_RATE = 45  # faster videos are thinned out by two
 TURNED_DEG = 25.0
 SOURCES = "imported.txt"  # videos that are done, those without a face too
+NOT_USED = {
+    "unlisted": "in none of the split lists",
+    MIXED: "shows two people who are in different splits",
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,10 @@ def videos_in(folder: Path) -> list[Path]:
     """Every video below a folder, in the order of its path.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or no such folder.
     """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.", "Check the path.")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise UserError(f"{folder} holds no video.", f"Videos end in one of {', '.join(SUFFIXES)}.")
@@ -90,8 +96,8 @@ def import_videos(folder: Path, root: Path, wishes: Wishes) -> Iterator[Outcome]
 def _import_one(path: Path, source: str, root: Path, wishes: Wishes, outcome: Outcome) -> None:
     person = _plain(path.parent.name if wishes.person_from == "folder" else path.stem)
     split = split_of(person, wishes.lists)
-    if split == "unlisted":
-        outcome.skipped[source] = "in none of the split lists"
+    if split in NOT_USED:
+        outcome.skipped[source] = NOT_USED[split]
         return
     try:
         rate, step = _rate(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,13 +12,20 @@ from streaming.errors import UserError
 
 SPLITS = ("train", "val", "test")
 SHARES = {"test": 0.1, "val": 0.1}  # of the people; the rest is trained on
+MIXED = "mixed"  # shows two people who are in different splits
+PAIR = re.compile(r"(\d{3})_(\d{3})")  # FaceForensics: one's head with the other's face or mouth
 
 
 def split_of(person: str, lists: Mapping[str, str]) -> str:
     """The split of a person: as listed, or by a hash of the name, the same on every machine.
 
-    With lists, people whom none of them names are trained on by nobody: `unlisted`.
+    With lists, people whom none of them names are trained on by nobody: `unlisted`. A name of two
+    people, as `033_097`, belongs where both of them do, or nowhere: `mixed`.
     """
+    pair = PAIR.fullmatch(person)
+    if pair is not None and person not in lists:
+        both = {split_of(each, lists) for each in pair.groups()}
+        return both.pop() if len(both) == 1 else MIXED
     if lists:
         return lists.get(person, "unlisted")
     share = int.from_bytes(hashlib.sha256(person.encode()).digest()[:8], "big") / 2**64

@@ -1,0 +1,1 @@
+"""With which camera and tracker a profile was taken, and finding that camera again."""
