@@ -128,6 +128,22 @@ def test_a_brighter_frame_gets_a_brighter_fill(canonical_mesh: np.ndarray) -> No
     assert np.abs(blended.astype(int) - image)[hidden == 1].max() <= 2
 
 
+def test_hair_where_the_view_has_wall_darkens_no_temple(canonical_mesh: np.ndarray) -> None:
+    mesh, hidden = crop_mesh(canonical_mesh), hole()
+    reference = Reference(smooth_image(), mesh)
+    rows, columns = np.nonzero(hidden)
+    image = reference.image.copy()
+    beside = int(columns.max()) + 1
+    image[:, beside:] = (image[:, beside:] * 0.3).astype(np.uint8)
+    blended = preparation.blend(reference.image, image, hidden).astype(int)
+    row = int(rows.mean())
+    middle = int(columns.mean())
+    assert np.abs(blended[row, middle] - reference.image[row, middle]).max() <= 3
+    step = np.abs(blended[row, beside - 1] - image[row, beside])
+    unblended = np.abs(reference.image[row, beside - 1].astype(int) - image[row, beside])
+    assert step.max() < 0.4 * unblended.max()  # no seam
+
+
 @pytest.mark.parametrize("name", [name for name in FILLERS if name != "unvisor"])
 def test_fillers_leave_known_pixels_alone(name: str, canonical_mesh: np.ndarray) -> None:
     mesh, hidden, image = crop_mesh(canonical_mesh), hole(), smooth_image()
