@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PERSON = 0.03  # of the matte: with more of the person in it a pixel shows no room
 CLEARANCE = 3 / 128  # of the crop's side, around person and headset
-LEARN_EVERY = 2  # frames
+LEARN_EVERY = 4  # frames: a look costs some milliseconds, and rooms keep still
 
 
 class Backdrop:

@@ -75,9 +75,9 @@ class Room:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         known = np.asarray(cv2.warpAffine(self._known, to_plate, size, flags=flags), np.float32)
         image = np.asarray(cv2.warpAffine(self._shown, to_plate, size, flags=flags), np.float32)
-        shown = is_room & (known > 0.99)
-        if int(shown.sum()) >= LEAST_VISIBLE_PX:
-            self._compare(crop[shown].astype(np.float32), image[shown])
+        shown = is_room[::2, ::2] & (known[::2, ::2] > 0.99)  # a quarter says as much
+        if 4 * int(shown.sum()) >= LEAST_VISIBLE_PX:
+            self._compare(crop[::2, ::2][shown].astype(np.float32), image[::2, ::2][shown])
         if self.trust <= 0:
             return None
         lit = np.clip(image * self.gain + 0.5, 0, 255).astype(np.uint8)
