@@ -7,6 +7,7 @@ distance between the outer eye corners, zero midway between them.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from models.face_mesh import EYES
 
 MESH_FILE = Path(__file__).parent / "data" / "face_mesh_478.npy"
 MeshMaker = Callable[..., NDArray[np.float32]]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells let jobs behind `&` ignore Ctrl-C, and what a test starts would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
