@@ -148,7 +148,7 @@ class WarpRegisterFiller:
     def _prepared(
         self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
     ) -> preparation.Prepared:
-        mixture = self.bank.mixture(mesh)
+        mixture = self.bank.mixture(mesh, hidden)
         prepared = preparation.prepare_mixture(crop, hidden, mesh, mixture, self.plate)
         self.detail = Detail(prepared.drawn)
         return prepared

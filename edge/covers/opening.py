@@ -12,7 +12,7 @@ from edge.profile import SessionProfile
 from edge.settings import SessionSettings
 from models.face_mask_reader import FaceMaskReader
 from models.headset_reader import HeadsetReader
-from models.lower_face import LowerFace
+from models.lower_face import LowerFace, resting_mesh
 from models.mediapipe_mesh import FaceMesher
 
 if TYPE_CHECKING:  # it opens these
@@ -35,7 +35,7 @@ def cover_tracker(
         tracker = open_headset(settings, profile, headsets)
         return MindingTracker(tracker, "headset", FaceMaskWitness(masks))
     mesher = FaceMesher().__enter__()  # closed by the tracker
-    lower_face = LowerFace(profile.references[0].mesh)
+    lower_face = LowerFace(resting_mesh([view.mesh for view in profile.references]))
     behind_mask = FaceMaskTracker(settings.models.size_px, mesher, masks, lower_face)
     if cover == "face-mask":
         return MindingTracker(behind_mask, "face-mask", HeadsetWitness(headsets))

@@ -76,5 +76,5 @@ def network_input_of(
 ) -> Float32Array:
     """(8,S,S) what a session gives the network for a bare frame under the mask `hidden`."""
     crop = preparation.without(image, hidden)
-    prepared = preparation.prepare_mixture(crop, hidden, mesh, bank.mixture(mesh))
+    prepared = preparation.prepare_mixture(crop, hidden, mesh, bank.mixture(mesh, hidden))
     return preparation.network_input(prepared)
