@@ -38,7 +38,8 @@ def cover_tracker(
     lower_face = LowerFace(resting_mesh([view.mesh for view in profile.references]))
     behind_mask = FaceMaskTracker(settings.models.size_px, mesher, masks, lower_face)
     if cover == "face-mask":
-        return MindingTracker(behind_mask, "face-mask", HeadsetWitness(headsets))
+        own = FaceMaskWitness(masks)
+        return MindingTracker(behind_mask, "face-mask", HeadsetWitness(headsets), own)
     return AutoTracker(
         {"headset": open_headset(settings, profile, headsets), "face-mask": behind_mask},
         {"headset": HeadsetWitness(headsets), "face-mask": FaceMaskWitness(masks)},
