@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from models import preparation
+from models.bank.references import ReferenceBank
 from models.inputs_choice import InputsChoice
 from models.preparation import Reference
+from models.preparer import Preparer
 from models.quantisation.online import Float32Array, OnlineNetwork
 from models.shipped import load_network
 from training import protocol
@@ -90,9 +92,10 @@ def prepared_frames(
     `shown` is what the network is given of a prepared frame: its manifest's `inputs`.
     """
     reference = Reference(scored.reference_image, scored.reference_mesh)
+    preparer = Preparer(ReferenceBank([reference], len(reference.image)))
     found = []
     for crop, hidden, mesh in zip(scored.truth, scored.hidden, scored.meshes, strict=True):
-        prepared = preparation.prepare(crop, hidden, mesh, reference)
+        prepared = preparer.step(crop, hidden, mesh)
         found.append((shown.network_input(prepared)[None], crop, hidden))
     return found
 

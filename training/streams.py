@@ -13,11 +13,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from models import preparation
+from models.bank.references import ReferenceBank
 from models.contract import CONTOURS, MASK, REFERENCE_RGB
 from models.face_chip import chip_from_frame
 from models.inputs_choice import InputsChoice
 from models.preparation import Prepared, Reference
+from models.preparer import Preparer
 from training.feeding import variations
 from training.masks.headset import HeadsetHole
 from training.masks.registry import MASKS
@@ -118,9 +119,10 @@ class StreamMaker:
             meshes, hidden, reference.mesh, settings.augmentation, random
         )
         images = np.asarray(clip.images[span])
+        preparer = Preparer(ReferenceBank([reference], size))
         planes = np.stack(
             [
-                self._planes(image, mask, mesh, reference)
+                prepared_planes(preparer.step(image, mask, mesh), settings.inputs)
                 for image, mask, mesh in zip(images, hidden, given, strict=True)
             ]
         )
@@ -144,12 +146,6 @@ class StreamMaker:
             chosen = int(random.integers(len(clip.images)))
         reference = Reference(np.asarray(clip.images[chosen]), np.asarray(clip.meshes[chosen]))
         return variations.varied_reference(reference, settings, random)
-
-    def _planes(
-        self, image: ImageU8, hidden: ImageU8, mesh: Float32Array, reference: Reference
-    ) -> ImageU8:
-        prepared = preparation.prepare(image, hidden, mesh, reference)
-        return prepared_planes(prepared, self._settings.inputs)
 
 
 def prepared_planes(prepared: Prepared, choice: InputsChoice) -> ImageU8:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models import architectures, preparation
+from models.bank.references import ReferenceBank
 from models.contract import MASK
 from models.face_mesh import LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
 from models.inputs_choice import InputsChoice
 from models.preparation import Reference
+from models.preparer import Preparer
 from training import metrics
 from training.masks.headset import PROTOCOL_HEADSET
 from training.masks.source import MaskSource
@@ -116,9 +118,10 @@ def _prepared(
     chosen = slice(1, min(SCORED_FRAMES, len(clip.images)), frame_step)
     images, meshes = np.asarray(clip.images[chosen]), np.asarray(clip.meshes[chosen])
     hidden = masks.masks(meshes, images.shape[1], np.random.default_rng(seed))
+    preparer = Preparer(ReferenceBank([reference], images.shape[1]))
     planes, started = [], []
     for image, mesh, hole in zip(images, meshes, hidden, strict=True):
-        prepared = preparation.prepare(image, hole, mesh, reference)
+        prepared = preparer.step(image, hole, mesh)
         planes.append(prepared_planes(prepared, choice))
         started.append(preparation.compose(prepared.reference, image, hole))
     return ValidationClip(np.stack(planes), np.stack(started), images)
