@@ -17,9 +17,9 @@ from edge.person_choice import LEAST_HEADSET, check_person, choose_person
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks
 from edge.visibility import is_visible
-from models.alignment import BoxSmoother, frame_from_box, head_box
+from models.face.alignment import BoxSmoother, frame_from_box, head_box
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.face_fit import WearerFit
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
 from models.head_crop import HeadCrop, crop_of_mesh
 from models.headset_contract import SIZE_PX
 from models.headset_outline import LEVEL, sharpened

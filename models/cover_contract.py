@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.contract import TensorContract, TensorSpec
-from models.face_mesh import (
+from models.face.mesh import (
     LEFT_EYE,
     LIPS_OUTER_LOWER,
     LIPS_OUTER_UPPER,
@@ -13,7 +13,7 @@ from models.face_mesh import (
 )
 
 COVER_NET = "cover-net"  # the kind in its manifest
-SIZE_PX = 64  # side of the crop, framed by `models.alignment`
+SIZE_PX = 64  # side of the crop, framed by `models.face.alignment`
 CROP, COVERED = "crop", "covered"
 
 # Parts of a face, each the convex hull of some mesh points.

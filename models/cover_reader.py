@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.alignment import crop_from_mesh, cut_crop
 from models.cover_contract import COVER_NET, COVERED, CROP, REGIONS, SIZE_PX
+from models.face.alignment import crop_from_mesh, cut_crop
 from models.shipped import WEIGHTS_FOLDER, check_manifest
 
 Float32Array = NDArray[np.float32]

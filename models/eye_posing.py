@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import EYES, LEFT_EYE, NOSE_BRIDGE, RIGHT_EYE, EyePoints
+from models.face.mesh import EYES, LEFT_EYE, NOSE_BRIDGE, RIGHT_EYE, EyePoints
 from models.reference import Reference
 from models.warp import look_up
 

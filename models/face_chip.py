@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import FACE_OVAL, LEFT_EYE, NOSE_BASE, RIGHT_EYE
+from models.face.mesh import FACE_OVAL, LEFT_EYE, NOSE_BASE, RIGHT_EYE
 
 Float32Array = NDArray[np.float32]
 ImageU8 = NDArray[np.uint8]

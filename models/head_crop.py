@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import head_box
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
+from models.face.alignment import head_box
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.headset_contract import CROP_SHARE, SIZE_PX
 
 Float32Array = NDArray[np.float32]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import LEFT_EYE, LEFT_SIDE, RIGHT_EYE, RIGHT_SIDE
+from models.face.mesh import LEFT_EYE, LEFT_SIDE, RIGHT_EYE, RIGHT_SIDE
 
 Float32Array = NDArray[np.float32]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from models.contract import TensorContract, TensorSpec
-from models.face_mesh import POINT_COUNT
+from models.face.mesh import POINT_COUNT
 
 HEADSET_NET = "headset-net"  # the kind in its manifest
 SIZE_PX = 192  # side of the crop
 MASK_PX = SIZE_PX // 2  # the outline is given at half the crop's resolution, as soft coverage
 MAP_PX = SIZE_PX // 8  # grid of the maps that say where heads are
-# A followed head's box (`models.alignment.head_box`) has this share of the crop's side.
+# A followed head's box (`models.face.alignment.head_box`) has this share of the crop's side.
 CROP_SHARE = 0.9
 
 CROP, MASK, MESH, SPREAD, PRESENCE, HEADS = "crop", "mask", "mesh", "spread", "presence", "heads"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.face_mesh import POINT_COUNT
+from models.face.mesh import POINT_COUNT
 from models.headset_contract import HEAD_CHANNELS, SIZE_PX
 
 MESH_VALUES = 3 * POINT_COUNT

@@ -40,7 +40,7 @@ class FoundHead:
     """A head somewhere in a crop."""
 
     centre: Float32Array  # (2,) shares of the crop's side
-    side: float  # of its head box (`models.alignment`), share of the crop's side
+    side: float  # of its head box (`models.face.alignment`), share of the crop's side
     face: float  # probabilities
     headset: float
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.mediapipe_mesh import quiet_stderr
+from models.face.mediapipe_mesh import quiet_stderr
 
 ImageU8 = NDArray[np.uint8]
 

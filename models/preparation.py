@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from models import membrane, registration, warp
 from models.bank.layers import Layer, Mixture, backward_maps, draw
 from models.contract import CONTOURS, INPUT_CHANNELS, KNOWN_RGB, MASK, REFERENCE_RGB
-from models.face_mesh import CONTOUR_LINES
-from models.face_raster import FaceRaster
+from models.face.mesh import CONTOUR_LINES
+from models.face.raster import FaceRaster
 from models.plate import Behind, PlateCrop, draw_matte
 from models.reference import Reference as Reference
 

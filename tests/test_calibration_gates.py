@@ -15,8 +15,8 @@ from calibration.gates.look import Look
 from calibration.guide.face_steps import EYES_CLOSED, TURNED_AWAY
 from models.cover_contract import REGIONS
 from models.cover_reader import CoverReader
-from models.face_mesh import EYES
-from models.mediapipe_mesh import FaceMesher
+from models.face.mediapipe_mesh import FaceMesher
+from models.face.mesh import EYES
 from streaming.records import Float32Array, ImageU8
 
 PLACE = (200, 120, 1.2)

@@ -19,7 +19,7 @@ from edge.eyes.fusion import neutral_eyes
 from edge.records import Capture, CoverKind, FaceTrack
 from edge.run import _check
 from edge.settings import SessionSettings, override
-from models.face_mesh import CHIN, EYES, LIPS_OUTER_LOWER
+from models.face.mesh import CHIN, EYES, LIPS_OUTER_LOWER
 from models.filling import make_filler
 from models.head_crop import crop_of_mesh
 from models.lower_face import LowerFace

@@ -9,7 +9,7 @@ import pytest
 from hmd_capture.head_pose import head_pose
 from hmd_capture.headset_style import STYLES
 from hmd_capture.simulated import SimulatedHeadset
-from models.face_mesh import EYES
+from models.face.mesh import EYES
 from models.headset_box import headset_box
 
 MODELS = [*sorted(STYLES), None]

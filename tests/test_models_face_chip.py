@@ -11,6 +11,7 @@ import pytest
 from conftest import MeshMaker
 from numpy.typing import NDArray
 
+from models.face.geometry import FEATURES, lower_face_shape
 from models.face_chip import (
     ALIGNED_POINTS,
     BARE,
@@ -22,7 +23,6 @@ from models.face_chip import (
     cut_chip,
     sharpness,
 )
-from models.face_geometry import FEATURES, lower_face_shape
 from models.face_print_reader import SHIPPED_FACE_PRINT, FacePrintReader
 from models.shipped import WeightsError
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models import membrane, preparation, warp
 from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB
-from models.face_raster import FaceRaster
+from models.face.raster import FaceRaster
 from models.filling import FILLERS, make_filler
 from models.preparation import Reference
 

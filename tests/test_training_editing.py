@@ -16,7 +16,7 @@ from test_training_faces import write_landmarks, write_manifest, write_video
 from edge.__main__ import main
 from models import architectures, registration
 from models.export import export_network
-from models.face_mesh import IRIS_START
+from models.face.mesh import IRIS_START
 from training.coverings import headset_mask
 from training.editing.distances import (
     IdentityMeasure,

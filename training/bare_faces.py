@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import POINT_COUNT
+from models.face.mesh import POINT_COUNT
 from training.faces import FaceClips, FaceDataError
 
 ImageU8 = NDArray[np.uint8]

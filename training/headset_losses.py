@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.headset_contract import FACE, HEADSET, MAP_PX
 from models.headset_net import ANCHORS, LEAST_SPREAD, HeadsetOutputs
 from training.worn_scenes import Scene

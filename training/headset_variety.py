@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmd_capture.canvas import Patch
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

@@ -31,7 +31,7 @@ from edge.wearer import wearer_fit
 from hmd_capture.eye_source import EyeReader, OracleEyeReader
 from hmd_capture.network_eyes import NetworkEyeReader
 from hmd_capture.simulated import SimulatedHeadset, Worn
-from models.alignment import head_box
+from models.face.alignment import head_box
 from models.face_fit import WearerFit
 from models.filling import Filler, Reference
 from models.headset_reader import HeadsetReader

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.records import FaceTrack, Truth
 from edge.visibility import is_visible
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
 
 BOUNDARY_PX = 2.0  # how far an outline may lie from the true one, in a head crop of 256 px
 CROP_PX = 256

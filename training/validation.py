@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models import architectures, preparation
 from models.contract import MASK
-from models.face_mesh import LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
+from models.face.mesh import LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
 from models.inputs_choice import InputsChoice
 from models.preparation import Reference
 from training import metrics

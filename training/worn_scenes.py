@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmd_capture.headset_render import Headset
-from models.alignment import head_box
+from models.face.alignment import head_box
 from models.headset_contract import CROP_SHARE, MASK_PX, SIZE_PX
 from training.bare_faces import BareFace, mirrored_points
 from training.camera_faults import camera_faults

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks
 from edge.visibility import is_visible
-from models.alignment import BoxSmoother, frame_from_box, head_box
+from models.face.alignment import BoxSmoother, frame_from_box, head_box
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.face_mask_reader import worn_share
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
 from models.head_crop import crop_of_mesh
 from models.headset_outline import sharpened
 from models.lower_face import LowerFace
@@ -34,7 +34,7 @@ BARE_CONFIDENCE, MASKED_CONFIDENCE = 0.9, 0.5
 
 
 class Mesher(Protocol):
-    """What is needed of `models.mediapipe_mesh.FaceMesher`."""
+    """What is needed of `models.face.mediapipe_mesh.FaceMesher`."""
 
     def meshes(self, image: ImageU8) -> list[Float32Array]:
         """(478,3) px of every face in an image."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.profile.parts import Part
+from models.face.geometry import FEATURES
 from models.face_chip import BARE, Window
-from models.face_geometry import FEATURES
 from models.face_print_contract import VALUES
 from streaming.records import Float32Array
 

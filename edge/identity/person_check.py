@@ -13,7 +13,7 @@ from edge.identity.likeness import Fitted, evidence_of, fitted, look_at
 from edge.identity.print_making import print_of_views
 from edge.profile import SessionProfile
 from edge.records import FaceTrack
-from models.alignment import head_box
+from models.face.alignment import head_box
 from models.face_print_reader import FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError

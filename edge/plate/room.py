@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import cut_box, upright_box
+from models.face.alignment import cut_box, upright_box
 from models.plate import PlateCrop
 from streaming.records import Float32Array, ImageU8
 

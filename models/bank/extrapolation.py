@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models import warp
 from models.bank.look import Look
-from models.face_raster import FaceRaster
+from models.face.raster import FaceRaster
 from models.reference import Reference
 
 ImageU8 = NDArray[np.uint8]

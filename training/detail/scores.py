@@ -17,7 +17,7 @@ import numpy as np
 from torch import nn
 
 from edge.composite import composite, open_hole
-from models.alignment import cut_crop
+from models.face.alignment import cut_crop
 from models.filling import DetailedFiller, Filler
 from streaming.errors import UserError
 from training.bank_protocol import BankClip

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.mediapipe_mesh import FaceMesher
+from models.face.mediapipe_mesh import FaceMesher
 from training.eyes.live_motion import EyeMotion, EyeScores, motion_true
 from training.faces import Float32Array, ImageU8
 

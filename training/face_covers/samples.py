@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from models.cover_contract import REGIONS, SIZE_PX
+from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from training.bare_faces import BareFace
 from training.camera_faults import camera_faults
 from training.face_covers.covers import COVERS

@@ -18,7 +18,7 @@ from hmd_capture.canvas import Patch
 from hmd_capture.face_masks.drawing import FaceMask
 from hmd_capture.face_masks.patterns import Textures
 from hmd_capture.headset_render import ProceduralHeadset
-from models.alignment import head_box
+from models.face.alignment import head_box
 from models.headset_contract import CROP_SHARE
 from training.bare_faces import BareFace
 from training.camera_faults import camera_faults

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.alignment import BoxSmoother, HeadBox, head_box
-from models.mediapipe_mesh import FaceMesher
+from models.face.alignment import BoxSmoother, HeadBox, head_box
+from models.face.mediapipe_mesh import FaceMesher
 from training.faces import Float32Array, ImageU8
 
 LARGEST_JUMP = 0.35  # of the box's side, from frame to frame: more is a cut or another face

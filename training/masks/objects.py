@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from training.face_props import hand_over
 from training.masks.source import Float32Array, MaskU8
 

@@ -21,7 +21,7 @@ Indices = NDArray[np.intp]
 
 GRID_STEP_PX = 2
 MESH_POINTS = 468  # the irises' points belong to no triangle
-TRIANGLES: Indices = np.load(Path(__file__).parent / "face_triangles.npy").astype(np.intp)
+TRIANGLES: Indices = np.load(Path(__file__).parent / "triangles.npy").astype(np.intp)
 _CORNERS: Indices = np.ascontiguousarray(TRIANGLES.T)
 # Chosen on the val clips: longer or shorter fades lose 0.03 to 0.4 dB.
 FADE_RATIO = 0.19  # of the crop's side

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import CHIN, NOSE_BASE
+from models.face.mesh import CHIN, NOSE_BASE
 
 Float32Array = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import POINT_COUNT
+from models.face.mesh import POINT_COUNT
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
