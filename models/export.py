@@ -21,8 +21,8 @@ from models import architectures
 from models.contract import FILL, INPUT, TensorContract
 from models.cover_contract import COVER_NET, cover_net_contract
 from models.cover_net import CoverNet, ExportedCoverNet
-from models.eye_contract import EYE_NET, eye_net_contract
-from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings
+from models.eyes.contract import EYE_NET, eye_net_contract
+from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings
 from models.face_chip import BARE
 from models.face_mask_contract import FACE_MASK_NET, face_mask_net_contract
 from models.face_mask_net import ExportedFaceMaskNet, FaceMaskNet

@@ -36,7 +36,7 @@ TORCH_FILES_OF_MODELS = {  # the networks and what turns them into ONNX
     "models/temporal_shift.py",
     "models/export.py",
     "models/headset_net.py",
-    "models/eye_net.py",
+    "models/eyes/network.py",
     "models/face_print_net.py",
     "models/cover_net.py",
     "models/face_mask_net.py",

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.eye_posing import with_eyes_of
+from models.eyes.posing import with_eyes_of
 from models.face.mesh import EYES
 from models.reference import Reference
 

@@ -21,10 +21,10 @@ import onnxruntime  # noqa: E402
 from eye_folder import SPLITS, write_eye_folder  # noqa: E402
 
 from models.export import export_eye_net  # noqa: E402
-from models.eye_contract import SIZE_PX, eye_net_contract  # noqa: E402
-from models.eye_ellipse import ellipse_of  # noqa: E402
-from models.eye_fit import EyeReading  # noqa: E402
-from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings  # noqa: E402
+from models.eyes.contract import SIZE_PX, eye_net_contract  # noqa: E402
+from models.eyes.ellipse import ellipse_of  # noqa: E402
+from models.eyes.fit import EyeReading  # noqa: E402
+from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings  # noqa: E402
 from training import checkpoint, evaluate_command  # noqa: E402
 from training.eyes import scores, train_command  # noqa: E402
 from training.eyes.drawing import chances  # noqa: E402

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from edge.eyes.measures import aperture, iris_offset
-from models.eye_fit import EyeReading
-from models.eye_reader import SHIPPED_EYE_NET, EyeReader
+from models.eyes.fit import EyeReading
+from models.eyes.reader import SHIPPED_EYE_NET, EyeReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from training.eyes.real import real_eyes

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from models.eye_net import EyeNetSettings
+from models.eyes.network import EyeNetSettings
 from training import checkpoint
 from training.eyes.drawing import EyeDraw, training_eyes
 from training.eyes.samples import EyeSample

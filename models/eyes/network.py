@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.eye_contract import LID_POINTS, SIZE_PX
+from models.eyes.contract import LID_POINTS, SIZE_PX
 
 LID_VALUES = 2 * 2 * LID_POINTS
 ANCHORS = 2 * LID_POINTS + 1  # lid points, then the iris's centre

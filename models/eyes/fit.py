@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.eye_contract import SIZE_PX
-from models.eye_ellipse import ellipse_of, moved_moments
+from models.eyes.contract import SIZE_PX
+from models.eyes.ellipse import ellipse_of, moved_moments
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 
 from models.engine.onnx import cpu_name, session_options
-from models.eye_contract import EYE, EYE_NET, eye_net_contract
-from models.eye_fit import EyeReading, ImageU8, fitted, reading_of
+from models.eyes.contract import EYE, EYE_NET, eye_net_contract
+from models.eyes.fit import EyeReading, ImageU8, fitted, reading_of
 from models.shipped import WEIGHTS_FOLDER, check_manifest
 
 SHIPPED_EYE_NET = WEIGHTS_FOLDER / "eye_net.onnx"
