@@ -19,7 +19,7 @@ from edge.visibility import is_visible
 from models.face.alignment import BoxSmoother, frame_from_box, head_box
 from models.face.mediapipe_mesh import FaceMesher
 from models.face.mesh import FACE_OVAL
-from models.headset_box import headset_box
+from models.headset.box import headset_box
 from streaming.errors import UserError
 from streaming.records import Float32Array
 

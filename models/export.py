@@ -30,8 +30,8 @@ from models.face_print_contract import CHIP, FACE_PRINT, face_print_contract
 from models.face_print_net import FacePrintNet
 from models.filter_storage import store_filters_in_8_bit
 from models.half import QuantisedGraph, write_half_precision
-from models.headset_contract import HEADSET_NET, headset_net_contract
-from models.headset_net import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
+from models.headset.contract import HEADSET_NET, headset_net_contract
+from models.headset.network import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
 from models.shipped import MANIFEST_SCHEMA, WeightsError, manifest_path, sha256
 
 # What checkpoints of `unvisor train` say about themselves, and manifests repeat.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.contract import TensorContract, TensorSpec
-from models.headset_contract import SIZE_PX as SIZE_PX  # one crop serves both networks
+from models.headset.contract import SIZE_PX as SIZE_PX  # one crop serves both networks
 
 FACE_MASK_NET = "face-mask-net"  # the kind in its manifest
 CROP, MASK = "crop", "mask"

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn, sigmoid
 from torch.nn import functional
 
-from models.headset_net import ResidualBlock, conv_block
+from models.headset.network import ResidualBlock, conv_block
 
 
 @dataclass(frozen=True)

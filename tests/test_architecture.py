@@ -35,7 +35,7 @@ TORCH_FILES_OF_MODELS = {  # the networks and what turns them into ONNX
     "models/peers/stn_gan.py",
     "models/temporal_shift.py",
     "models/export.py",
-    "models/headset_net.py",
+    "models/headset/network.py",
     "models/eyes/network.py",
     "models/face_print_net.py",
     "models/cover_net.py",

@@ -37,7 +37,7 @@ from edge.records import Capture, FaceTrack, Truth
 from edge.timing import StageTimes
 from models.face.mesh import FACE_OVAL
 from models.filling import Reference, make_filler
-from models.headset_box import headset_box
+from models.headset.box import headset_box
 from streaming.records import Frame, ImageU8
 
 MeshMaker = Callable[..., NDArray[np.float32]]

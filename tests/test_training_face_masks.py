@@ -14,7 +14,7 @@ from models.export import export_face_mask_net
 from models.face_mask_contract import SIZE_PX
 from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
 from models.face_mask_reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
-from models.head_crop import crop_of_mesh
+from models.headset.head_crop import crop_of_mesh
 from models.shipped import WeightsError
 from training import checkpoint
 from training.bare_faces import BareFace

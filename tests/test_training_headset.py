@@ -15,8 +15,8 @@ import onnxruntime  # noqa: E402
 
 from hmd_capture.headset_render import ProceduralHeadset  # noqa: E402
 from models.export import export_headset_net  # noqa: E402
-from models.headset_contract import SIZE_PX, headset_net_contract  # noqa: E402
-from models.headset_net import (  # noqa: E402
+from models.headset.contract import SIZE_PX, headset_net_contract  # noqa: E402
+from models.headset.network import (  # noqa: E402
     ExportedHeadsetNet,
     HeadsetNet,
     HeadsetNetSettings,

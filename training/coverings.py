@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.headset_box import headset_box
+from models.headset.box import headset_box
 
 MaskU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -43,7 +43,7 @@ PROTOCOL_SHAPE = HeadsetShape()
 def headset_mask(mesh: Float32Array, size_px: int, shape: HeadsetShape = PROTOCOL_SHAPE) -> MaskU8:
     """Hole (S,S) uint8, 1 = hidden, for a mesh (478,>=2) in px of the crop.
 
-    The box of `models.headset_box`; straps run on from its sides to the crop's border.
+    The box of `models.headset.box`; straps run on from its sides to the crop's border.
     """
     box = headset_box(mesh, shape.width_ratio, shape.height_ratio, shape.lift_ratio)
     boxes = [box]

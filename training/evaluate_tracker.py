@@ -19,7 +19,7 @@ from rich.table import Table
 from edge.head_search import search
 from edge.headset_tracker import HeadsetTracker
 from edge.records import Capture, FaceTrack
-from models.headset_reader import HeadsetReader
+from models.headset.reader import HeadsetReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame, ImageU8

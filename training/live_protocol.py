@@ -34,7 +34,7 @@ from hmd_capture.simulated import SimulatedHeadset, Worn
 from models.face.alignment import head_box
 from models.face_fit import WearerFit
 from models.filling import Filler, Reference
-from models.headset_reader import HeadsetReader
+from models.headset.reader import HeadsetReader
 from streaming.records import Float32Array, Frame, ImageU8
 from training.eyes.live_motion import EYE_AGE_NS, EyeMotion, EyeScores, motion_found, motion_true
 from training.faces import FaceClip, FaceClips

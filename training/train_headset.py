@@ -10,7 +10,7 @@ from itertools import islice
 import torch
 
 from hmd_capture.headset_render import Headset
-from models.headset_net import HeadsetNetSettings
+from models.headset.network import HeadsetNetSettings
 from training import checkpoint
 from training.bare_faces import BareFace, faces_to_learn
 from training.headset_losses import HeadsetTargets, collate

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hmd_capture.headset_render import Headset
 from models.face.alignment import head_box
-from models.headset_contract import CROP_SHARE, MASK_PX, SIZE_PX
+from models.headset.contract import CROP_SHARE, MASK_PX, SIZE_PX
 from training.bare_faces import BareFace, mirrored_points
 from training.camera_faults import camera_faults
 from training.face_props import body_under, hair_over, hand_over, put_glasses_on

@@ -18,8 +18,8 @@ from edge.visibility import is_visible
 from models.face.alignment import BoxSmoother, frame_from_box, head_box
 from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.face_mask_reader import worn_share
-from models.head_crop import crop_of_mesh
-from models.headset_outline import sharpened
+from models.headset.head_crop import crop_of_mesh
+from models.headset.outline import sharpened
 from models.lower_face import LowerFace
 from models.mesh_filter import MeshFilter
 from streaming.records import Float32Array, ImageU8

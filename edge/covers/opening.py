@@ -12,7 +12,7 @@ from edge.profile import SessionProfile
 from edge.settings import SessionSettings
 from models.face.mediapipe_mesh import FaceMesher
 from models.face_mask_reader import FaceMaskReader
-from models.headset_reader import HeadsetReader
+from models.headset.reader import HeadsetReader
 from models.lower_face import LowerFace
 
 if TYPE_CHECKING:  # it opens these

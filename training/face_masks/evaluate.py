@@ -23,8 +23,8 @@ from hmd_capture.face_masks.patterns import Textures
 from hmd_capture.headset_render import ProceduralHeadset
 from hmd_capture.simulated import covered
 from models.face_mask_reader import SHIPPED_FACE_MASK_NET, FaceMaskReader, worn_share
-from models.head_crop import crop_of_mesh
-from models.headset_outline import sharpened
+from models.headset.head_crop import crop_of_mesh
+from models.headset.outline import sharpened
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from training.bare_faces import BareFace, clip_faces, portraits

@@ -19,7 +19,7 @@ from hmd_capture.face_masks.drawing import FaceMask
 from hmd_capture.face_masks.patterns import Textures
 from hmd_capture.headset_render import ProceduralHeadset
 from models.face.alignment import head_box
-from models.headset_contract import CROP_SHARE
+from models.headset.contract import CROP_SHARE
 from training.bare_faces import BareFace
 from training.camera_faults import camera_faults
 from training.face_covers.covers import hand

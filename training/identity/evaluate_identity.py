@@ -23,7 +23,7 @@ from rich.progress import track
 from edge.identity.likeness import Fitted, fitted
 from hmd_capture.headset_render import Headset
 from models.face_print_reader import FacePrintReader
-from models.headset_reader import HeadsetReader
+from models.headset.reader import HeadsetReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from training.faces import FaceClip, FaceClips, FaceDataError

@@ -22,7 +22,7 @@ from hmd_capture.headset_render import Headset
 from hmd_capture.simulated import covered
 from models.face_fit import WearerFit
 from models.face_print_reader import FacePrintReader
-from models.headset_reader import HeadsetReader, HeadsetReading
+from models.headset.reader import HeadsetReader, HeadsetReading
 from streaming.records import Float32Array, Frame, ImageU8
 from training.camera_faults import camera_faults
 from training.faces import FaceClip, FaceClips

@@ -15,8 +15,8 @@ import onnx
 import typer
 from rich.console import Console
 
-from models.headset_contract import CROP, HEADSET_NET
-from models.headset_reader import SHIPPED_HEADSET_NET
+from models.headset.contract import CROP, HEADSET_NET
+from models.headset.reader import SHIPPED_HEADSET_NET
 from models.quantisation.feed_forward import quantise_feed_forward
 from models.quantisation.online import Feed
 from models.shipped import WeightsError, check_manifest, int8_path, manifest_path, sha256

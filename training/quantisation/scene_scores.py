@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.headset_contract import SIZE_PX
-from models.headset_reader import HeadsetReader, HeadsetReading
+from models.headset.contract import SIZE_PX
+from models.headset.reader import HeadsetReader, HeadsetReading
 from training.headset_losses import OUTER_CORNERS
 from training.worn_scenes import Scene
 

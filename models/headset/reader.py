@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.engine.onnx import cpu_name, session_options
-from models.headset_contract import (
+from models.headset.contract import (
     CROP,
     FACE,
     HEADS,

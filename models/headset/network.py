@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.face.mesh import POINT_COUNT
-from models.headset_contract import HEAD_CHANNELS, SIZE_PX
+from models.headset.contract import HEAD_CHANNELS, SIZE_PX
 
 MESH_VALUES = 3 * POINT_COUNT
 # Mesh points that are looked for one by one: oval, lips, nose, eyes, brows, cheeks.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.face.alignment import head_box
 from models.face.mesh import LEFT_EYE, RIGHT_EYE
-from models.headset_contract import CROP_SHARE, SIZE_PX
+from models.headset.contract import CROP_SHARE, SIZE_PX
 
 Float32Array = NDArray[np.float32]
 ImageU8 = NDArray[np.uint8]
