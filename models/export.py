@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from models import architectures
 from models.contract import FILL, INPUT, TensorContract
-from models.cover_contract import COVER_NET, cover_net_contract
-from models.cover_net import CoverNet, ExportedCoverNet
+from models.covers.contract import COVER_NET, cover_net_contract
+from models.covers.network import CoverNet, ExportedCoverNet
 from models.eyes.contract import EYE_NET, eye_net_contract
 from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings
 from models.face_chip import BARE

@@ -38,7 +38,7 @@ TORCH_FILES_OF_MODELS = {  # the networks and what turns them into ONNX
     "models/headset/network.py",
     "models/eyes/network.py",
     "models/face_print_net.py",
-    "models/cover_net.py",
+    "models/covers/network.py",
     "models/face_mask_net.py",
 }
 LONGEST_FILE = 400

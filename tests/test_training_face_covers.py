@@ -9,9 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.cover_contract import REGIONS, SIZE_PX, cover_net_contract
-from models.cover_net import CoverNet
-from models.cover_reader import SHIPPED_COVER_NET, CoverReader
+from models.covers.contract import REGIONS, SIZE_PX, cover_net_contract
+from models.covers.network import CoverNet
+from models.covers.reader import SHIPPED_COVER_NET, CoverReader
 from models.export import export_cover_net
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cover_contract import REGIONS
+from models.covers.contract import REGIONS
 from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from models.face.mesh import Line
 from streaming.records import Float32Array, ImageU8

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cover_contract import REGIONS, SIZE_PX
+from models.covers.contract import REGIONS, SIZE_PX
 from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from training.bare_faces import BareFace
 from training.camera_faults import camera_faults

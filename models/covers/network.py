@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.cover_contract import REGIONS, SIZE_PX
+from models.covers.contract import REGIONS, SIZE_PX
 
 
 @dataclass(frozen=True)

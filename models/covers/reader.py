@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.cover_contract import COVER_NET, COVERED, CROP, REGIONS, SIZE_PX
+from models.covers.contract import COVER_NET, COVERED, CROP, REGIONS, SIZE_PX
 from models.face.alignment import crop_from_mesh, cut_crop
 from models.shipped import WEIGHTS_FOLDER, check_manifest
 
