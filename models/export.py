@@ -24,8 +24,8 @@ from models.covers.network import CoverNet, ExportedCoverNet
 from models.eyes.contract import EYE_NET, eye_net_contract
 from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings
 from models.face_chip import BARE
-from models.face_mask_contract import FACE_MASK_NET, face_mask_net_contract
-from models.face_mask_net import ExportedFaceMaskNet, FaceMaskNet
+from models.face_masks.contract import FACE_MASK_NET, face_mask_net_contract
+from models.face_masks.network import ExportedFaceMaskNet, FaceMaskNet
 from models.face_print_contract import CHIP, FACE_PRINT, face_print_contract
 from models.face_print_net import FacePrintNet
 from models.filter_storage import store_filters_in_8_bit

@@ -39,7 +39,7 @@ TORCH_FILES_OF_MODELS = {  # the networks and what turns them into ONNX
     "models/eyes/network.py",
     "models/face_print_net.py",
     "models/covers/network.py",
-    "models/face_mask_net.py",
+    "models/face_masks/network.py",
 }
 LONGEST_FILE = 400
 BANNED_STEMS = {"utils", "util", "helpers", "common", "base", "manager", "processor", "misc"}

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hmd_capture.face_masks.cut import KINDS
 from models.export import export_face_mask_net
-from models.face_mask_contract import SIZE_PX
-from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
-from models.face_mask_reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
+from models.face_masks.contract import SIZE_PX
+from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
+from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
 from models.headset.head_crop import crop_of_mesh
 from models.shipped import WeightsError
 from training import checkpoint

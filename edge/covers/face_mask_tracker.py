@@ -17,7 +17,7 @@ from edge.settings import Landmarks
 from edge.visibility import is_visible
 from models.face.alignment import BoxSmoother, frame_from_box, head_box
 from models.face.mesh import LEFT_EYE, RIGHT_EYE
-from models.face_mask_reader import worn_share
+from models.face_masks.reader import worn_share
 from models.headset.head_crop import crop_of_mesh
 from models.headset.outline import sharpened
 from models.lower_face import LowerFace
@@ -46,7 +46,7 @@ class Mesher(Protocol):
 
 
 class MaskReader(Protocol):
-    """What is needed of `models.face_mask_reader.FaceMaskReader`."""
+    """What is needed of `models.face_masks.reader.FaceMaskReader`."""
 
     def read(self, crop: ImageU8) -> Float32Array:
         """Probability of mask per pixel of a crop."""

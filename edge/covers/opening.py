@@ -11,7 +11,7 @@ from edge.covers.witnesses import FaceMaskWitness, HeadsetWitness
 from edge.profile import SessionProfile
 from edge.settings import SessionSettings
 from models.face.mediapipe_mesh import FaceMesher
-from models.face_mask_reader import FaceMaskReader
+from models.face_masks.reader import FaceMaskReader
 from models.headset.reader import HeadsetReader
 from models.lower_face import LowerFace
 

@@ -22,7 +22,7 @@ from hmd_capture.face_masks.drawing import FaceMask
 from hmd_capture.face_masks.patterns import Textures
 from hmd_capture.headset_render import ProceduralHeadset
 from hmd_capture.simulated import covered
-from models.face_mask_reader import SHIPPED_FACE_MASK_NET, FaceMaskReader, worn_share
+from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader, worn_share
 from models.headset.head_crop import crop_of_mesh
 from models.headset.outline import sharpened
 from models.shipped import WeightsError

@@ -12,7 +12,7 @@ import typer
 
 from hmd_capture.face_masks.patterns import Textures
 from models.export import export_face_mask_net
-from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
+from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
 from training import checkpoint
 from training.bare_faces import BareFace, faces_to_learn
 from training.face_masks.scenes import MaskScenes

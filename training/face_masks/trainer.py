@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
+from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
 from training.checkpoint import CheckpointError
 from training.face_masks.scenes import MaskScene
 from training.headset_losses import mask_loss

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.engine.onnx import session_options
 from models.face.mesh import CHIN, LIPS_OUTER_LOWER, LIPS_OUTER_UPPER
-from models.face_mask_contract import CROP, FACE_MASK_NET, MASK, SIZE_PX
+from models.face_masks.contract import CROP, FACE_MASK_NET, MASK, SIZE_PX
 from models.shipped import WEIGHTS_FOLDER, check_manifest
 
 Float32Array = NDArray[np.float32]
