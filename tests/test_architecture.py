@@ -37,7 +37,7 @@ TORCH_FILES_OF_MODELS = {  # the networks and what turns them into ONNX
     "models/export.py",
     "models/headset/network.py",
     "models/eyes/network.py",
-    "models/face_print_net.py",
+    "models/identity/network.py",
     "models/covers/network.py",
     "models/face_masks/network.py",
 }

@@ -14,9 +14,9 @@ from edge.identity.evidence import EvidenceSettings  # noqa: E402
 from edge.identity.likeness import Fitted, Look, Weights  # noqa: E402
 from hmd_capture.headset_render import ProceduralHeadset  # noqa: E402
 from models.export import export_face_print  # noqa: E402
-from models.face_chip import BARE, LOWER, network_input  # noqa: E402
-from models.face_print_net import BLOCKS, FacePrintNet  # noqa: E402
-from models.face_print_reader import FacePrintReader  # noqa: E402
+from models.identity.face_chip import BARE, LOWER, network_input  # noqa: E402
+from models.identity.network import BLOCKS, FacePrintNet  # noqa: E402
+from models.identity.reader import FacePrintReader  # noqa: E402
 from training.bare_faces import BareFace, is_held_back  # noqa: E402
 from training.helper_weights import HelperWeightsError  # noqa: E402
 from training.identity.faces import PersonFaces, Source, cut_faces, held_back  # noqa: E402

@@ -22,8 +22,8 @@ from rich.progress import track
 
 from edge.identity.likeness import Fitted, fitted
 from hmd_capture.headset_render import Headset
-from models.face_print_reader import FacePrintReader
 from models.headset.reader import HeadsetReader
+from models.identity.reader import FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from training.faces import FaceClip, FaceClips, FaceDataError

@@ -21,8 +21,8 @@ from rich.console import Console
 
 from edge.identity.evidence import EvidenceSettings
 from edge.identity.likeness import FITTED, Weights
-from models.face_print_reader import SHIPPED_FACE_PRINT, FacePrintReader
 from models.headset.reader import HeadsetReader
+from models.identity.reader import SHIPPED_FACE_PRINT, FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from training.bare_faces import is_held_back

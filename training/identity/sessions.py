@@ -21,8 +21,8 @@ from edge.wearer import wearer_fit
 from hmd_capture.headset_render import Headset
 from hmd_capture.simulated import covered
 from models.face_fit import WearerFit
-from models.face_print_reader import FacePrintReader
 from models.headset.reader import HeadsetReader, HeadsetReading
+from models.identity.reader import FacePrintReader
 from streaming.records import Float32Array, Frame, ImageU8
 from training.camera_faults import camera_faults
 from training.faces import FaceClip, FaceClips

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.face_chip import WIDTH_PX
-from models.face_print_net import DLIB_MEAN
+from models.identity.face_chip import WIDTH_PX
+from models.identity.network import DLIB_MEAN
 from training.helper_weights import IMAGENET_MEAN, IMAGENET_STD, HelperWeightsError
 from training.identity.teacher import teacher_embeddings, teacher_weights
 

@@ -16,8 +16,8 @@ from models.engine.plans.library import Precision, TensorRt
 from models.engine.plans.manifest import EngineManifest, identity_of
 from models.engine.plans.progress import OnProgress
 from models.engine.plans.store import EngineStore, StoredPlan, Unusable
-from models.face_chip import BARE
-from models.face_print_contract import face_print_contract
+from models.identity.contract import face_print_contract
+from models.identity.face_chip import BARE
 from models.shipped import Network
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.contract import TensorContract, TensorSpec
-from models.face_chip import BARE, LOWER, WIDTH_PX, Window
+from models.identity.face_chip import BARE, LOWER, WIDTH_PX, Window
 
 FACE_PRINT = "face-print"  # the kind in its manifest
 VALUES = 128  # of an embedding: dlib's number, whose embeddings it was taught

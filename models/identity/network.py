@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.face_chip import BARE, WINDOWS
-from models.face_print_contract import VALUES
+from models.identity.contract import VALUES
+from models.identity.face_chip import BARE, WINDOWS
 
 # dlib's input: RGB 0..255 minus this, over 255 in the port that gives the weights.
 DLIB_MEAN = (122.782, 117.001, 104.298)

@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.face_chip import WIDTH_PX, FaceChip, Window, network_input
-from models.face_print_contract import CHIP, FACE_PRINT
+from models.identity.contract import CHIP, FACE_PRINT
+from models.identity.face_chip import WIDTH_PX, FaceChip, Window, network_input
 from models.shipped import WEIGHTS_FOLDER, check_manifest
 
 Float32Array = NDArray[np.float32]
