@@ -72,8 +72,8 @@ def engine_graph(path: Path, is_converted: bool) -> bytes:
     # Imported where it is used: sessions open engines and never convert.
     import onnx
 
-    from models.filter_storage import with_plain_filters
-    from models.half import half_precision
+    from models.quantisation.filter_storage import with_plain_filters
+    from models.quantisation.half import half_precision
 
     model = with_plain_filters(onnx.load(path))
     shapes = {spec.name: spec.shape for spec in face_print_contract(BARE).inputs}
