@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import preparation
+from models.background.plate import PlateCrop
 from models.bank.references import ReferenceBank
 from models.detail import Detail
 from models.engine.choice import open_engine
 from models.engine.interface import Engine, EngineChoice
 from models.inputs_choice import InputsChoice
-from models.plate import PlateCrop
 from models.preparation import Reference
 from models.shipped import SHIPPED_NETWORK, Network, load_network
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import membrane, registration, warp
+from models.background.plate import Behind, PlateCrop, draw_matte
 from models.bank.layers import Layer, Mixture, backward_maps, draw
 from models.contract import CONTOURS, INPUT_CHANNELS, KNOWN_RGB, MASK, REFERENCE_RGB
 from models.face.mesh import CONTOUR_LINES
 from models.face.raster import FaceRaster
-from models.plate import Behind, PlateCrop, draw_matte
 from models.reference import Reference as Reference
 
 ImageU8 = NDArray[np.uint8]
