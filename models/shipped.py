@@ -40,7 +40,7 @@ class Network:
     width: int  # 0 for architectures that have none
     size_px: int
     manifest: dict[str, Any]
-    # The graph in memory, where it is not the file's own: see `models.personal`.
+    # The graph in memory, where it is not the file's own: see `models.personal.network`.
     content: bytes | None = field(default=None, repr=False)
 
     @property

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.evi_hrnet import EviHrnet, NetworkSettings
-from models.finetuning_exchange import Answer, Order
-from models.personal import parameters_of
+from models.personal.exchange import Answer, Order
+from models.personal.network import parameters_of
 from models.shipped import WeightsError, load_network
 from streaming.errors import UserError
 from training import checkpoint
