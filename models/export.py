@@ -17,7 +17,6 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from models import architectures
 from models.contract import FILL, INPUT, TensorContract
 from models.covers.contract import COVER_NET, cover_net_contract
 from models.covers.network import CoverNet, ExportedCoverNet
@@ -30,6 +29,7 @@ from models.headset.network import ExportedHeadsetNet, HeadsetNet, HeadsetNetSet
 from models.identity.contract import CHIP, FACE_PRINT, face_print_contract
 from models.identity.face_chip import BARE
 from models.identity.network import FacePrintNet
+from models.inpainting import architectures
 from models.quantisation.filter_storage import store_filters_in_8_bit
 from models.quantisation.half import QuantisedGraph, write_half_precision
 from models.shipped import MANIFEST_SCHEMA, WeightsError, manifest_path, sha256

@@ -21,7 +21,7 @@ from models.bank.references import ReferenceBank
 from models.detail import Detail
 from models.engine.choice import open_engine
 from models.engine.interface import Engine, EngineChoice
-from models.inputs_choice import InputsChoice
+from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Reference
 from models.shipped import SHIPPED_NETWORK, Network, load_network
 

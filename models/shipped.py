@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.contract import TensorContract, contract_from, evi_hrnet_contract, states_in_rows
-from models.inputs_choice import InputsChoice
+from models.inpainting.inputs_choice import InputsChoice
 
 log = logging.getLogger(__name__)
 

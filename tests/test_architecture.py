@@ -25,15 +25,15 @@ EXEMPT = {"edge/__main__.py"}  # the command table, which imports lazily by name
 TORCH_PACKAGES = {"torch", "torchvision", "torchmetrics", "safetensors"}
 TORCH_FREE = ("streaming", "hmd_capture", "edge", "models", "calibration")
 TORCH_FILES_OF_MODELS = {  # the networks and what turns them into ONNX
-    "models/architectures.py",
-    "models/evi_hrnet.py",
+    "models/inpainting/architectures.py",
+    "models/inpainting/evi_hrnet.py",
     "models/peers/comb_cn.py",
     "models/peers/lgtsm.py",
     "models/peers/m_csam.py",
     "models/peers/peer.py",
     "models/peers/per_frame.py",
     "models/peers/stn_gan.py",
-    "models/temporal_shift.py",
+    "models/inpainting/temporal_shift.py",
     "models/export.py",
     "models/headset/network.py",
     "models/eyes/network.py",

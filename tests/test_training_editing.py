@@ -14,9 +14,10 @@ from test_models_preparation import crop_mesh, smooth_image
 from test_training_faces import write_landmarks, write_manifest, write_video
 
 from edge.__main__ import main
-from models import architectures, registration
+from models import registration
 from models.export import export_network
 from models.face.mesh import IRIS_START
+from models.inpainting import architectures
 from training.coverings import headset_mask
 from training.editing.distances import (
     IdentityMeasure,

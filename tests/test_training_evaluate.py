@@ -14,9 +14,9 @@ from face_clip_files import face_mesh, write_clip
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from models.evi_hrnet import EviHrnet, NetworkSettings
 from models.export import export_network
 from models.filling import Filler, Reference
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 from streaming.errors import UserError
 from training import evaluate as evaluation
 from training import evaluate_command, protocol, score_report

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 pytest.importorskip("torch")
 import torch
 
-from models.architectures import EVI_HRNET, build
 from models.export import export_network
 from models.filling import Reference
-from models.inputs_choice import InputsChoice
+from models.inpainting.architectures import EVI_HRNET, build
+from models.inpainting.inputs_choice import InputsChoice
 from streaming.errors import UserError
 from training import checkpoint, evaluate_command
 from training import evaluate as evaluation

@@ -11,9 +11,10 @@ from test_models_preparation import crop_mesh, smooth_image
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models import architectures, preparation  # noqa: E402
+from models import preparation  # noqa: E402
 from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB  # noqa: E402
-from models.inputs_choice import InputsChoice  # noqa: E402
+from models.inpainting import architectures  # noqa: E402
+from models.inpainting.inputs_choice import InputsChoice  # noqa: E402
 from models.preparation import Reference  # noqa: E402
 from streaming.errors import UserError  # noqa: E402
 from training.adversaries.kinds import ADVERSARIES  # noqa: E402

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="torch is only in the train and dev 
 from drawn_training import drawn_clips  # noqa: E402
 from test_models_preparation import crop_mesh  # noqa: E402
 
-from models import architectures  # noqa: E402
 from models.export import export_network  # noqa: E402
+from models.inpainting import architectures  # noqa: E402
 from models.shipped import load_network  # noqa: E402
 from training import checkpoint  # noqa: E402
 from training.coverings import HeadsetShape, headset_mask  # noqa: E402

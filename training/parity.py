@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models import preparation
-from models.inputs_choice import InputsChoice
+from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Reference
 from models.quantisation.online import Float32Array, OnlineNetwork
 from models.shipped import load_network

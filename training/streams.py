@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models import preparation
 from models.contract import CONTOURS, MASK, REFERENCE_RGB
 from models.identity.face_chip import chip_from_frame
-from models.inputs_choice import InputsChoice
+from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Prepared, Reference
 from training.feeding import variations
 from training.masks.headset import HeadsetHole

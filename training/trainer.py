@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import architectures
 from models.contract import MASK
+from models.inpainting import architectures
 from models.peers.stn_gan import StnGan
 from training.adversaries.kinds import ADVERSARIES
 from training.adversaries.registry import JudgedClips, make_adversary

@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import architectures, preparation
+from models import preparation
 from models.contract import MASK
 from models.face.mesh import LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
-from models.inputs_choice import InputsChoice
+from models.inpainting import architectures
+from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Reference
 from training import metrics
 from training.masks.headset import PROTOCOL_HEADSET

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.evi_hrnet import EviHrnet, NetworkSettings
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 from models.personal.exchange import Answer, Order
 from models.personal.network import parameters_of
 from models.shipped import WeightsError, load_network

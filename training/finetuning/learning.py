@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.contract import MASK
-from models.evi_hrnet import EviHrnet, States
+from models.inpainting.evi_hrnet import EviHrnet, States
 from training.finetuning.clip import WearerClip, divided, views_of
 from training.finetuning.drawing import Drawing, Sequence
 from training.finetuning.scoring import Score, filled_by, is_better, score_of

@@ -10,7 +10,7 @@ import torch
 
 from models import preparation
 from models.bank.references import ReferenceBank
-from models.evi_hrnet import EviHrnet
+from models.inpainting.evi_hrnet import EviHrnet
 from models.reference import Reference
 from training.coverings import HeadsetShape, headset_mask
 from training.finetuning.clip import ImageU8, WearerClip

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from models.inputs_choice import InputsChoice
+from models.inpainting.inputs_choice import InputsChoice
 from models.quantisation.online import OnlineNetwork
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network
 from training import protocol

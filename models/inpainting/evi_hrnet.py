@@ -26,7 +26,7 @@ from models.contract import (
     TensorContract,
     evi_hrnet_contract,
 )
-from models.temporal_shift import (
+from models.inpainting.temporal_shift import (
     SHIFT_KINDS,
     OfflineTemporalShift,
     OnlineTemporalShift,

@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from torch import Tensor, nn
 
 from models.contract import TensorContract
-from models.evi_hrnet import EviHrnet, NetworkSettings
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 from models.peers.comb_cn import CombCn, CombCnSettings
 from models.peers.lgtsm import Lgtsm, LgtsmSettings
 from models.peers.m_csam import MCsam, MCsamSettings
