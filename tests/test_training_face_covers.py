@@ -15,12 +15,12 @@ from models.covers.reader import SHIPPED_COVER_NET, CoverReader
 from models.export import export_cover_net
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
-from training.bare_faces import BareFace
 from training.face_covers.continuation import continued
 from training.face_covers.covers import COVERS, Cover, dark_glasses, face_mask
 from training.face_covers.samples import covered_shares, prepared, sample
 from training.face_covers.shadows import brim_shadow
 from training.face_covers.train import draw, validate
+from training.scenes.bare_faces import BareFace
 
 
 @pytest.fixture

@@ -23,16 +23,16 @@ from models.headset.network import (  # noqa: E402
     heat_means,
 )
 from training import checkpoint  # noqa: E402
-from training.bare_faces import BareFace, is_held_back, mirrored_points  # noqa: E402
 from training.headset_losses import collate, headset_losses  # noqa: E402
-from training.headset_models import split_names  # noqa: E402
 from training.headset_trainer import (  # noqa: E402
     HeadsetTrainer,
     HeadsetTrainerSettings,
     to_device,
 )
+from training.scenes.bare_faces import BareFace, is_held_back, mirrored_points  # noqa: E402
+from training.scenes.headset_models import split_names  # noqa: E402
+from training.scenes.worn_scenes import WornScenes, mirrored  # noqa: E402
 from training.trainer import TrainingDiverged  # noqa: E402
-from training.worn_scenes import WornScenes, mirrored  # noqa: E402
 
 SMALL = HeadsetNetSettings(channels=(8, 8, 8, 16, 16), blocks=(1, 1, 1, 1), shape_values=8)
 CPU = torch.device("cpu")

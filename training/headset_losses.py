@@ -14,7 +14,7 @@ from torch.nn import functional
 from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.headset.contract import FACE, HEADSET, MAP_PX
 from models.headset.network import ANCHORS, LEAST_SPREAD, HeadsetOutputs
-from training.worn_scenes import Scene
+from training.scenes.worn_scenes import Scene
 
 Float32Array = NDArray[np.float32]
 

@@ -15,9 +15,9 @@ from streaming.errors import UserError
 from training import score_report
 from training.evaluate import FillerMaker, spread
 from training.faces import FaceClips, ImageU8
-from training.headset_models import CUTOUTS, split_names
 from training.live_protocol import FillerOf, LiveScores, WornClip, evaluate_live
 from training.protocol import PUBLISHED_PX
+from training.scenes.headset_models import CUTOUTS, split_names
 
 LIVE = "live"
 TEST = "test"  # the split of headset models that every evaluation wears

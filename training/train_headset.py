@@ -12,15 +12,15 @@ import torch
 from hmd_capture.headset_render import Headset
 from models.headset.network import HeadsetNetSettings
 from training import checkpoint
-from training.bare_faces import BareFace, faces_to_learn
 from training.headset_losses import HeadsetTargets, collate
-from training.headset_models import headset_models, split_names
 from training.headset_trainer import HeadsetScore, HeadsetTrainer, HeadsetTrainerSettings
 from training.run_folder import SETTINGS, RunFolder
+from training.scenes.bare_faces import BareFace, faces_to_learn
+from training.scenes.headset_models import headset_models, split_names
+from training.scenes.worn_scenes import WornScenes
 from training.small_networks import options
 from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict
-from training.worn_scenes import WornScenes
 
 SHAPE_SCENES = 1500  # scenes whose meshes give the mesh head its first basis
 VALIDATION_BATCHES = 8

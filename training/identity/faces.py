@@ -21,10 +21,10 @@ from torch import Tensor
 from hmd_capture.headset_render import Headset
 from hmd_capture.simulated import covered
 from models.identity.face_chip import BARE, WIDTH_PX, chip_from_frame
-from training.bare_faces import BareFace, is_held_back, portraits
 from training.faces import FaceClips
-from training.headset_variety import shaken
 from training.identity.teacher import teacher_embeddings
+from training.scenes.bare_faces import BareFace, is_held_back, portraits
+from training.scenes.headset_variety import shaken
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

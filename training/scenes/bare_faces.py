@@ -108,5 +108,7 @@ def mirrored_points() -> NDArray[np.int64]:
     """
     pairs = np.load(Path(__file__).parent / "mirrored_points.npy")
     if pairs.shape != (POINT_COUNT,):
-        raise FaceDataError("training/mirrored_points.npy is damaged; restore it from the release")
+        raise FaceDataError(
+            "training/scenes/mirrored_points.npy is damaged; restore it from the release"
+        )
     return np.asarray(pairs, np.int64)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from hmd_capture.headset_render import Headset
 from models.face.alignment import head_box
 from models.headset.contract import CROP_SHARE, MASK_PX, SIZE_PX
-from training.bare_faces import BareFace, mirrored_points
-from training.camera_faults import camera_faults
-from training.face_props import body_under, hair_over, hand_over, put_glasses_on
-from training.headset_variety import repainted, shaken
+from training.scenes.bare_faces import BareFace, mirrored_points
+from training.scenes.camera_faults import camera_faults
+from training.scenes.face_props import body_under, hair_over, hand_over, put_glasses_on
+from training.scenes.headset_variety import repainted, shaken
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
