@@ -90,7 +90,7 @@ COMMANDS = {
         "training.registration:fit_registration",
         "Learn how shift and tint go together over the face.",
     ),
-    "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
+    "train-headset": ("training.headset.train:train_headset", "Train the headset tracker."),
     "check-int8": (
         "training.quantisation.long_check:check_int8",
         "Compare an INT8 network with its original over long runs.",

@@ -23,8 +23,8 @@ from models.headset.network import (  # noqa: E402
     heat_means,
 )
 from training import checkpoint  # noqa: E402
-from training.headset_losses import collate, headset_losses  # noqa: E402
-from training.headset_trainer import (  # noqa: E402
+from training.headset.losses import collate, headset_losses  # noqa: E402
+from training.headset.trainer import (  # noqa: E402
     HeadsetTrainer,
     HeadsetTrainerSettings,
     to_device,

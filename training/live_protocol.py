@@ -38,9 +38,9 @@ from models.headset.reader import HeadsetReader
 from streaming.records import Float32Array, Frame, ImageU8
 from training.eyes.live_motion import EYE_AGE_NS, EyeMotion, EyeScores, motion_found, motion_true
 from training.faces import FaceClip, FaceClips
+from training.headset.scores import TrackerScores, jitter_px
 from training.metrics import FrameScores, score_frames
 from training.protocol import PUBLISHED_PX, SCORED_FRAMES
-from training.tracker_scores import TrackerScores, jitter_px
 
 FRAME_NS = 40_000_000
 NOISE_STEPS = 2.0  # standard deviation of sensor noise, 8-bit steps

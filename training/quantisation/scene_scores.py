@@ -10,7 +10,7 @@ import numpy as np
 
 from models.headset.contract import SIZE_PX
 from models.headset.reader import HeadsetReader, HeadsetReading
-from training.headset_losses import OUTER_CORNERS
+from training.headset.losses import OUTER_CORNERS
 from training.scenes.worn_scenes import Scene
 
 LEAST_MASK = 50  # pixels of a headset that its outline is scored on

@@ -12,8 +12,8 @@ import torch
 from hmd_capture.headset_render import Headset
 from models.headset.network import HeadsetNetSettings
 from training import checkpoint
-from training.headset_losses import HeadsetTargets, collate
-from training.headset_trainer import HeadsetScore, HeadsetTrainer, HeadsetTrainerSettings
+from training.headset.losses import HeadsetTargets, collate
+from training.headset.trainer import HeadsetScore, HeadsetTrainer, HeadsetTrainerSettings
 from training.run_folder import SETTINGS, RunFolder
 from training.scenes.bare_faces import BareFace, faces_to_learn
 from training.scenes.headset_models import headset_models, split_names

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.headset.contract import FACE, HEADSET
 from models.headset.network import MESH_VALUES, HeadsetNet, HeadsetNetSettings, HeadsetOutputs
-from training.headset_losses import OUTER_CORNERS, HeadsetTargets, headset_losses
+from training.headset.losses import OUTER_CORNERS, HeadsetTargets, headset_losses
 from training.small_networks.batches import to_device
 from training.small_networks.trainer import AveragedTrainer, TrainerSettings
 
