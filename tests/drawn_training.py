@@ -32,7 +32,7 @@ def write_shards(folder: Path, frames: int = 14) -> Path:
     """Shards of drawn face clips: three to train on, one of another person for validation."""
     from face_clip_files import write_folder
 
-    from training.faces import FaceClips
+    from training.clips.faces import FaceClips
     from training.shards.pack import pack_clips
 
     rows = [

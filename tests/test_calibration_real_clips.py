@@ -20,7 +20,7 @@ from hmd_capture.head_pose import head_pose
 from models.covers.reader import CoverReader
 from models.face.mediapipe_mesh import FaceMesher
 from streaming.records import Float32Array, ImageU8
-from training.faces import FaceClip, FaceClips
+from training.clips.faces import FaceClip, FaceClips
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data/faces"
 PEOPLE = 20

@@ -18,6 +18,7 @@ from models import registration
 from models.export import export_network
 from models.face.mesh import IRIS_START
 from models.inpainting import architectures
+from training.clips.faces import FaceClips
 from training.coverings import headset_mask
 from training.editing.distances import (
     IdentityMeasure,
@@ -25,7 +26,6 @@ from training.editing.distances import (
     of_the_same_person,
 )
 from training.editing.landmarks import perturbed, swapped
-from training.faces import FaceClips
 
 SIZE = 128
 

@@ -20,8 +20,8 @@ from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 from streaming.errors import UserError
 from training import evaluate as evaluation
 from training import evaluate_command, protocol, score_report
+from training.clips.faces import FaceClip, FaceClips, FaceDataError
 from training.coverings import headset_mask
-from training.faces import FaceClip, FaceClips, FaceDataError
 
 SHARED_FACES = Path(__file__).parents[2] / "shared" / "data" / "faces"
 FRAMES = 80

@@ -232,7 +232,7 @@ def test_a_face_box_holds_the_mesh_in_its_middle() -> None:
 @needs_weights
 @pytest.mark.skipif(not SHARED_FACES.is_dir(), reason="needs ../shared/data/faces")
 def test_faces_of_one_person_are_near_and_lids_are_seen_to_blink() -> None:
-    from training.faces import FaceClips
+    from training.clips.faces import FaceClips
 
     clips = FaceClips(SHARED_FACES)
     rows = {row.segment: row for row in clips.rows("val")}

@@ -22,11 +22,11 @@ from models.inpainting.inputs_choice import InputsChoice
 from streaming.errors import UserError
 from training import checkpoint, evaluate_command
 from training import evaluate as evaluation
+from training.clips.faces import FaceClips
 from training.evaluation.networks import ClipFiller, TrainedNetwork, WholeClipFiller, shown_by
 from training.evaluation.plan import takes
 from training.evaluation.run import networks_of
 from training.evaluation.testimony import NOT_TOLD
-from training.faces import FaceClips
 from training.protocol import ScoredClip
 
 SMALL = {"width": 8, "size_px": 32}

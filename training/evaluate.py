@@ -16,9 +16,9 @@ from models.shipped import WeightsError
 from streaming.errors import UserError
 from training import protocol as protocols
 from training import score_report
+from training.clips.faces import FaceClips, ImageU8
 from training.evaluation import plan
 from training.evaluation.networks import TrainedNetwork, WholeClipFiller
-from training.faces import FaceClips, ImageU8
 from training.metrics import FrameScores, psnr, score_frames
 from training.protocol import ScoredClip
 

@@ -13,6 +13,7 @@ from models.filling import DEFAULT_FILLER
 from training import score_report
 from training.bank_protocol import BANK
 from training.bank_report import bank_document
+from training.clips.faces import FaceClips, ImageU8
 from training.detail.report import DETAIL, detail_document, tell_detail
 from training.detail.report import METHODS as DETAIL_METHODS
 from training.evaluate import METHODS, makers_of
@@ -22,7 +23,6 @@ from training.evaluation.plan import PROTOCOLS
 from training.evaluation.run import Advance, Measures, Request, networks_of, score
 from training.eyes.evaluation import EYES, eyes_document
 from training.eyes.report import tell_eyes
-from training.faces import FaceClips, ImageU8
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
 from training.live_report import LIVE, live_document
 from training.protocol import ScoredClip

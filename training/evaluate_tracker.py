@@ -24,7 +24,7 @@ from models.shipped import WeightsError
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame, ImageU8
 from training import score_report
-from training.faces import FaceClips
+from training.clips.faces import FaceClips
 from training.scenes.bare_faces import BareFace, clip_faces, portraits
 from training.scenes.face_props import put_glasses_on
 

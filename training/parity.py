@@ -13,7 +13,7 @@ from models.preparation import Reference
 from models.quantisation.online import Float32Array, OnlineNetwork
 from models.shipped import load_network
 from training import protocol
-from training.faces import FaceClip, FaceClips, ImageU8
+from training.clips.faces import FaceClip, FaceClips, ImageU8
 
 LARGEST_DB = 100.0  # of pictures that are equal
 WINDOW = 100  # frames at either end of the loop whose agreement is compared

@@ -25,7 +25,7 @@ from models.shipped import (
     sha256,
 )
 from streaming.errors import UserError
-from training.faces import FaceClip, FaceClips
+from training.clips.faces import FaceClip, FaceClips
 from training.parity import Parity, check_drift, check_parity
 from training.quantisation.acceptance import accepted_as, default_place
 from training.streams import DecodedClip, StreamMaker, StreamSettings

@@ -12,7 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from streaming.errors import UserError
-from training.faces import ImageU8
+from training.clips.faces import ImageU8
 from training.metrics import FrameScores, clip_means, summarise
 from training.protocol import ScoredClip
 

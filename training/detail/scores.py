@@ -21,9 +21,9 @@ from models.face.alignment import cut_crop
 from models.filling import DetailedFiller, Filler
 from streaming.errors import UserError
 from training.bank_protocol import BankClip
+from training.clips.faces import Float32Array, ImageU8
 from training.coverings import headset_mask
 from training.evaluation.images import masked_lpips
-from training.faces import Float32Array, ImageU8
 from training.metrics import FrameScores, score_frames, summarise
 
 FRAME_STEP = 5

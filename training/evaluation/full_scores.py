@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from training.clips.faces import ImageU8
 from training.evaluation import images
 from training.evaluation.efficientnet import EfficientNetLite0, load_efficientnet
 from training.evaluation.eyes_seen import EyeFinder, add_blinks
@@ -32,7 +33,6 @@ from training.evaluation.hard_cases import EYE_STATE
 from training.evaluation.i3d import SHORTEST_FRAMES, I3d, load_i3d
 from training.evaluation.motion import ClipMotion, clip_motion, warping_errors
 from training.eyes.live_motion import EyeScores
-from training.faces import ImageU8
 from training.metrics import rgb_tensor
 from training.protocol import SCORED_FRAMES, ScoredClip
 from training.score_report import deviations

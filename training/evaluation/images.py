@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from training.faces import ImageU8
+from training.clips.faces import ImageU8
 from training.metrics import SSIM_RADIUS_PX, lpips, rgb_tensor, similarity_maps, ssim_map
 
 FloatArray = NDArray[np.float64]

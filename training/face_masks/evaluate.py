@@ -27,8 +27,8 @@ from models.headset.head_crop import crop_of_mesh
 from models.headset.outline import sharpened
 from models.shipped import WeightsError
 from streaming.errors import UserError
+from training.clips.faces import FaceClips, FaceDataError
 from training.face_covers.covers import hand
-from training.faces import FaceClips, FaceDataError
 from training.scenes.bare_faces import BareFace, clip_faces, portraits
 from training.scenes.face_props import put_glasses_on
 

@@ -26,7 +26,7 @@ from models.headset.reader import HeadsetReader
 from models.identity.reader import FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
-from training.faces import FaceClip, FaceClips, FaceDataError
+from training.clips.faces import FaceClip, FaceClips, FaceDataError
 from training.identity.looks import Trial, trials
 from training.identity.report import plot, roc_of, scores
 from training.identity.sessions import PersonClip, person_clip

@@ -21,7 +21,7 @@ from torch import Tensor
 from hmd_capture.headset_render import Headset
 from hmd_capture.simulated import covered
 from models.identity.face_chip import BARE, WIDTH_PX, chip_from_frame
-from training.faces import FaceClips
+from training.clips.faces import FaceClips
 from training.identity.teacher import teacher_embeddings
 from training.scenes.bare_faces import BareFace, is_held_back, portraits
 from training.scenes.headset_variety import shaken

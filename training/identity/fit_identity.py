@@ -25,7 +25,7 @@ from models.headset.reader import HeadsetReader
 from models.identity.reader import SHIPPED_FACE_PRINT, FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
-from training.faces import FaceClip, FaceClips
+from training.clips.faces import FaceClip, FaceClips
 from training.identity.fitting import choose_settings, fit_weights, flagged_share
 from training.identity.looks import Trial, features, trials
 from training.identity.sessions import person_clip

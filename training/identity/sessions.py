@@ -24,7 +24,7 @@ from models.face_fit import WearerFit
 from models.headset.reader import HeadsetReader, HeadsetReading
 from models.identity.reader import FacePrintReader
 from streaming.records import Float32Array, Frame, ImageU8
-from training.faces import FaceClip, FaceClips
+from training.clips.faces import FaceClip, FaceClips
 from training.scenes.camera_faults import camera_faults
 
 FRAME_NS = 40_000_000  # clips have 25 frames a second

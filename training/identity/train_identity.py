@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import typer
 
-from training.faces import FaceClips
+from training.clips.faces import FaceClips
 from training.helper_weights import DEFAULT_FOLDER
 from training.identity.faces import (
     PersonFaces,

@@ -21,7 +21,7 @@ from models.quantisation.feed_forward import quantise_feed_forward
 from models.quantisation.online import Feed
 from models.shipped import WeightsError, check_manifest, int8_path, manifest_path, sha256
 from streaming.errors import UserError
-from training.faces import FaceClips, FaceDataError
+from training.clips.faces import FaceClips, FaceDataError
 from training.quantisation.acceptance import accepted_as
 from training.quantisation.scene_scores import SceneScores, read_scenes, score_scenes
 from training.scenes.bare_faces import clip_faces

@@ -30,7 +30,7 @@ from models.face.alignment import crop_from_mesh, cut_crop
 from models.face.mediapipe_mesh import FaceMesher
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame, ImageU8
-from training.faces import ImageU8 as Stack
+from training.clips.faces import ImageU8 as Stack
 from training.protocol import PUBLISHED_PX
 
 WAYS = ("tracked", "told")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.face.mesh import POINT_COUNT
-from training.faces import FaceClips, FaceDataError
+from training.clips.faces import FaceClips, FaceDataError
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hmd_capture.cutouts import FILE_NAME, CutoutHeadset
 from hmd_capture.headset_render import Headset, ProceduralHeadset
-from training.faces import FaceDataError
+from training.clips.faces import FaceDataError
 
 BUILT_IN_COUNT = 48  # differently seeded built-in headsets
 CUTOUTS = "cutouts"  # folder of the pictures beside manifest.csv

@@ -13,7 +13,7 @@ import typer
 
 from streaming.errors import UserError
 from training.checkpoint import CheckpointError
-from training.faces import FaceDataError
+from training.clips.faces import FaceDataError
 from training.helper_weights import HelperWeightsError
 from training.trainer import TrainingDiverged
 

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import UserError
-from training.packed_meshes import CLIP_PX as CLIP_PX
-from training.packed_meshes import MESH_POINTS as MESH_POINTS
-from training.packed_meshes import MESH_STEPS_PER_PX as MESH_STEPS_PER_PX
-from training.packed_meshes import BadMeshes, unpacked
+from training.clips.packed_meshes import CLIP_PX as CLIP_PX
+from training.clips.packed_meshes import MESH_POINTS as MESH_POINTS
+from training.clips.packed_meshes import MESH_STEPS_PER_PX as MESH_STEPS_PER_PX
+from training.clips.packed_meshes import BadMeshes, unpacked
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
