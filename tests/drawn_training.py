@@ -12,7 +12,7 @@ MESH_FILE = Path(__file__).parent / "data" / "face_mesh_478.npy"
 
 def drawn_clips(size_px: int = 64, frames: int = 14, count: int = 2) -> list:
     """Clips of a drawn face that drifts and brightens; two of one person, then one of others."""
-    from training.streams import DecodedClip
+    from training.feeding.streams import DecodedClip
 
     face = np.load(MESH_FILE).astype(np.float32) * size_px * 0.3
     made = []

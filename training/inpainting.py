@@ -18,6 +18,7 @@ from training.feeding import decoded
 from training.feeding.feeder import Feeder, Shelf
 from training.feeding.playlist import Playlist
 from training.feeding.sources import ClipSource, Part
+from training.feeding.streams import HEADSET
 from training.helper_weights import lpips_alex
 from training.loss_terms.terms import LossTerms
 from training.masks.headset import PROTOCOL_HEADSET
@@ -26,7 +27,6 @@ from training.masks.source import MaskSource
 from training.processes import Processes
 from training.recipes.schema import Recipe
 from training.run_folder import RunFolder, json_like
-from training.streams import HEADSET
 from training.trainer import Trainer
 from training.validation import Validation, ValidationScore
 

@@ -204,7 +204,7 @@ def load_networks(folder: Path, distance: nn.Module | None, *, video: bool = Tru
 
 
 def merge(document: dict[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
-    """A report of `training.evaluate` with the measures of `FullScores.document` added."""
+    """A report of `evaluation.evaluate` with the measures of `FullScores.document` added."""
     methods = {name: _merged(scores, full[name]) for name, scores in document["methods"].items()}
     fewest = document["clips"]
     return document | {

@@ -1,4 +1,4 @@
-"""Frame scores beside those of `training.metrics`: L1, MS-SSIM, and scores inside the hole."""
+"""Frame scores beside those of `metrics`: L1, MS-SSIM, and scores inside the hole."""
 
 from __future__ import annotations
 
