@@ -19,13 +19,13 @@ from models.export import export_network
 from models.face.mesh import IRIS_START
 from models.inpainting import architectures
 from training.clips.faces import FaceClips
-from training.coverings import headset_mask
 from training.editing.distances import (
     IdentityMeasure,
     of_other_people,
     of_the_same_person,
 )
 from training.editing.landmarks import perturbed, swapped
+from training.masks.coverings import headset_mask
 
 SIZE = 128
 

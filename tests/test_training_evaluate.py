@@ -21,7 +21,7 @@ from streaming.errors import UserError
 from training import evaluate as evaluation
 from training import evaluate_command, protocol, score_report
 from training.clips.faces import FaceClip, FaceClips, FaceDataError
-from training.coverings import headset_mask
+from training.masks.coverings import headset_mask
 
 SHARED_FACES = Path(__file__).parents[2] / "shared" / "data" / "faces"
 FRAMES = 80

@@ -19,7 +19,7 @@ from models.preparation import Reference  # noqa: E402
 from streaming.errors import UserError  # noqa: E402
 from training.adversaries.kinds import ADVERSARIES  # noqa: E402
 from training.adversaries.registry import make_adversary  # noqa: E402
-from training.coverings import headset_mask  # noqa: E402
+from training.masks.coverings import headset_mask  # noqa: E402
 from training.recipes.loader import load_recipe, recipe_from, recipe_names  # noqa: E402
 
 

@@ -17,8 +17,8 @@ from edge.reference_choice import best_views
 from models.filling import Reference
 from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips, Float32Array, ImageU8
-from training.coverings import headset_mask
 from training.evaluate import Evaluation, FillerMaker, MethodScores, fill_clip, spread
+from training.masks.coverings import headset_mask
 from training.metrics import score_frames
 from training.protocol import PUBLISHED_PX, ScoredClip
 

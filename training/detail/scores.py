@@ -22,8 +22,8 @@ from models.filling import DetailedFiller, Filler
 from streaming.errors import UserError
 from training.bank_protocol import BankClip
 from training.clips.faces import Float32Array, ImageU8
-from training.coverings import headset_mask
 from training.evaluation.images import masked_lpips
+from training.masks.coverings import headset_mask
 from training.metrics import FrameScores, score_frames, summarise
 
 FRAME_STEP = 5
