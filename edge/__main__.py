@@ -127,7 +127,10 @@ COMMANDS = {
         "training.evaluation.benchmarks_command:benchmarks",
         "Score every method on every protocol; writes docs/BENCHMARKS.md.",
     ),
-    "evaluate": ("training.evaluate_command:evaluate", "Score fillers on face clips, or eyes."),
+    "evaluate": (
+        "training.evaluation.evaluate_command:evaluate",
+        "Score fillers on face clips, or eyes.",
+    ),
     "evaluate-face-mask": (
         "training.face_masks.evaluate:evaluate_face_mask",
         "Score the network that finds face masks, and its false alarms.",

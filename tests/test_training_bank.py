@@ -19,7 +19,7 @@ from streaming.errors import UserError
 from training.bank_protocol import PROFILE_FRAMES, load, long_enough
 from training.clips.faces import FaceClips
 from training.detail.scores import WAYS, WayScores, clip_shots, gradient_energy, score_detail
-from training.evaluate_command import evaluate
+from training.evaluation.evaluate_command import evaluate
 
 FRAMES = 152
 

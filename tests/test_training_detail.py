@@ -17,7 +17,7 @@ from models import preparation
 from models.filling import Reference
 from streaming.errors import UserError
 from training.detail.portraits import sitters
-from training.evaluate_command import evaluate
+from training.evaluation.evaluate_command import evaluate
 from training.scenes.bare_faces import is_held_back
 
 PHOTO_PX = 128

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 import torch
 
-from training import metrics
-from training.evaluation import images, motion
+from training.evaluation import images, metrics, motion
 from training.evaluation.expression import face_boxes
 from training.evaluation.eyes_seen import EyeFinder, add_blinks
 from training.evaluation.faces_seen import (

@@ -20,9 +20,10 @@ from models.filling import Reference
 from models.inpainting.architectures import EVI_HRNET, build
 from models.inpainting.inputs_choice import InputsChoice
 from streaming.errors import UserError
-from training import checkpoint, evaluate_command
-from training import evaluate as evaluation
+from training import checkpoint
 from training.clips.faces import FaceClips
+from training.evaluation import evaluate as evaluation
+from training.evaluation import evaluate_command
 from training.evaluation.networks import ClipFiller, TrainedNetwork, WholeClipFiller, shown_by
 from training.evaluation.plan import takes
 from training.evaluation.run import networks_of

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from models.filling import Reference
 from streaming.errors import UserError
-from training import evaluate as evaluation
 from training import protocol
 from training.clips.faces import FaceClips
+from training.evaluation import evaluate as evaluation
 from training.evaluation import ghost, hard_cases, plan
 from training.evaluation.worst import circumstances, worst_clips
 from training.protocol import ScoredClip

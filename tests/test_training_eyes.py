@@ -25,7 +25,8 @@ from models.eyes.contract import SIZE_PX, eye_net_contract  # noqa: E402
 from models.eyes.ellipse import ellipse_of  # noqa: E402
 from models.eyes.fit import EyeReading  # noqa: E402
 from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings  # noqa: E402
-from training import checkpoint, evaluate_command  # noqa: E402
+from training import checkpoint  # noqa: E402
+from training.evaluation import evaluate_command  # noqa: E402
 from training.eyes import scores, train_command  # noqa: E402
 from training.eyes.drawing import chances  # noqa: E402
 from training.eyes.losses import eye_losses  # noqa: E402

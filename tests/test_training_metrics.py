@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from training import helper_weights, metrics
+from training import helper_weights
+from training.evaluation import metrics
 from training.helper_weights import HelperWeightsError
 from training.score_report import method_scores
 

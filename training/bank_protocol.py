@@ -17,9 +17,9 @@ from edge.reference_choice import best_views
 from models.filling import Reference
 from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips, Float32Array, ImageU8
-from training.evaluate import Evaluation, FillerMaker, MethodScores, fill_clip, spread
+from training.evaluation.evaluate import Evaluation, FillerMaker, MethodScores, fill_clip, spread
+from training.evaluation.metrics import score_frames
 from training.masks.coverings import headset_mask
-from training.metrics import score_frames
 from training.protocol import PUBLISHED_PX, ScoredClip
 
 BANK = "bank"

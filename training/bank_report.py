@@ -11,7 +11,7 @@ from models.filling import WarpRegisterFiller
 from training.bank_protocol import PROFILE_FRAMES, BankClip, evaluate_bank
 from training.clips.faces import CLIP_PX, FaceClips, ImageU8
 from training.detail.scores import WAYS, WayScores, clip_shots, score_detail, summary
-from training.evaluate import FillerMaker, makers_of, report
+from training.evaluation.evaluate import FillerMaker, makers_of, report
 from training.protocol import ScoredClip
 
 # A half of the clips' resolution, and a quarter: as 128 px in a face of 512 px.

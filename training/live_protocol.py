@@ -37,9 +37,9 @@ from models.filling import Filler, Reference
 from models.headset.reader import HeadsetReader
 from streaming.records import Float32Array, Frame, ImageU8
 from training.clips.faces import FaceClip, FaceClips
+from training.evaluation.metrics import FrameScores, score_frames
 from training.eyes.live_motion import EYE_AGE_NS, EyeMotion, EyeScores, motion_found, motion_true
 from training.headset.scores import TrackerScores, jitter_px
-from training.metrics import FrameScores, score_frames
 from training.protocol import PUBLISHED_PX, SCORED_FRAMES
 
 FRAME_NS = 40_000_000

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from streaming.errors import UserError
 from training.clips.faces import ImageU8
-from training.metrics import FrameScores, clip_means, summarise
+from training.evaluation.metrics import FrameScores, clip_means, summarise
 from training.protocol import ScoredClip
 
 COLUMNS = {  # JSON key: heading, decimals

@@ -19,7 +19,7 @@ from models.face.mesh import LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
 from models.inpainting import architectures
 from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Reference
-from training import metrics
+from training.evaluation import metrics
 from training.feeding.streams import DecodedClip, PreparedStream, prepared_planes
 from training.masks.headset import PROTOCOL_HEADSET
 from training.masks.source import MaskSource

@@ -23,8 +23,8 @@ from streaming.errors import UserError
 from training.bank_protocol import BankClip
 from training.clips.faces import Float32Array, ImageU8
 from training.evaluation.images import masked_lpips
+from training.evaluation.metrics import FrameScores, score_frames, summarise
 from training.masks.coverings import headset_mask
-from training.metrics import FrameScores, score_frames, summarise
 
 FRAME_STEP = 5
 WAYS = ("bicubic", "detail")

@@ -19,7 +19,7 @@ from training import score_report
 from training.clips.faces import FaceClip, FaceClips, Float32Array, ImageU8
 from training.editing.distances import IdentityMeasure, of_other_people, of_the_same_person
 from training.editing.landmarks import perturbed, swapped
-from training.evaluate import MethodScores, fill_clip
+from training.evaluation.evaluate import MethodScores, fill_clip
 from training.evaluation.faces_seen import load_face_reader
 from training.evaluation.networks import TrainedNetwork
 from training.helper_weights import DEFAULT_FOLDER

@@ -31,9 +31,9 @@ from training.evaluation.frechet import frechet_distance
 from training.evaluation.ghost import ghost_share
 from training.evaluation.hard_cases import EYE_STATE
 from training.evaluation.i3d import SHORTEST_FRAMES, I3d, load_i3d
+from training.evaluation.metrics import rgb_tensor
 from training.evaluation.motion import ClipMotion, clip_motion, warping_errors
 from training.eyes.live_motion import EyeScores
-from training.metrics import rgb_tensor
 from training.protocol import SCORED_FRAMES, ScoredClip
 from training.score_report import deviations
 

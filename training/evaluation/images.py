@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from training.clips.faces import ImageU8
-from training.metrics import SSIM_RADIUS_PX, lpips, rgb_tensor, similarity_maps, ssim_map
+from training.evaluation.metrics import SSIM_RADIUS_PX, lpips, rgb_tensor, similarity_maps, ssim_map
 
 FloatArray = NDArray[np.float64]
 

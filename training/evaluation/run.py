@@ -13,7 +13,7 @@ from typing import Any
 from streaming.errors import UserError
 from training import score_report
 from training.clips.faces import FaceClips, ImageU8
-from training.evaluate import METHODS, evaluate_fillers, makers_of, report
+from training.evaluation.evaluate import METHODS, evaluate_fillers, makers_of, report
 from training.evaluation.eyes_seen import EyeFinder
 from training.evaluation.full_scores import FullScores, load_networks, merge
 from training.evaluation.networks import TrainedNetwork

@@ -12,10 +12,10 @@ from models import preparation
 from models.bank.references import ReferenceBank
 from models.inpainting.evi_hrnet import EviHrnet
 from models.reference import Reference
+from training.evaluation.metrics import masked_mse, psnr_from_mse, ssim
 from training.finetuning.clip import ImageU8, WearerClip
 from training.finetuning.drawing import network_input_of
 from training.masks.coverings import HeadsetShape, headset_mask
-from training.metrics import masked_mse, psnr_from_mse, ssim
 
 LEAST_GAIN_DB = 0.1  # inside the hole; less is within the spread from clip to clip
 SHAPES = (HeadsetShape(), HeadsetShape(1.15, 1.2, 0.1, 0.3))  # worn in turn, every 32 frames

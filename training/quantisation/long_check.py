@@ -19,8 +19,8 @@ from models.quantisation.online import OnlineNetwork
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network
 from training import protocol
 from training.clips.faces import FaceClip, FaceClips, ImageU8
+from training.evaluation.metrics import lpips
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
-from training.metrics import lpips
 from training.parity import filled, prepared_frames, psnr
 from training.protocol import HMD
 

@@ -16,8 +16,8 @@ from training.bank_report import bank_document
 from training.clips.faces import FaceClips, ImageU8
 from training.detail.report import DETAIL, detail_document, tell_detail
 from training.detail.report import METHODS as DETAIL_METHODS
-from training.evaluate import METHODS, makers_of
 from training.evaluation import options, tables
+from training.evaluation.evaluate import METHODS, makers_of
 from training.evaluation.options import OUTPUT, WHAT, progress_bar
 from training.evaluation.plan import PROTOCOLS
 from training.evaluation.run import Advance, Measures, Request, networks_of, score

@@ -18,8 +18,8 @@ from training import protocol as protocols
 from training import score_report
 from training.clips.faces import FaceClips, ImageU8
 from training.evaluation import plan
+from training.evaluation.metrics import FrameScores, psnr, score_frames
 from training.evaluation.networks import TrainedNetwork, WholeClipFiller
-from training.metrics import FrameScores, psnr, score_frames
 from training.protocol import ScoredClip
 
 Item = TypeVar("Item")
