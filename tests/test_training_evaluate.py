@@ -18,11 +18,12 @@ from models.export import export_network
 from models.filling import Filler, Reference
 from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 from streaming.errors import UserError
-from training import protocol, score_report
+from training import protocol
 from training.clips.faces import FaceClip, FaceClips, FaceDataError
 from training.evaluation import evaluate as evaluation
 from training.evaluation import evaluate_command
 from training.masks.coverings import headset_mask
+from training.reports import scores as score_report
 
 SHARED_FACES = Path(__file__).parents[2] / "shared" / "data" / "faces"
 FRAMES = 80

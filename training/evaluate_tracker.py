@@ -23,8 +23,8 @@ from models.headset.reader import HeadsetReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame, ImageU8
-from training import score_report
 from training.clips.faces import FaceClips
+from training.reports import scores as score_report
 from training.scenes.bare_faces import BareFace, clip_faces, portraits
 from training.scenes.face_props import put_glasses_on
 

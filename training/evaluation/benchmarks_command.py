@@ -22,7 +22,7 @@ from training.evaluation.plan import PROTOCOLS
 from training.evaluation.run import Measures, Request, networks_of, score
 from training.evaluation.testimony import of_manifest
 from training.helper_weights import DEFAULT_FOLDER
-from training.score_report import write_json, write_text
+from training.reports.scores import write_json, write_text
 
 VIDEO_PROTOCOLS = ("hmd", "hmd-far")
 FACE_PROTOCOLS = ("eye-state", "turned")  # the others are told apart by their frames' scores

@@ -15,12 +15,12 @@ from models.filling import FILLERS, Filler, Reference, make_filler
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from training import protocol as protocols
-from training import score_report
 from training.clips.faces import FaceClips, ImageU8
 from training.evaluation import plan
 from training.evaluation.metrics import FrameScores, psnr, score_frames
 from training.evaluation.networks import TrainedNetwork, WholeClipFiller
 from training.protocol import ScoredClip
+from training.reports import scores as score_report
 
 Item = TypeVar("Item")
 

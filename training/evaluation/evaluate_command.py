@@ -10,9 +10,7 @@ import typer
 from rich.console import Console
 
 from models.filling import DEFAULT_FILLER
-from training import score_report
 from training.bank_protocol import BANK
-from training.bank_report import bank_document
 from training.clips.faces import FaceClips, ImageU8
 from training.detail.report import DETAIL, detail_document, tell_detail
 from training.detail.report import METHODS as DETAIL_METHODS
@@ -24,8 +22,10 @@ from training.evaluation.run import Advance, Measures, Request, networks_of, sco
 from training.eyes.evaluation import EYES, eyes_document
 from training.eyes.report import tell_eyes
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
-from training.live_report import LIVE, live_document
 from training.protocol import ScoredClip
+from training.reports import scores as score_report
+from training.reports.bank import bank_document
+from training.reports.live import LIVE, live_document
 
 
 def evaluate(

@@ -35,7 +35,7 @@ from training.evaluation.metrics import rgb_tensor
 from training.evaluation.motion import ClipMotion, clip_motion, warping_errors
 from training.eyes.live_motion import EyeScores
 from training.protocol import SCORED_FRAMES, ScoredClip
-from training.score_report import deviations
+from training.reports.scores import deviations
 
 FloatArray = NDArray[np.float64]
 Scores = dict[str, float]

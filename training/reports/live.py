@@ -12,11 +12,11 @@ from torch import nn
 
 from hmd_capture.headset_style import STYLES
 from streaming.errors import UserError
-from training import score_report
 from training.clips.faces import FaceClips, ImageU8
 from training.evaluation.evaluate import FillerMaker, spread
 from training.live_protocol import FillerOf, LiveScores, WornClip, evaluate_live
 from training.protocol import PUBLISHED_PX
+from training.reports import scores as score_report
 from training.scenes.headset_models import CUTOUTS, split_names
 
 LIVE = "live"
