@@ -155,7 +155,10 @@ COMMANDS = {
         "training.sizes.command:architectures",
         "Tell what every recipe's network holds and costs.",
     ),
-    "quantize": ("training.quantize_command:quantize", "Write a trained network as INT8."),
+    "quantize": (
+        "training.quantisation.quantize_command:quantize",
+        "Write a trained network as INT8.",
+    ),
     "export": ("models.export:export", "Write a trained network as ONNX."),
 }
 # In the order in which one needs them; commands that no group names are listed with the last.

@@ -21,8 +21,8 @@ from training import protocol
 from training.clips.faces import FaceClip, FaceClips, ImageU8
 from training.evaluation.metrics import lpips
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
-from training.parity import filled, prepared_frames, psnr
 from training.protocol import HMD
+from training.quantisation.parity import filled, prepared_frames, psnr
 
 
 @dataclass(frozen=True)

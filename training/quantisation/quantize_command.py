@@ -27,8 +27,8 @@ from models.shipped import (
 from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips
 from training.feeding.streams import DecodedClip, StreamMaker, StreamSettings
-from training.parity import Parity, check_drift, check_parity
 from training.quantisation.acceptance import accepted_as, default_place
+from training.quantisation.parity import Parity, check_drift, check_parity
 
 RANGE_CLIPS, RANGE_STREAMS, VAL_CLIPS = 24, 16, 12
 KEPT_FRAMES = frozenset({0, 1, 3, 8, 16, 24, 31})  # cold states, warming ones, warm ones
