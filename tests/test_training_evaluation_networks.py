@@ -20,7 +20,6 @@ from models.filling import Reference
 from models.inpainting.architectures import EVI_HRNET, build
 from models.inpainting.inputs_choice import InputsChoice
 from streaming.errors import UserError
-from training import checkpoint
 from training.clips.faces import FaceClips
 from training.evaluation import evaluate as evaluation
 from training.evaluation import evaluate_command
@@ -29,6 +28,7 @@ from training.evaluation.plan import takes
 from training.evaluation.run import networks_of
 from training.evaluation.testimony import NOT_TOLD
 from training.protocol import ScoredClip
+from training.run import checkpoint
 
 SMALL = {"width": 8, "size_px": 32}
 

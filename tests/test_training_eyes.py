@@ -25,7 +25,6 @@ from models.eyes.contract import SIZE_PX, eye_net_contract  # noqa: E402
 from models.eyes.ellipse import ellipse_of  # noqa: E402
 from models.eyes.fit import EyeReading  # noqa: E402
 from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings  # noqa: E402
-from training import checkpoint  # noqa: E402
 from training.evaluation import evaluate_command  # noqa: E402
 from training.eyes import scores, train_command  # noqa: E402
 from training.eyes.drawing import chances  # noqa: E402
@@ -35,6 +34,7 @@ from training.eyes.samples import PUPIL, EyeSample  # noqa: E402
 from training.eyes.simulated import made_up_nothing  # noqa: E402
 from training.eyes.targets import mirrored, placed, stacked  # noqa: E402
 from training.eyes.trainer import EyeTrainer, EyeTrainerSettings  # noqa: E402
+from training.run import checkpoint  # noqa: E402
 from training.trainer import TrainingDiverged  # noqa: E402
 
 SMALL = EyeNetSettings(channels=(4, 8, 8, 8), squeezed=4, hidden=8)

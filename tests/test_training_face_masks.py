@@ -16,13 +16,13 @@ from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
 from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
 from models.headset.head_crop import crop_of_mesh
 from models.shipped import WeightsError
-from training import checkpoint
-from training.checkpoint import CheckpointError
 from training.face_masks import scenes
 from training.face_masks.evaluate import MaskMeasures, score_alarms, score_masks
 from training.face_masks.scenes import MaskScenes
 from training.face_masks.train import BEST, EXPORTED, SceneBatches, export_best
 from training.face_masks.trainer import FaceMaskTrainer, FaceMaskTrainerSettings, collate
+from training.run import checkpoint
+from training.run.checkpoint import CheckpointError
 from training.scenes.bare_faces import BareFace
 
 SMALL = FaceMaskNetSettings(channels=(8, 8, 8, 8), blocks=(1, 1, 1))

@@ -22,13 +22,13 @@ from models.headset.network import (  # noqa: E402
     HeadsetNetSettings,
     heat_means,
 )
-from training import checkpoint  # noqa: E402
 from training.headset.losses import collate, headset_losses  # noqa: E402
 from training.headset.trainer import (  # noqa: E402
     HeadsetTrainer,
     HeadsetTrainerSettings,
     to_device,
 )
+from training.run import checkpoint  # noqa: E402
 from training.scenes.bare_faces import BareFace, is_held_back, mirrored_points  # noqa: E402
 from training.scenes.headset_models import split_names  # noqa: E402
 from training.scenes.worn_scenes import WornScenes, mirrored  # noqa: E402

@@ -19,8 +19,8 @@ from training.adversaries.registry import JudgedClips, make_adversary
 from training.feeding.pool import Chunk
 from training.loss_terms.structure import structure_loss
 from training.loss_terms.terms import LossTerms, Terms, weighted
-from training.processes import OneProcess, Processes
 from training.recipes.schema import Recipe
+from training.run.processes import OneProcess, Processes
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Prepared
 from models.shipped import Network, WeightsError, load_network, manifest_path
 from streaming.errors import UserError
-from training import checkpoint
 from training.evaluation.testimony import Testimony, of_checkpoint, of_manifest
+from training.run import checkpoint
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
-from training.checkpoint import CheckpointError
 from training.face_masks.scenes import MaskScene
 from training.headset.losses import mask_loss
+from training.run.checkpoint import CheckpointError
 from training.small_networks.trainer import AveragedTrainer, TrainerSettings
 
 LEAST_MASK_SHARE = 0.005  # of the crop: smaller ones have no meaningful overlap

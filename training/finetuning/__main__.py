@@ -20,9 +20,9 @@ from models.personal.exchange import Answer, Order
 from models.personal.network import parameters_of
 from models.shipped import WeightsError, load_network
 from streaming.errors import UserError
-from training import checkpoint
 from training.finetuning.clip import WearerClip
 from training.finetuning.learning import LAYERS, Finetuned, finetune
+from training.run import checkpoint
 
 
 def main() -> int:

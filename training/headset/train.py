@@ -11,10 +11,10 @@ import torch
 
 from hmd_capture.headset_render import Headset
 from models.headset.network import HeadsetNetSettings
-from training import checkpoint
 from training.headset.losses import HeadsetTargets, collate
 from training.headset.trainer import HeadsetScore, HeadsetTrainer, HeadsetTrainerSettings
-from training.run_folder import SETTINGS, RunFolder
+from training.run import checkpoint
+from training.run.folder import SETTINGS, RunFolder
 from training.scenes.bare_faces import BareFace, faces_to_learn
 from training.scenes.headset_models import headset_models, split_names
 from training.scenes.worn_scenes import WornScenes

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from training import checkpoint
+from training.run import checkpoint
 
 CHECKPOINT, BEST, CURVE, SETTINGS = "last.pt", "best.pt", "curve.jsonl", "settings.json"
 SCORES, CURVES = "scores.json", "curves"
