@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import preparation
+from models.background.plate import PlateCrop
 from models.bank.references import ReferenceBank
 from models.blending import blend
 from models.detail import Detail
 from models.engine.choice import open_engine
 from models.engine.interface import Engine, EngineChoice
-from models.inputs_choice import InputsChoice
-from models.plate import PlateCrop
+from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Reference
 from models.preparer import Preparer
 from models.shipped import SHIPPED_NETWORK, Network, load_network

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import registration, warp
+from models.background.plate import Behind, PlateCrop, draw_matte
 from models.bank.layers import Layer, Mixture, backward_maps, draw
 from models.blending import blend
 from models.contract import CONTOURS, INPUT_CHANNELS, KNOWN_RGB, MASK, REFERENCE_RGB
-from models.face_mesh import CONTOUR_LINES
-from models.face_raster import FaceRaster
+from models.face.mesh import CONTOUR_LINES
+from models.face.raster import FaceRaster
 from models.memory.session import SessionMemory
-from models.plate import Behind, PlateCrop, draw_matte
 from models.reference import Reference as Reference
 
 ImageU8 = NDArray[np.uint8]

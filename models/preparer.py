@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import preparation
+from models.background.plate import PlateCrop
 from models.bank.references import ReferenceBank
 from models.memory.session import SessionMemory
-from models.plate import PlateCrop
 
 ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]

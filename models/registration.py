@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
-from models.face_raster import MESH_POINTS
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
+from models.face.raster import MESH_POINTS
 from models.memory.fields import FieldMemory
 from models.warp import look_up
 

@@ -16,8 +16,8 @@ from edge.plate.making import plate_of_capture
 from edge.plate.part import HeadPlate
 from edge.plate.room import MOVED_FRAMES, Room
 from edge.profile import Part, load_profile, save_profile, sealing
+from models.background.plate import PlateCrop
 from models.bank.references import ReferenceBank
-from models.plate import PlateCrop
 from models.preparation import prepare
 from models.reference import Reference
 

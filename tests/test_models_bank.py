@@ -15,8 +15,8 @@ from models.bank.layers import Layer, Mixture
 from models.bank.look import Look, look_of
 from models.bank.mixing import LARGEST_EYE_STEP, LARGEST_STEP, ViewMixer
 from models.bank.references import ReferenceBank
-from models.eye_posing import with_eyes_of
-from models.face_mesh import EYES, NOSE_TIP
+from models.eyes.posing import with_eyes_of
+from models.face.mesh import EYES, NOSE_TIP
 from models.filling import NetworkFiller, make_filler
 from models.preparation import Reference
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_models_preparation import SIZE, crop_mesh, hole, smooth_image
 
 from models.bank.references import ReferenceBank
-from models.face_mesh import EYES, LEFT_SIDE, RIGHT_SIDE
+from models.face.mesh import EYES, LEFT_SIDE, RIGHT_SIDE
 from models.memory.fields import FieldMemory
 from models.memory.landmark_prior import ReferenceFrame, load_landmark_prior
 from models.memory.landmarks import SteadyLandmarks, near_hole

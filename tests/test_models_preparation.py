@@ -9,7 +9,7 @@ from models import membrane, preparation, warp
 from models.bank.references import ReferenceBank
 from models.blending import blend
 from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB
-from models.face_raster import FaceRaster
+from models.face.raster import FaceRaster
 from models.filling import FILLERS, make_filler
 from models.preparation import Reference
 from models.preparer import Preparer

@@ -12,7 +12,7 @@ from rich.progress import track
 
 from models.memory import landmark_prior
 from models.memory.landmark_prior import ReferenceFrame
-from training.faces import FaceClips
+from training.clips.faces import FaceClips
 from training.registration import NEAR_FRAMES, OUTLIER_SHARE, principal_directions
 
 Float32Array = NDArray[np.float32]
@@ -32,7 +32,7 @@ def fit_landmarks(
     ] = 60,
     directions: Annotated[
         int, typer.Option(min=1, help="Directions in which landmarks may change.")
-    ] = 60,
+    ] = 40,
     seed: Annotated[int, typer.Option(help="Seed of the pairs.")] = 0,
 ) -> None:
     """Fit the prior of `models/landmark_prior.py` on the train split, seconds on one core."""

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import LEFT_EYE, POINT_COUNT, RIGHT_EYE
-from models.face_raster import MESH_POINTS
+from models.face.mesh import LEFT_EYE, POINT_COUNT, RIGHT_EYE
+from models.face.raster import MESH_POINTS
 
 Float32Array = NDArray[np.float32]
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import EYES, POINT_COUNT
+from models.face.mesh import EYES, POINT_COUNT
 from models.memory.landmark_prior import LandmarkPrior, ReferenceFrame, load_landmark_prior
 
 Float32Array = NDArray[np.float32]

@@ -10,8 +10,8 @@ from models import preparation
 from models.bank.references import ReferenceBank
 from models.preparer import Preparer
 from models.reference import Reference
-from training.coverings import headset_mask, random_shape
 from training.finetuning.clip import Float32Array, ImageU8, WearerClip, views_of
+from training.masks.coverings import headset_mask, random_shape
 
 SEQUENCE_FRAMES = 16
 FAR_FRAMES = 12  # a view lies at least so far from the frames that are restored from it

@@ -10,13 +10,13 @@ import torch
 
 from models import preparation
 from models.bank.references import ReferenceBank
-from models.evi_hrnet import EviHrnet
+from models.inpainting.evi_hrnet import EviHrnet
 from models.preparer import Preparer
 from models.reference import Reference
-from training.coverings import HeadsetShape, headset_mask
+from training.evaluation.metrics import masked_mse, psnr_from_mse, ssim
 from training.finetuning.clip import ImageU8, WearerClip
 from training.finetuning.drawing import network_input_of
-from training.metrics import masked_mse, psnr_from_mse, ssim
+from training.masks.coverings import HeadsetShape, headset_mask
 
 LEAST_GAIN_DB = 0.1  # inside the hole; less is within the spread from clip to clip
 SHAPES = (HeadsetShape(), HeadsetShape(1.15, 1.2, 0.1, 0.3))  # worn in turn, every 32 frames
