@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bank.mouth import EYE_CORNERS, MOUTH, MOUTH_CORNERS, resting_views
-from models.face_mesh import NOSE_BRIDGE
+from models.face.mesh import NOSE_BRIDGE
 
 Float32Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]

@@ -21,7 +21,7 @@ from models.bank.mouth import (
     resting_views,
 )
 from models.bank.references import ReferenceBank
-from models.face_mesh import CHIN, LIPS_INNER_LOWER, LIPS_OUTER_LOWER, NOSE_TIP
+from models.face.mesh import CHIN, LIPS_INNER_LOWER, LIPS_OUTER_LOWER, NOSE_TIP
 from models.lower_face import resting_mesh
 
 Mesh = NDArray[np.float32]
@@ -96,7 +96,7 @@ def test_a_hidden_mouth_is_drawn_from_the_resting_view_and_the_rest_from_the_nea
     bank = ReferenceBank([flat(talking, 60), flat(resting, 160)], SIZE)
     mesh, crop = crop_mesh(posed_mesh()), np.full((SIZE, SIZE, 3), 60, np.uint8)
     seen, unseen = (
-        preparation.prepare_mixture(crop, hidden, mesh, bank.mixture(mesh, hidden)).drawn.image
+        preparation.prepare(crop, hidden, mesh, bank.mixture(mesh, hidden)).drawn.image
         for hidden in (hole(), mouth_hole(mesh))
     )
     change = unseen.astype(int) - seen

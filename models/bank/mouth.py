@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bank.look import Look, pose_distances
-from models.face_mesh import (
+from models.face.mesh import (
     LEFT_EYE,
     LIPS_INNER_LOWER,
     LIPS_INNER_UPPER,
