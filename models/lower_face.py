@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.bank.look import look_of, pose_distances
 from models.bank.mouth import EYE_CORNERS, MOUTH, MOUTH_CORNERS, resting_views
-from models.face.mesh import NOSE_BRIDGE
+from models.face.mesh import NOSE_BRIDGE, NOSE_ROOT
 
 Float32Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -63,6 +63,20 @@ class LowerFace:
         carried = near @ missed[visible] / (near.sum(1, keepdims=True) + 1.0)
         result[hidden] = posed[hidden] + carried
         return result
+
+
+def lengthened(mesh: Float32Array, hidden: Bools, share: float) -> Float32Array:
+    """`mesh` (478,3) px with its `hidden` points (478,) farther down the face.
+
+    Each by `share` of how far it lies below the root of the nose, across the line of the eyes.
+    """
+    right, left = mesh[list(EYE_CORNERS), :2]
+    across = left - right
+    down = np.array([-across[1], across[0]]) / max(float(np.linalg.norm(across)), 1e-6)
+    result = mesh.astype(np.float32, copy=True)
+    below = (result[hidden, :2] - result[NOSE_ROOT, :2]) @ down
+    result[hidden, :2] += share * below[:, None] * down
+    return result
 
 
 def resting_mesh(meshes: Sequence[Float32Array]) -> Float32Array:
