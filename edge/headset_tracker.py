@@ -20,7 +20,7 @@ from edge.visibility import is_visible
 from models.alignment import BoxSmoother, frame_from_box, head_box
 from models.face_fit import WearerFit
 from models.face_mesh import LEFT_EYE, RIGHT_EYE
-from models.head_crop import HeadCrop, crop_of_mesh
+from models.head_crop import HeadCrop, crop_of_mesh, eased
 from models.headset_contract import SIZE_PX
 from models.headset_outline import LEVEL, sharpened
 from models.headset_reader import HeadsetReader, HeadsetReading
@@ -87,7 +87,7 @@ class HeadsetTracker:
         raw = crop.mesh_in_frame(reading.mesh)
         if self._marker is not None:
             raw = self._marker.guided(image, raw, reading, crop, time_ns)
-        self._crop = crop_of_mesh(raw)
+        self._crop = eased(crop, crop_of_mesh(raw))
         self._scan(image)
         steady = self._filter.steady(raw, _span(raw), time_ns)
         mask = self._mask(reading, crop, image, time_ns)
