@@ -88,6 +88,14 @@ class HeadCrop:
         found[low[1] : high[1], low[0] : high[0]] = soft >= level
         return found
 
+    def shown(self, shape: tuple[int, ...], size_px: int) -> NDArray[np.uint8]:
+        """Which pixels of the crop, reduced to (S,S), a frame of `shape` shows: 1, else 0."""
+        frame = np.ones(shape[:2], np.uint8)
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        size = (size_px, size_px)
+        shown = cv2.warpAffine(frame, self._frame_from_crop(size_px), size, flags=flags)
+        return np.asarray(shown, np.uint8)
+
     def _frame_from_crop(self, size_px: int) -> NDArray[np.float64]:
         """(2,3) pixel centres of a crop of a size -> pixel centres of the frame."""
         matrix = self.frame_from_share

@@ -75,3 +75,10 @@ def test_the_crop_rests_while_a_head_trembles_and_follows_one_that_moves() -> No
     assert np.linalg.norm(far.centre - moved.centre) == pytest.approx(REST_SHARE * 200, rel=1e-3)
     assert 228 < moved.side_px < 240
     assert 3.3 < moved.roll_rad < 2 * np.pi - 2.9
+
+
+def test_pixels_beyond_the_frame_are_not_shown() -> None:
+    crop = HeadCrop(np.array([0, 50], np.float32), 40.0)
+    shown = crop.shown((100, 100), 40)
+    assert shown[:, :19].max() == 0
+    assert shown[:, 21:].min() == 1
