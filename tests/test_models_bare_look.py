@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.bare_look import BareLook
-from models.head_crop import HeadCrop, crop_of_mesh
-from models.headset_contract import MASK_PX
-from models.headset_outline import LEVEL
+from models.headset.bare_look import BareLook
+from models.headset.contract import MASK_PX
+from models.headset.head_crop import HeadCrop, crop_of_mesh
+from models.headset.outline import LEVEL
 from models.reference import Reference
 
 MeshMaker = Callable[..., NDArray[np.float32]]

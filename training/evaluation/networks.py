@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import preparation
-from models.architectures import Inpainter, as_inpainter, build
 from models.bank.references import ReferenceBank
 from models.engine.choice import open_engine
 from models.engine.interface import Engine
 from models.filling import Filler, Reference, WarpRegisterFiller
-from models.inputs_choice import InputsChoice
+from models.inpainting.architectures import Inpainter, as_inpainter, build
+from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Prepared
 from models.shipped import Network, WeightsError, load_network, manifest_path
 from streaming.errors import UserError
-from training import checkpoint
 from training.evaluation.testimony import Testimony, of_checkpoint, of_manifest
+from training.run import checkpoint
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
