@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from models import preparation
 from models.background.plate import PlateCrop
+from models.bank.mouth import is_mouth_hidden
 from models.bank.references import ReferenceBank
 from models.memory.session import SessionMemory
 
@@ -26,7 +27,12 @@ class Preparer:
         self, crop: ImageU8, hidden: MaskU8, mesh: Float32Array, plate: PlateCrop | None = None
     ) -> preparation.Prepared:
         """The next frame; arguments and errors are those of `preparation.prepare`."""
-        mesh = self._memory.landmarks.step(mesh, hidden)
+        if is_mouth_hidden(mesh, hidden):
+            # Laid over the seen ones from the wearer's own mesh, hidden landmarks do not tremble;
+            # those of a masked upper face err, and would pull them off.
+            self._memory.landmarks.reset()
+        else:
+            mesh = self._memory.landmarks.step(mesh, hidden)
         mixture = self.bank.mixture(mesh, hidden)
         return preparation.prepare(crop, hidden, mesh, mixture, plate, self._memory)
 

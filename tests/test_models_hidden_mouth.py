@@ -23,6 +23,7 @@ from models.bank.mouth import (
 from models.bank.references import ReferenceBank
 from models.face.mesh import CHIN, LIPS_INNER_LOWER, LIPS_OUTER_LOWER, NOSE_TIP
 from models.lower_face import resting_mesh
+from models.preparer import Preparer
 
 Mesh = NDArray[np.float32]
 
@@ -124,3 +125,11 @@ def test_a_jaw_closes_with_the_mouth_where_a_view_in_the_same_pose_shows_it(
     talking[CHIN, 1] += 9
     found = resting_mesh([talking, posed_mesh(yaw_deg=25.0), resting])
     np.testing.assert_allclose(found[CHIN], resting[CHIN], atol=0.05)
+
+
+def test_landmarks_behind_a_mask_are_taken_as_they_are_laid(canonical_mesh: Mesh) -> None:
+    mesh, crop = crop_mesh(canonical_mesh), np.full((SIZE, SIZE, 3), 60, np.uint8)
+    off = mesh + np.random.default_rng(3).normal(0, 1.5, mesh.shape).astype(np.float32)
+    preparer = Preparer(ReferenceBank([flat(mesh, 60)], SIZE))
+    np.testing.assert_array_equal(preparer.step(crop, mouth_hole(off), off).mesh, off)
+    assert np.abs(preparer.step(crop, hole(), off).mesh - off).max() > 0.1  # under a headset not
