@@ -25,7 +25,8 @@ from training.helper_weights import DEFAULT_FOLDER
 from training.reports.scores import write_json, write_text
 
 VIDEO_PROTOCOLS = ("hmd", "hmd-far")
-FACE_PROTOCOLS = ("eye-state", "turned")  # the others are told apart by their frames' scores
+# The others are told apart by their frames' scores.
+FACE_PROTOCOLS = ("eye-state", "turned", "face-mask-unseen")
 SAME = ("split", "size_px", "limit_clips", "licence_classes", "measures")
 
 
