@@ -27,8 +27,10 @@ from training.run import checkpoint  # noqa: E402
 from training.trainer import Trainer, TrainingDiverged  # noqa: E402
 from training.validation import Validation  # noqa: E402
 
+SIZE = 32
 SMALL = (
-    *("network.settings.width=8", "network.settings.size_px=64", "network.settings.attention=none"),
+    *("network.settings.width=8", f"network.settings.size_px={SIZE}"),
+    "network.settings.attention=none",
     *("losses.perceptual=0", "losses.style=0", "losses.expression=0"),
     *("batch.streams=2", "batch.chunk_frames=2", "batch.stream_frames=8"),
     *("batch.plays=1", "batch.kept_streams=2", "optimiser.bfloat16=false"),
@@ -38,7 +40,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def clips() -> list[DecodedClip]:
-    return drawn_clips()
+    return drawn_clips(SIZE)
 
 
 def recipe(*changes: str) -> Recipe:
@@ -56,7 +58,7 @@ def chunks(clips: list[DecodedClip], count: int) -> list[Chunk]:
     chosen = recipe()
     maker = StreamMaker(clips, StreamSettings.of(chosen), 0)
     playlist = Playlist(chosen.batch, 0, 0.5)
-    pool = StreamPool(playlist.capacity(0), 8, 64, torch.device("cpu"))
+    pool = StreamPool(playlist.capacity(0), 8, SIZE, torch.device("cpu"))
     found = []
     for tick in range(count):
         turns = playlist.turns(tick)
@@ -208,7 +210,7 @@ def test_a_trained_network_can_be_shipped(clips: list[DecodedClip], tmp_path: Pa
     rebuilt.load_state_dict(kept["average"])
     export_network(rebuilt, tmp_path / "network.onnx", {"inputs": kept["inputs"]})
     network = load_network(tmp_path / "network.onnx")
-    assert (network.width, network.size_px) == (8, 64)
+    assert (network.width, network.size_px) == (8, SIZE)
     assert network.contract == rebuilt.settings.contract
     assert not network.inputs.landmarks
 
