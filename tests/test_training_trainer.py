@@ -10,15 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from drawn_training import drawn_clips  # noqa: E402
+from drawn_training import drawn_clips, played_chunks  # noqa: E402
 from test_models_preparation import crop_mesh  # noqa: E402
 
 from models.export import export_network  # noqa: E402
 from models.inpainting import architectures  # noqa: E402
 from models.shipped import load_network  # noqa: E402
-from training.feeding.playlist import Playlist  # noqa: E402
-from training.feeding.pool import Chunk, StreamPool  # noqa: E402
-from training.feeding.streams import DecodedClip, StreamMaker, StreamSettings  # noqa: E402
+from training.feeding.pool import Chunk  # noqa: E402
+from training.feeding.streams import DecodedClip  # noqa: E402
 from training.loss_terms.terms import LossTerms  # noqa: E402
 from training.masks.coverings import HeadsetShape, headset_mask  # noqa: E402
 from training.recipes.loader import load_recipe  # noqa: E402
@@ -54,19 +53,7 @@ def trainer(*changes: str) -> Trainer:
 
 
 def chunks(clips: list[DecodedClip], count: int) -> list[Chunk]:
-    """What the first ticks of the small recipe play."""
-    chosen = recipe()
-    maker = StreamMaker(clips, StreamSettings.of(chosen), 0)
-    playlist = Playlist(chosen.batch, 0, 0.5)
-    pool = StreamPool(playlist.capacity(0), 8, SIZE, torch.device("cpu"))
-    found = []
-    for tick in range(count):
-        turns = playlist.turns(tick)
-        for turn in turns:
-            if not pool.holds(turn.stream):
-                pool.put(turn.stream, maker.make(turn.stream))
-        found.append(pool.chunk(turns, 2))
-    return found
+    return played_chunks(clips, recipe(), count)
 
 
 def test_training_lowers_the_loss_on_what_it_sees(clips: list[DecodedClip]) -> None:
