@@ -136,7 +136,9 @@ def test_parity_is_measured_on_what_the_network_is_shown(
 ) -> None:
     seen = []
     prepared = SimpleNamespace(network_input=None)
-    monkeypatch.setattr(parity.preparation, "prepare", lambda *_: prepared)
+    preparer = SimpleNamespace(step=lambda *_: prepared)
+    monkeypatch.setattr(parity, "ReferenceBank", lambda *_: None)
+    monkeypatch.setattr(parity, "Preparer", lambda bank: preparer)
     everything = np.ones((8, 32, 32), np.float32)
     monkeypatch.setattr(parity.preparation, "network_input", lambda _: everything.copy())
     monkeypatch.setattr(

@@ -26,7 +26,8 @@ from streaming.watch import DEFAULT_ENDPOINT, KEY_HELP
 
 if TYPE_CHECKING:
     from websockets.http11 import Request, Response
-    from websockets.sync.server import ServerConnection
+    from websockets.sync.server import Server, ServerConnection
+    from websockets.typing import Origin
 
 BRIDGE_PORT = 8760
 FOLDER = Path(__file__).parents[1] / "clients" / "browser"
@@ -66,24 +67,28 @@ class Bridge:
 
         Raises `AddressInUse`, `AddressMalformed`, or `UserError` when websockets is missing.
         """
-        try:
-            from websockets.sync.server import serve
-            from websockets.typing import Origin
-        except ModuleNotFoundError as error:
-            raise UserError(
-                "`unvisor bridge` needs websockets, which is not installed.",
-                'Install it with `pip install -e ".[bridge]"`.',
-            ) from error
+        _check_websockets()
+        from websockets.typing import Origin
+
         self._feeds = Feeds(normalise_endpoint(endpoint), keys)
         self._stopping = threading.Event()
         self._max_viewers = max_viewers
         self._viewers: set[ServerConnection] = set()
         self._door = threading.Lock()
         allowed = [Origin(origin) for origin in origins]
+        self._server = self._listen(port, allowed)
+        self.port: int = self._server.socket.getsockname()[1]
+        allowed.extend(Origin(f"http://{name}:{self.port}") for name in (LOOPBACK, "localhost"))
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def _listen(self, port: int, allowed: list[Origin]) -> Server:
+        from websockets.sync.server import serve
+
         quiet = logging.getLogger("streaming.bridge.websockets")
         quiet.setLevel(logging.CRITICAL)  # it logs a trace for every port scan
         try:
-            self._server = serve(
+            return serve(
                 self._show,
                 LOOPBACK,
                 port,
@@ -98,10 +103,6 @@ class Bridge:
             raise AddressInUse(
                 f"Port {port} is already in use or reserved.", "Choose another with --port."
             ) from error
-        self.port: int = self._server.socket.getsockname()[1]
-        allowed.extend(Origin(f"http://{name}:{self.port}") for name in (LOOPBACK, "localhost"))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
 
     @property
     def url(self) -> str:
@@ -172,6 +173,16 @@ def bridge(
         pass
     finally:
         opened.close()
+
+
+def _check_websockets() -> None:
+    try:
+        import websockets.sync.server  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "`unvisor bridge` needs websockets, which is not installed.",
+            'Install it with `pip install -e ".[bridge]"`.',
+        ) from error
 
 
 def _checked_origin(text: str) -> str:

@@ -10,6 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from streaming.errors import UserError
 from training.clips.faces import FaceClips, ImageU8
 from training.evaluation.evaluate import METHODS, evaluate_fillers, makers_of, report
@@ -62,17 +64,11 @@ def score(request: Request, advance: Advance) -> dict[str, Any]:
         UserError: clips, networks or methods cannot be used.
     """
     clips = FaceClips(request.data)
-    networks = request.networks or {}
-    makers = makers_of(request.methods, request.threads, request.unvisor, networks)
+    makers = makers_of(request.methods, request.threads, request.unvisor, request.networks)
     distance = lpips_alex(request.helper_weights) if request.lpips else None
     told: dict[str, dict[str, float]] = {}
     with ExitStack() as stack:
-        full: FullScores | None = None
-        if request.measures is not Measures.IMAGES:
-            video = request.measures is Measures.ALL
-            looked_through = load_networks(request.helper_weights, distance, video=video)
-            finder = stack.enter_context(EyeFinder())
-            full = FullScores(looked_through, finder, request.protocol)
+        full = _full_scores(request, distance, stack)
 
         def on_clip(
             index: int, total: int, clip: ScoredClip, filled: Mapping[str, ImageU8]
@@ -100,10 +96,21 @@ def score(request: Request, advance: Advance) -> dict[str, Any]:
         document = merge(document, full.document())
     document |= {"measures": request.measures.value, **_asked(request)}
     document["worst_clips"] = worst_clips(document, told)
-    for name, network in networks.items():
+    for name, network in (request.networks or {}).items():
         document["methods"][name]["weights"] = network.testimony.as_json()
     _show_worst(request.strips, document["worst_clips"])
     return document
+
+
+def _full_scores(
+    request: Request, distance: nn.Module | None, stack: ExitStack
+) -> FullScores | None:
+    """What measures more than frames tell; None where that is not asked. `stack` closes it."""
+    if request.measures is Measures.IMAGES:
+        return None
+    video = request.measures is Measures.ALL
+    looked_through = load_networks(request.helper_weights, distance, video=video)
+    return FullScores(looked_through, stack.enter_context(EyeFinder()), request.protocol)
 
 
 def networks_of(given: list[str], threads: int) -> tuple[dict[str, TrainedNetwork], Path | None]:
