@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,16 +16,18 @@ from models.shipped import SHIPPED_NETWORK, load_network
 from streaming.errors import UserError
 from training.evaluate import METHODS
 from training.evaluation import options
-from training.evaluation.benchmarks_page import OURS, TITLES, page, protocols_in_order
+from training.evaluation.benchmarks_page import OURS, USUAL, page, protocols_in_order
 from training.evaluation.options import NETWORKS, OUTPUT, WHAT, progress_bar
 from training.evaluation.plan import PROTOCOLS
 from training.evaluation.run import Measures, Request, networks_of, score
 from training.evaluation.testimony import of_manifest
 from training.helper_weights import DEFAULT_FOLDER
+from training.protocol import PUBLISHED_PX
 from training.score_report import write_json, write_text
 
 VIDEO_PROTOCOLS = ("hmd", "hmd-far")
 FACE_PROTOCOLS = ("eye-state", "turned")  # the others are told apart by their frames' scores
+PAGE = Path("docs/BENCHMARKS.md")
 SAME = ("split", "size_px", "limit_clips", "licence_classes", "measures")
 
 
@@ -37,7 +39,7 @@ def benchmarks(
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Repeat for several; default: {', '.join(TITLES)}.", rich_help_panel=WHAT
+            help=f"Repeat for several; default: {', '.join(USUAL)}.", rich_help_panel=WHAT
         ),
     ] = None,
     method: options.Method = None,
@@ -63,6 +65,13 @@ def benchmarks(
             help="Leave out all that needs other networks than LPIPS.", rich_help_panel=NETWORKS
         ),
     ] = False,
+    measures: Annotated[
+        Measures | None,
+        typer.Option(
+            help="The same measures for every protocol; default: what each is told apart by.",
+            rich_help_panel=NETWORKS,
+        ),
+    ] = None,
     score_missing: Annotated[
         bool,
         typer.Option(
@@ -79,13 +88,11 @@ def benchmarks(
             rich_help_panel=OUTPUT,
         ),
     ] = Path("out/benchmarks"),
-    output: Annotated[Path, typer.Option(help="The page.", rich_help_panel=OUTPUT)] = Path(
-        "docs/BENCHMARKS.md"
-    ),
+    output: Annotated[Path, typer.Option(help="The page.", rich_help_panel=OUTPUT)] = PAGE,
 ) -> None:
     """Score every method on every protocol and write docs/BENCHMARKS.md."""
     networks, alone = networks_of(weights or [], threads)
-    chosen = protocols_in_order(protocol or list(TITLES))
+    chosen = protocols_in_order(protocol or list(USUAL))
     unknown = [name for name in chosen if name not in PROTOCOLS]
     if unknown:
         raise UserError(
@@ -107,8 +114,8 @@ def benchmarks(
     )
     documents = {}
     for name in chosen:
-        measures = _measures(name, video_fid, frames_only)
-        wanted = replace(request, protocol=name, measures=measures, strips=results / name)
+        level = measures or _measures(name, video_fid, frames_only)
+        wanted = replace(request, protocol=name, measures=level, strips=results / name)
         path = results / f"{name}.json"
         if score_missing:
             documents[name] = completed(wanted, path)
@@ -116,7 +123,9 @@ def benchmarks(
             documents[name] = _of(_report(path), method)
     if not documents:
         raise UserError(f"{results} holds no report of these protocols.", "Leave out --no-score.")
-    write_text(output, page(documents, _command(weights or [], split), _commit()))
+    listed = {"protocol": protocol or [], "method": method or [], "weights": weights or []}
+    line = _command(request, listed, measures, output)
+    write_text(output, page(documents, line, _commit()))
     Console().print(f"{output} written from {len(documents)} reports in {results}.")
 
 
@@ -133,6 +142,8 @@ def completed(request: Request, path: Path) -> dict[str, Any]:
         with progress_bar(f"{request.protocol}, {request.split}") as advance:
             found = score(replace(request, methods=missing, networks=networks), advance)
         _tell_shipped(found, request)
+        for name, network in networks.items():
+            found["methods"][name]["size"] = asdict(network.size)
         report = _joined(report, found)
         write_json(path, report)
     shown = {name: report["methods"][name] for name in request.methods}
@@ -215,10 +226,21 @@ def _joined(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, An
     return {**found, "methods": {**report["methods"], **found["methods"]}, "worst_clips": worst}
 
 
-def _command(weights: list[str], split: str) -> str:
+def _command(
+    request: Request, listed: Mapping[str, list[str]], measures: Measures | None, output: Path
+) -> str:
     """The command line as another would give it: with their folders, these files."""
-    named = [f"--weights {each.partition('=')[0]}=…" for each in weights if "=" in each]
-    return " ".join(["unvisor benchmarks --data FACES", f"--split {split}", *named])
+    given: list[tuple[str, object]] = [("split", request.split)]
+    given += [("protocol", name) for name in listed["protocol"]]
+    given += [("filler-size", request.size_px)] if request.size_px != PUBLISHED_PX else []
+    given += [("limit-clips", request.limit_clips)] if request.limit_clips else []
+    given += [("measures", measures.value)] if measures else []
+    given += [("output", output)] if output.name != PAGE.name else []
+    given += [("method", name) for name in listed["method"]]
+    given += [
+        ("weights", f"{each.partition('=')[0]}=…") for each in listed["weights"] if "=" in each
+    ]
+    return " ".join(["unvisor benchmarks --data FACES", *(f"--{n} {v}" for n, v in given)])
 
 
 def _commit() -> str:

@@ -28,7 +28,8 @@ class Measures(str, Enum):
     """How much is measured."""
 
     IMAGES = "images"  # what frames tell: PSNR, SSIM, MSE, LPIPS
-    FACES = "faces"  # motion, identity, expression, blinks, frame features too
+    FRAMES = "frames"  # L1, MS-SSIM, warping error, features of frames too
+    FACES = "faces"  # and identity, expression, blinks
     ALL = "all"  # and the video-FID
 
 
@@ -69,9 +70,11 @@ def score(request: Request, advance: Advance) -> dict[str, Any]:
     with ExitStack() as stack:
         full: FullScores | None = None
         if request.measures is not Measures.IMAGES:
-            video = request.measures is Measures.ALL
-            looked_through = load_networks(request.helper_weights, distance, video=video)
-            finder = stack.enter_context(EyeFinder())
+            video, faces = request.measures is Measures.ALL, request.measures is not Measures.FRAMES
+            looked_through = load_networks(
+                request.helper_weights, distance, video=video, faces=faces
+            )
+            finder = stack.enter_context(EyeFinder()) if faces else None
             full = FullScores(looked_through, finder, request.protocol)
 
         def on_clip(
