@@ -37,8 +37,8 @@ from edge.profile import SessionProfile, load_profile, profile_path
 from edge.profile.passphrase import new_passphrase
 from edge.profile.sealing import Lock
 from edge.profile.unlock import lock_for, passphrase_for
-from models.cover_reader import CoverReader
-from models.mediapipe_mesh import FaceMesher
+from models.covers.reader import CoverReader
+from models.face.mediapipe_mesh import FaceMesher
 from models.shipped import SHIPPED_NETWORK, WeightsError, load_network
 from streaming.errors import UserError
 

@@ -90,7 +90,11 @@ COMMANDS = {
         "training.registration:fit_registration",
         "Learn how shift and tint go together over the face.",
     ),
-    "train-headset": ("training.train_headset:train_headset", "Train the headset tracker."),
+    "fit-landmarks": (
+        "training.landmarks:fit_landmarks",
+        "Learn how a face's landmarks change from frame to frame.",
+    ),
+    "train-headset": ("training.headset.train:train_headset", "Train the headset tracker."),
     "check-int8": (
         "training.quantisation.long_check:check_int8",
         "Compare an INT8 network with its original over long runs.",
@@ -127,7 +131,10 @@ COMMANDS = {
         "training.evaluation.benchmarks_command:benchmarks",
         "Score every method on every protocol; writes docs/BENCHMARKS.md.",
     ),
-    "evaluate": ("training.evaluate_command:evaluate", "Score fillers on face clips, or eyes."),
+    "evaluate": (
+        "training.evaluation.evaluate_command:evaluate",
+        "Score fillers on face clips, or eyes.",
+    ),
     "evaluate-face-mask": (
         "training.face_masks.evaluate:evaluate_face_mask",
         "Score the network that finds face masks, and its false alarms.",
@@ -152,7 +159,10 @@ COMMANDS = {
         "training.sizes.command:architectures",
         "Tell what every recipe's network holds and costs.",
     ),
-    "quantize": ("training.quantize_command:quantize", "Write a trained network as INT8."),
+    "quantize": (
+        "training.quantisation.quantize_command:quantize",
+        "Write a trained network as INT8.",
+    ),
     "export": ("models.export:export", "Write a trained network as ONNX."),
 }
 # In the order in which one needs them; commands that no group names are listed with the last.

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from edge.records import Capture, CoverKind, FaceTrack
 from edge.settings import Landmarks
 from edge.visibility import is_visible
-from models.alignment import BoxSmoother, frame_from_box, head_box
-from models.face_mesh import FACE_OVAL
-from models.headset_box import headset_box
-from models.mediapipe_mesh import FaceMesher
+from models.face.alignment import BoxSmoother, frame_from_box, head_box
+from models.face.mediapipe_mesh import FaceMesher
+from models.face.mesh import FACE_OVAL
+from models.headset.box import headset_box
 from streaming.errors import UserError
 from streaming.records import Float32Array
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import membrane
-from models.alignment import cut_box, cut_crop, upright_box
 from models.detail import Detail
+from models.face.alignment import cut_box, cut_crop, upright_box
 from streaming.records import Float32Array, ImageU8
 
 MaskU8 = NDArray[np.uint8]

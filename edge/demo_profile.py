@@ -17,8 +17,8 @@ from edge.profile import SessionProfile
 from edge.reference_choice import profile_from_frames
 from edge.settings import CameraSettings
 from edge.webcam import Webcam
-from models.face_mesh import POINT_COUNT
-from models.mediapipe_mesh import FaceMesher
+from models.face.mediapipe_mesh import FaceMesher
+from models.face.mesh import POINT_COUNT
 from streaming.records import Float32Array, ImageU8
 
 

@@ -186,8 +186,8 @@ def check_weights(network: Path | None = None) -> Check:
 
 def check_eye_network(network: Path | None = None) -> Check:
     """The network that reads the eye cameras is there and is what its manifest describes."""
-    from models.eye_contract import EYE_NET
-    from models.eye_reader import SHIPPED_EYE_NET
+    from models.eyes.contract import EYE_NET
+    from models.eyes.reader import SHIPPED_EYE_NET
     from models.shipped import WeightsError, check_manifest
 
     path = SHIPPED_EYE_NET if network is None else network

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.head_crop import HeadCrop
-from models.headset_contract import CROP_SHARE
-from models.headset_reader import HeadsetReader
+from models.headset.contract import CROP_SHARE
+from models.headset.head_crop import HeadCrop
+from models.headset.reader import HeadsetReader
 from streaming.records import Float32Array, ImageU8
 
 LEAST_FACE = 0.4  # probability from which a find is worth a closer look

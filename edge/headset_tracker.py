@@ -17,13 +17,13 @@ from edge.person_choice import LEAST_HEADSET, check_person, choose_person
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks
 from edge.visibility import is_visible
-from models.alignment import BoxSmoother, frame_from_box, head_box
+from models.face.alignment import BoxSmoother, frame_from_box, head_box
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.face_fit import WearerFit
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
-from models.head_crop import HeadCrop, crop_of_mesh
-from models.headset_contract import SIZE_PX
-from models.headset_outline import LEVEL, sharpened
-from models.headset_reader import HeadsetReader, HeadsetReading
+from models.headset.contract import SIZE_PX
+from models.headset.head_crop import HeadCrop, crop_of_mesh
+from models.headset.outline import LEVEL, sharpened
+from models.headset.reader import HeadsetReader, HeadsetReading
 from models.mesh_filter import MeshFilter
 from streaming.records import Float32Array, ImageU8
 

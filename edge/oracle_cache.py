@@ -14,8 +14,8 @@ import numpy as np
 
 from edge.bare_face_trackers import choose_face
 from edge.video_file import VideoFile
-from models.face_mesh import POINT_COUNT
-from models.mediapipe_mesh import FaceMesher
+from models.face.mediapipe_mesh import FaceMesher
+from models.face.mesh import POINT_COUNT
 from streaming.records import Float32Array
 
 log = logging.getLogger(__name__)

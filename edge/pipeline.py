@@ -28,8 +28,8 @@ from edge.records import Capture, FaceTrack, PipelineView, Tracked
 from edge.sinks import ViewSink
 from edge.timing import StageTimes
 from edge.tracker import Tracker
-from models.alignment import cut_crop, mesh_to_crop
 from models.contract import RECEPTIVE_FRAMES
+from models.face.alignment import cut_crop, mesh_to_crop
 from models.filling import DetailedFiller, Filler
 from streaming.records import Float32Array, Frame, ImageU8, RestoredFace, Status
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge.records import PipelineView
 from edge.settings import SessionSettings
-from models.alignment import cut_crop
+from models.face.alignment import cut_crop
 from streaming.records import Float32Array, ImageU8
 from streaming.slot import Latest
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.profile import MAX_STORED_PX
-from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop, upright_box
 from models.bank.choice import choose_views
 from models.bank.look import look_of
+from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop, upright_box
 from models.filling import Reference
 from streaming.records import Float32Array, ImageU8
 

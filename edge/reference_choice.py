@@ -29,8 +29,8 @@ from edge.light.part import light_of_views
 from edge.plate.making import plate_of_capture
 from edge.profile import STORED_PX, EyeCalibration, SessionProfile
 from edge.reference_bank import choose_bank, view_of
-from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
-from models.face_mesh import CHIN, EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
+from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop
+from models.face.mesh import CHIN, EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
 from streaming.errors import UserError
 from streaming.records import Float32Array, ImageU8
 

@@ -25,7 +25,7 @@ from edge.video_file import VideoFile
 from hmd_capture.face_masks.drawing import FaceMask
 from hmd_capture.feed import EyeFeed
 from hmd_capture.simulated import SimulatedHeadset, covered
-from models.mediapipe_mesh import FaceMesher
+from models.face.mediapipe_mesh import FaceMesher
 from streaming.errors import UserError
 from streaming.messages import EyeImage
 from streaming.records import Float32Array, Frame, ImageU8, Side

@@ -18,7 +18,7 @@ from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks, SessionSettings
 from edge.wearer import wearer_fit
-from models.headset_reader import HeadsetReader
+from models.headset.reader import HeadsetReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 

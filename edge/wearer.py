@@ -6,8 +6,8 @@ from hmd_capture.headset_style import STYLES
 from hmd_capture.simulated import SimulatedHeadset
 from models.face_fit import WearerFit
 from models.filling import Reference
-from models.head_crop import crop_of_mesh
-from models.headset_reader import HeadsetReader
+from models.headset.head_crop import crop_of_mesh
+from models.headset.reader import HeadsetReader
 from streaming.records import Float32Array, ImageU8
 
 SEEDS = (0, 1)  # of every built-in headset

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmd_capture.head_pose import HeadPose
-from models.face_mesh import EYES, EyePoints
+from models.face.mesh import EYES, EyePoints
 from streaming.records import EyeObservation, Float32Array, ImageU8, Side
 
 FloatArray = NDArray[np.float64]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models import face_mesh
+from models.face import mesh as face_mesh
 
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]

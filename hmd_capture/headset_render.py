@@ -12,7 +12,7 @@ from hmd_capture.canvas import Canvas, Patch
 from hmd_capture.head_pose import CAMERA_DISTANCE_SPANS, HeadPose, head_pose
 from hmd_capture.headset_shape import HALF_FACE_WIDTHS, HeadsetShape, Quads, fitted
 from hmd_capture.headset_style import HeadsetStyle, front_texture, styled
-from models.headset_box import headset_box
+from models.headset.box import headset_box
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

@@ -17,21 +17,21 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from models import architectures
 from models.contract import FILL, INPUT, TensorContract
-from models.cover_contract import COVER_NET, cover_net_contract
-from models.cover_net import CoverNet, ExportedCoverNet
-from models.eye_contract import EYE_NET, eye_net_contract
-from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings
-from models.face_chip import BARE
-from models.face_mask_contract import FACE_MASK_NET, face_mask_net_contract
-from models.face_mask_net import ExportedFaceMaskNet, FaceMaskNet
-from models.face_print_contract import CHIP, FACE_PRINT, face_print_contract
-from models.face_print_net import FacePrintNet
-from models.filter_storage import store_filters_in_8_bit
-from models.half import QuantisedGraph, write_half_precision
-from models.headset_contract import HEADSET_NET, headset_net_contract
-from models.headset_net import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
+from models.covers.contract import COVER_NET, cover_net_contract
+from models.covers.network import CoverNet, ExportedCoverNet
+from models.eyes.contract import EYE_NET, eye_net_contract
+from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings
+from models.face_masks.contract import FACE_MASK_NET, face_mask_net_contract
+from models.face_masks.network import ExportedFaceMaskNet, FaceMaskNet
+from models.headset.contract import HEADSET_NET, headset_net_contract
+from models.headset.network import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
+from models.identity.contract import CHIP, FACE_PRINT, face_print_contract
+from models.identity.face_chip import BARE
+from models.identity.network import FacePrintNet
+from models.inpainting import architectures
+from models.quantisation.filter_storage import store_filters_in_8_bit
+from models.quantisation.half import QuantisedGraph, write_half_precision
 from models.shipped import MANIFEST_SCHEMA, WeightsError, manifest_path, sha256
 
 # What checkpoints of `unvisor train` say about themselves, and manifests repeat.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import CHIN, JAW, LIP_LINES
+from models.face.mesh import CHIN, JAW, LIP_LINES
 
 Float32Array = NDArray[np.float32]
 

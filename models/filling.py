@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import preparation
+from models.background.plate import PlateCrop
 from models.bank.references import ReferenceBank
+from models.blending import blend
 from models.detail import Detail
 from models.engine.choice import open_engine
 from models.engine.interface import Engine, EngineChoice
-from models.inputs_choice import InputsChoice
-from models.plate import PlateCrop
+from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Reference
+from models.preparer import Preparer
 from models.shipped import SHIPPED_NETWORK, Network, load_network
 
 __all__ = [
@@ -116,7 +118,7 @@ class WarpBlendFiller(PasteFiller):
     def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
         """See `Filler.fill`."""
         warped = preparation.warp_reference(self.reference, mesh)
-        return preparation.compose(preparation.blend(warped, crop, hidden), crop, hidden)
+        return preparation.compose(blend(warped, crop, hidden), crop, hidden)
 
 
 class WarpRegisterFiller:
@@ -126,7 +128,7 @@ class WarpRegisterFiller:
 
     def __init__(self, bank: ReferenceBank) -> None:
         """Fill from the views of `bank`."""
-        self.bank = bank
+        self._preparer = Preparer(bank)
         self.detail: Detail | None = None
         self.plate: PlateCrop | None = None
 
@@ -141,15 +143,14 @@ class WarpRegisterFiller:
         return preparation.compose(prepared.reference, crop, hidden)
 
     def reset(self) -> None:
-        """Forget which views were in use."""
-        self.bank.reset()
+        """Forget earlier frames."""
+        self._preparer.reset()
         self.detail = self.plate = None
 
     def _prepared(
         self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
     ) -> preparation.Prepared:
-        mixture = self.bank.mixture(mesh)
-        prepared = preparation.prepare_mixture(crop, hidden, mesh, mixture, self.plate)
+        prepared = self._preparer.step(crop, hidden, mesh, self.plate)
         self.detail = Detail(prepared.drawn)
         return prepared
 
@@ -175,7 +176,7 @@ class NetworkFiller(WarpRegisterFiller):
         return preparation.compose(preparation.image_from_planes(planes), crop, hidden)
 
     def reset(self) -> None:
-        """Zero the network's states; forget which views were in use."""
+        """Zero the network's states; forget earlier frames."""
         super().reset()
         self.engine.reset()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import NOSE_BRIDGE
+from models.face.mesh import NOSE_BRIDGE
 
 Float32Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]

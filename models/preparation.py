@@ -12,20 +12,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models import membrane, registration, warp
+from models import registration, warp
+from models.background.plate import Behind, PlateCrop, draw_matte
 from models.bank.layers import Layer, Mixture, backward_maps, draw
+from models.blending import blend
 from models.contract import CONTOURS, INPUT_CHANNELS, KNOWN_RGB, MASK, REFERENCE_RGB
-from models.face_mesh import CONTOUR_LINES
-from models.face_raster import FaceRaster
-from models.plate import Behind, PlateCrop, draw_matte
+from models.face.mesh import CONTOUR_LINES
+from models.face.raster import FaceRaster
+from models.memory.session import SessionMemory
 from models.reference import Reference as Reference
 
 ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
-
-UNUSUAL = 16.0  # 8-bit steps beside the median difference around the hole
-FADES = 1 / 32  # of the crop's side: over so far an unusual difference dies away
 
 
 @dataclass(frozen=True)
@@ -56,65 +55,38 @@ def warp_reference(reference: Reference, mesh: Float32Array) -> ImageU8:
     return warp.look_up(reference.image, warp.backward_map(mesh, reference.mesh, raster))
 
 
-def blend(warped: ImageU8, crop: ImageU8, hidden: MaskU8) -> ImageU8:
-    """`warped` with its difference to `crop` at the hole's border continued into the hole."""
-    if not (hidden == 0).any():
-        return warped
-    top, bottom, left, right = _box_around(hidden)
-    part = np.s_[top:bottom, left:right]
-    difference = crop[part].astype(np.float32) - warped[part]
-    blended = warped.copy()
-    corrected = warped[part] + _continued(difference, hidden[part], FADES * len(hidden))
-    blended[part] = np.clip(corrected + 0.5, 0, 255).astype(np.uint8)
-    return blended
-
-
-def _continued(difference: Float32Array, hidden: MaskU8, fades_px: float) -> Float32Array:
-    """`difference` (H,W,3) of a hole's surroundings continued into it.
-
-    Another light differs alike all around: it is continued to the other side. What differs by more
-    is an outline that lies elsewhere, wall where the view has hair; it tells nothing of the inside
-    and fades at once, so that no seam shows.
-    """
-    known = hidden == 0
-    rim = cv2.dilate(hidden, np.ones((3, 3), np.uint8)) > hidden
-    usual = np.median(difference[rim], axis=0) if rim.any() else np.zeros(3, np.float32)
-    light = np.clip(difference, usual - UNUSUAL, usual + UNUSUAL).astype(np.float32)
-    surface = membrane.Membrane(known)
-    away = cv2.distanceTransform(hidden, cv2.DIST_L2, 3)[..., None]
-    faded = surface.extend(difference - light, membrane.QUICK) * np.exp(-away / fades_px)
-    return np.asarray(surface.extend(light) + faded, np.float32)
-
-
-def prepare(crop: ImageU8, hidden: MaskU8, mesh: Float32Array, reference: Reference) -> Prepared:
-    """Prepare one frame: `crop` (S,S,3) uint8 BGR, `hidden` (S,S) 1 = fill, `mesh` (478,3) px.
-
-    What `crop` shows inside the hole is never read. Raises ValueError when sizes disagree.
-    """
-    return prepare_mixture(crop, hidden, mesh, alone(reference, mesh))
-
-
-def prepare_mixture(
+def prepare(
     crop: ImageU8,
     hidden: MaskU8,
     mesh: Float32Array,
     mixture: Mixture,
     plate: PlateCrop | None = None,
+    memory: SessionMemory | None = None,
 ) -> Prepared:
-    """`prepare` from a mixture of views instead of one, before the room of `plate` if given."""
+    """Prepare one frame from a mixture of views, before the room of `plate` if given.
+
+    What `crop` shows inside the hole is never read. With the `memory` of the frames before,
+    registration and light are steadier; `models.preparer` also asks it for the landmarks.
+
+    Args:
+        crop: (S,S,3) uint8 BGR.
+        hidden: (S,S) 1 = fill.
+        mesh: (478,3) px.
+        mixture: of views of S px.
+        plate: what is known of the room behind this crop.
+        memory: of the session that the frame is the next of.
+
+    Raises:
+        ValueError: sizes disagree.
+    """
     size = len(mixture.layers[0].reference.image)
     if crop.shape != (size, size, 3) or hidden.shape != (size, size):
         raise ValueError(
             f"crop {crop.shape} and mask {hidden.shape} do not fit a {size} px reference"
         )
-    aligned, drawn = registered(crop, hidden, mesh, mixture, plate)
-    return Prepared(crop, hidden, mesh, blend(aligned, crop, hidden), drawn)
-
-
-def alone(reference: Reference, mesh: Float32Array) -> Mixture:
-    """A mixture of one view, for a frame of `mesh` (478,3)."""
-    change = registration.load_prior().pose_change(mesh, reference.mesh)
-    return Mixture((Layer(reference, reference.image, reference.image),), change)
+    aligned, drawn = registered(crop, hidden, mesh, mixture, plate, memory)
+    blended = blend(aligned, crop, hidden, memory.light if memory else None)
+    return Prepared(crop, hidden, mesh, blended, drawn)
 
 
 def registered(
@@ -123,6 +95,7 @@ def registered(
     mesh: Float32Array,
     mixture: Mixture,
     plate: PlateCrop | None = None,
+    memory: SessionMemory | None = None,
 ) -> tuple[ImageU8, Drawn]:
     """The views warped, then shifted and tinted as the known pixels ask for, (S,S,3) uint8."""
     prior, raster = registration.load_prior(), FaceRaster(mesh, len(crop))
@@ -132,12 +105,14 @@ def registered(
     seen = registration.visible_points(mesh, hidden)
     if not seen.any():
         return image, Drawn(layers, tuple(maps), image)
-    shift = prior.shift.infer(registration.observed_shift(crop, image, hidden, mesh), seen, pose)
+    observed = registration.observed_shift(crop, image, hidden, mesh)
+    shift = prior.shift.infer(observed, seen, pose, memory.shift if memory else None)
     moved = raster.enlarged(raster.spread(registration.shift_px(shift, mesh)))
     moved += warp.identity_map(len(crop))
     maps = [warp.look_up(backward, moved) for backward in maps]
     image = draw(layers, maps)
-    tint = prior.tint.infer(registration.observed_tint(crop, image, hidden, mesh), seen, pose)
+    observed = registration.observed_tint(crop, image, hidden, mesh)
+    tint = prior.tint.infer(observed, seen, pose, memory.tint if memory else None)
     tinted = image + raster.enlarged(raster.spread(tint))
     matte = draw_matte(layers, maps)
     behind = None
@@ -186,14 +161,6 @@ def image_from_planes(planes: Float32Array) -> ImageU8:
 def compose(fill: ImageU8, crop: ImageU8, hidden: MaskU8) -> ImageU8:
     """`fill` inside the hole, `crop` elsewhere, both (S,S,3)."""
     return np.asarray(cv2.copyTo(fill, hidden, crop.copy()), np.uint8)
-
-
-def _box_around(hidden: MaskU8) -> tuple[int, int, int, int]:
-    """Rows and columns of the hole and a rim of one known pixel where there is one."""
-    left, top, width, height = cv2.boundingRect(hidden)
-    bottom, right = top + height + 1, left + width + 1
-    size_y, size_x = hidden.shape
-    return max(top - 1, 0), min(bottom, size_y), max(left - 1, 0), min(right, size_x)
 
 
 def planes(image: ImageU8) -> Float32Array:

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
-from models.face_raster import MESH_POINTS
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
+from models.face.raster import MESH_POINTS
+from models.memory.fields import FieldMemory
 from models.warp import look_up
 
 ImageU8 = NDArray[np.uint8]
@@ -33,6 +34,7 @@ SHIFT_NOISE_VARIANCE = 0.7 / 61**2
 TINT_NOISE_VARIANCE = 300.0
 LARGEST_SHIFT = 4 / 61
 LARGEST_TINT = 60.0
+REPEATED_NOISE = 2.0  # part of an error is the same in the next frame: told twice, not known twice
 CLEARANCE_RATIO = 0.016  # of the crop's side: nearer to the hole, flow patches see its edge
 TINT_BLUR_RATIO = 0.02
 
@@ -46,17 +48,29 @@ class FieldPrior:
     variance: Float32Array  # (K,)
     noise_variance: float
 
-    def infer(self, values: Float32Array, seen: Bools, pose: Float32Array) -> Float32Array:
+    def infer(
+        self,
+        values: Float32Array,
+        seen: Bools,
+        pose: Float32Array,
+        memory: FieldMemory | None = None,
+    ) -> Float32Array:
         """Most probable field (468,C), given `values` (468,C) where `seen` (468,) is True.
 
         `pose` (P,) is the change of pose and expression, see `RegistrationPrior.pose_change`.
+        With a `memory` what earlier frames have told counts too.
         """
         channels = values.shape[1]
         expected = (pose @ self.by_pose).reshape(-1, channels)
         observed = self.basis[:, np.repeat(seen, channels)]
-        precision = observed @ observed.T / self.noise_variance + np.diag(1 / self.variance)
-        target = observed @ (values - expected)[seen].reshape(-1) / self.noise_variance
+        memory = memory or FieldMemory(0.0)
+        noise_variance = self.noise_variance * (REPEATED_NOISE if memory.persistence else 1.0)
+        mean, precision = memory.expected(self.variance)
+        left = (values - expected)[seen].reshape(-1)
+        target = precision @ mean + observed @ left / noise_variance
+        precision = precision + observed @ observed.T / noise_variance
         weights = np.linalg.solve(precision, target)
+        memory.keep(weights, precision)
         correction = (weights @ self.basis).reshape(-1, channels)
         return np.asarray(expected + correction, np.float32)
 

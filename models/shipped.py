@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.contract import TensorContract, contract_from, evi_hrnet_contract, states_in_rows
-from models.inputs_choice import InputsChoice
+from models.inpainting.inputs_choice import InputsChoice
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Network:
     width: int  # 0 for architectures that have none
     size_px: int
     manifest: dict[str, Any]
-    # The graph in memory, where it is not the file's own: see `models.personal`.
+    # The graph in memory, where it is not the file's own: see `models.personal.network`.
     content: bytes | None = field(default=None, repr=False)
 
     @property

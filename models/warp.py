@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import EYES, FACE_OVAL, JAW, POINT_COUNT
-from models.face_raster import GRID_STEP_PX, MESH_POINTS, FaceRaster
+from models.face.mesh import EYES, FACE_OVAL, JAW, POINT_COUNT
+from models.face.raster import GRID_STEP_PX, MESH_POINTS, FaceRaster
 
 Float32Array = NDArray[np.float32]
 Scalar = TypeVar("Scalar", np.uint8, np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge.eyes.measures import mesh_apertures
 from hmd_capture.head_pose import head_pose
-from models.face_mesh import EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
+from models.face.mesh import EYES, FOREHEAD_TOP, LEFT_SIDE, RIGHT_SIDE
 from streaming.records import Float32Array, ImageU8
 
 Choose = Callable[[Float32Array], bool]  # by the mesh

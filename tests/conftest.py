@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.face_mesh import EYES
+from models.face.mesh import EYES
 
 MESH_FILE = Path(__file__).parent / "data" / "face_mesh_478.npy"
 MeshMaker = Callable[..., NDArray[np.float32]]

@@ -12,7 +12,7 @@ MESH_FILE = Path(__file__).parent / "data" / "face_mesh_478.npy"
 
 def drawn_clips(size_px: int = 64, frames: int = 14, count: int = 2) -> list:
     """Clips of a drawn face that drifts and brightens; two of one person, then one of others."""
-    from training.streams import DecodedClip
+    from training.feeding.streams import DecodedClip
 
     face = np.load(MESH_FILE).astype(np.float32) * size_px * 0.3
     made = []
@@ -32,7 +32,7 @@ def write_shards(folder: Path, frames: int = 14) -> Path:
     """Shards of drawn face clips: three to train on, one of another person for validation."""
     from face_clip_files import write_folder
 
-    from training.faces import FaceClips
+    from training.clips.faces import FaceClips
     from training.shards.pack import pack_clips
 
     rows = [

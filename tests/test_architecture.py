@@ -25,21 +25,21 @@ EXEMPT = {"edge/__main__.py"}  # the command table, which imports lazily by name
 TORCH_PACKAGES = {"torch", "torchvision", "torchmetrics", "safetensors"}
 TORCH_FREE = ("streaming", "hmd_capture", "edge", "models", "calibration")
 TORCH_FILES_OF_MODELS = {  # the networks and what turns them into ONNX
-    "models/architectures.py",
-    "models/evi_hrnet.py",
+    "models/inpainting/architectures.py",
+    "models/inpainting/evi_hrnet.py",
     "models/peers/comb_cn.py",
     "models/peers/lgtsm.py",
     "models/peers/m_csam.py",
     "models/peers/peer.py",
     "models/peers/per_frame.py",
     "models/peers/stn_gan.py",
-    "models/temporal_shift.py",
+    "models/inpainting/temporal_shift.py",
     "models/export.py",
-    "models/headset_net.py",
-    "models/eye_net.py",
-    "models/face_print_net.py",
-    "models/cover_net.py",
-    "models/face_mask_net.py",
+    "models/headset/network.py",
+    "models/eyes/network.py",
+    "models/identity/network.py",
+    "models/covers/network.py",
+    "models/face_masks/network.py",
 }
 LONGEST_FILE = 400
 BANNED_STEMS = {"utils", "util", "helpers", "common", "base", "manager", "processor", "misc"}

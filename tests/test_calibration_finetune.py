@@ -28,8 +28,8 @@ from edge.settings import ModelsSettings
 from edge.timing import StageTimes
 from models.engine.cuda.driver import Gpu
 from models.engine.onnx import OnnxEngine
-from models.finetuning_exchange import Answer, Order
-from models.personal import PersonalWeights, parameters_of
+from models.personal.exchange import Answer, Order
+from models.personal.network import PersonalWeights, parameters_of
 from models.shipped import SHIPPED_NETWORK, Network, WeightsError, load_network
 from streaming.errors import UserError
 
@@ -65,7 +65,7 @@ def a_process(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> Non
     path = folder / "process.py"
     path.write_text(
         "import json, sys, time\n"
-        "from models.finetuning_exchange import Answer, Order\n"
+        "from models.personal.exchange import Answer, Order\n"
         "order = Order.unpack(sys.stdin.buffer.read())\n"
         "def say(**facts): print(json.dumps(facts), file=sys.stderr, flush=True)\n" + script
     )

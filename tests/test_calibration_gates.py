@@ -13,10 +13,10 @@ from drawn_face import scene
 from calibration.gates.gates import ADVICE, GATES, judge, problem_of
 from calibration.gates.look import Look
 from calibration.guide.face_steps import EYES_CLOSED, TURNED_AWAY
-from models.cover_contract import REGIONS
-from models.cover_reader import CoverReader
-from models.face_mesh import EYES
-from models.mediapipe_mesh import FaceMesher
+from models.covers.contract import REGIONS
+from models.covers.reader import CoverReader
+from models.face.mediapipe_mesh import FaceMesher
+from models.face.mesh import EYES
 from streaming.records import Float32Array, ImageU8
 
 PLACE = (200, 120, 1.2)

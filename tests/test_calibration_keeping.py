@@ -26,7 +26,7 @@ from edge.plate.part import HeadPlate
 from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile, sealing
 from edge.profile.own_network import OwnNetwork
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE
-from models.personal import PersonalWeights
+from models.personal.network import PersonalWeights
 from models.shipped import WeightsError
 
 GUIDED = EyeCalibration(0.09, 0.31, (0.01, 0.02), (2.2, 0.1, -0.1, -2.4))

@@ -17,10 +17,10 @@ from calibration.gates.gates import FRONTAL_DEG
 from calibration.guide.prompters import Chorus
 from edge.eyes.measures import mesh_apertures
 from hmd_capture.head_pose import head_pose
-from models.cover_reader import CoverReader
-from models.mediapipe_mesh import FaceMesher
+from models.covers.reader import CoverReader
+from models.face.mediapipe_mesh import FaceMesher
 from streaming.records import Float32Array, ImageU8
-from training.faces import FaceClip, FaceClips
+from training.clips.faces import FaceClip, FaceClips
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data/faces"
 PEOPLE = 20

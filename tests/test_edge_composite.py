@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from edge.composite import _blend, composite, hidden_in_frame, open_hole
 from models import warp
-from models.alignment import HeadBox, cut_crop, frame_from_box
 from models.bank.layers import Layer
 from models.detail import Detail
+from models.face.alignment import HeadBox, cut_crop, frame_from_box
 from models.preparation import Drawn
 from models.reference import Reference
 

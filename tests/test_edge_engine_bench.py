@@ -11,7 +11,7 @@ from edge.__main__ import main
 from edge.engine_bench.command import measure, table_of, with_ratios
 from edge.engine_bench.runtimes import RUNTIMES, onnxruntime_step, openvino_step
 from edge.engine_bench.subjects import Subject
-from models.eye_reader import SHIPPED_EYE_NET
+from models.eyes.reader import SHIPPED_EYE_NET
 from models.shipped import SHIPPED_INT8
 
 

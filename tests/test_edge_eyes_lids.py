@@ -9,7 +9,7 @@ from edge.eyes.lid_shape import closed_heights, closing_along, closing_of, lid_h
 from edge.eyes.lids import LidMover
 from edge.eyes.measures import gaze_from_offset, mesh_apertures
 from edge.records import EyeState
-from models.face_mesh import EYES
+from models.face.mesh import EYES
 from streaming.records import Float32Array, Side
 
 

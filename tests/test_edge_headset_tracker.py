@@ -12,11 +12,11 @@ from drawn_face import scene
 
 from edge.headset_tracker import SCAN_FRAMES, HeadsetTracker
 from edge.records import Capture
-from models.alignment import head_box
+from models.face.alignment import head_box
 from models.face_fit import WearerFit
-from models.head_crop import HeadCrop
-from models.headset_contract import CROP_SHARE, MASK_PX, SIZE_PX
-from models.headset_reader import FoundHead, HeadsetReader, HeadsetReading
+from models.headset.contract import CROP_SHARE, MASK_PX, SIZE_PX
+from models.headset.head_crop import HeadCrop
+from models.headset.reader import FoundHead, HeadsetReader, HeadsetReading
 from streaming.records import Frame
 
 FRAME_NS = 33_000_000

@@ -32,8 +32,8 @@ from edge.records import Capture, FaceTrack
 from edge.settings import SessionSettings, from_json, load_toml, to_json
 from edge.supervisor import Session
 from edge.timing import StageTimes
-from models.face_print_reader import FacePrintReader
 from models.filling import Reference
+from models.identity.reader import FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from streaming.messages import Notification

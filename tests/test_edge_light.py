@@ -35,9 +35,9 @@ from edge.pipeline import NoClients, Pipeline
 from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile
 from edge.records import Capture, FaceTrack, Truth
 from edge.timing import StageTimes
-from models.face_mesh import FACE_OVAL
+from models.face.mesh import FACE_OVAL
 from models.filling import Reference, make_filler
-from models.headset_box import headset_box
+from models.headset.box import headset_box
 from streaming.records import Frame, ImageU8
 
 MeshMaker = Callable[..., NDArray[np.float32]]

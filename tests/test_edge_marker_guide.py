@@ -9,9 +9,9 @@ from marker_views import View, draw, turn, view
 
 from edge.marker.detector import read_marker
 from edge.marker.guide import MarkerGuide
-from models.head_crop import crop_of_mesh
-from models.headset_contract import MASK_PX
-from models.headset_reader import HeadsetReading
+from models.headset.contract import MASK_PX
+from models.headset.head_crop import crop_of_mesh
+from models.headset.reader import HeadsetReading
 
 FRAME_NS = 66_000_000
 HIDDEN_ROWS = (-0.45, 0.35)  # spans above and below the eye line

@@ -16,7 +16,7 @@ from edge.profile import EyeCalibration
 from edge.records import Capture, CoverKind, FaceTrack, PipelineView, Truth
 from edge.timing import StageTimes
 from models.contract import RECEPTIVE_FRAMES
-from models.face_mesh import FACE_OVAL
+from models.face.mesh import FACE_OVAL
 from streaming.records import (
     EyeObservation,
     Float32Array,

@@ -16,8 +16,9 @@ from edge.plate.making import plate_of_capture
 from edge.plate.part import HeadPlate
 from edge.plate.room import MOVED_FRAMES, Room
 from edge.profile import Part, load_profile, save_profile, sealing
-from models.plate import PlateCrop
-from models.preparation import alone, prepare_mixture
+from models.background.plate import PlateCrop
+from models.bank.references import ReferenceBank
+from models.preparation import prepare
 from models.reference import Reference
 
 SIZE = 64
@@ -253,8 +254,8 @@ def test_hidden_pixels_beside_the_person_show_the_room(canonical_mesh: np.ndarra
     hidden = np.zeros((size, size), np.uint8)
     hidden[30:60, 10:86] = 1
     known = PlateCrop(stripes, np.ones((size, size), np.float32))
-    mixture = alone(reference, mesh)
-    before, bare = (prepare_mixture(crop, hidden, mesh, mixture, plate) for plate in (known, None))
+    mixture = ReferenceBank([reference], size).mixture(mesh)
+    before, bare = (prepare(crop, hidden, mesh, mixture, plate) for plate in (known, None))
     beside = np.s_[34:56, 12:22]
     wrong = [np.abs(each.reference.astype(int) - crop)[beside].mean() for each in (before, bare)]
     assert wrong[0] < 3

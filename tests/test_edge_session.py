@@ -26,7 +26,7 @@ from edge.records import Capture
 from edge.reference_choice import eye_sharpness, profile_from_frames
 from edge.settings import SessionSettings, override, to_json
 from edge.supervisor import Session, SessionStatus, run_session
-from models.mediapipe_mesh import FaceMesher
+from models.face.mediapipe_mesh import FaceMesher
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hmd_capture.simulated import SimulatedHeadset
-from models.face_mesh import EYES
+from models.face.mesh import EYES
 from streaming.records import Side
 
 

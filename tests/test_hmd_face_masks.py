@@ -11,7 +11,7 @@ from hmd_capture.face_masks.cut import KINDS, SCARVES
 from hmd_capture.face_masks.drawing import FaceMask
 from hmd_capture.face_masks.patterns import HELD_BACK, TRAINED
 from hmd_capture.simulated import covered
-from models.face_mesh import CHIN, EYES, FOREHEAD_TOP, LIPS_OUTER_LOWER, LIPS_OUTER_UPPER
+from models.face.mesh import CHIN, EYES, FOREHEAD_TOP, LIPS_OUTER_LOWER, LIPS_OUTER_UPPER
 
 MOUTH = (*LIPS_OUTER_UPPER, *LIPS_OUTER_LOWER)
 

@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from models import face_mesh, mediapipe_mesh
-from models.mediapipe_mesh import FaceMesher, track_clip
+from models.face import mediapipe_mesh
+from models.face import mesh as face_mesh
+from models.face.mediapipe_mesh import FaceMesher, track_clip
 
 
 def edges(*lines):

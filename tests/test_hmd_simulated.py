@@ -9,8 +9,8 @@ import pytest
 from hmd_capture.head_pose import head_pose
 from hmd_capture.headset_style import STYLES
 from hmd_capture.simulated import SimulatedHeadset
-from models.face_mesh import EYES
-from models.headset_box import headset_box
+from models.face.mesh import EYES
+from models.headset.box import headset_box
 
 MODELS = [*sorted(STYLES), None]
 POSES = [(0, 0, 0), (25, 0, 0), (-40, 5, 10), (0, 20, -15), (10, -20, 30)]

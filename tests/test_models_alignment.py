@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.alignment import (
+from models.face.alignment import (
     MAX_LAG,
     OVAL_CENTRE,
     OVAL_HEIGHT,
@@ -20,7 +20,7 @@ from models.alignment import (
     mesh_to_crop,
     upright_box,
 )
-from models.face_mesh import FACE_OVAL
+from models.face.mesh import FACE_OVAL
 
 
 def oval_mesh(centre: tuple[float, float], width: float, height: float) -> NDArray[np.float32]:

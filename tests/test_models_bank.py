@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_models_preparation import SIZE, crop_mesh, hole, smooth_image
 
-from models import preparation
+from models import preparation, registration
 from models.bank.choice import choose_views
+from models.bank.layers import Layer, Mixture
 from models.bank.look import Look, look_of
 from models.bank.mixing import LARGEST_EYE_STEP, LARGEST_STEP, ViewMixer
 from models.bank.references import ReferenceBank
-from models.eye_posing import with_eyes_of
-from models.face_mesh import EYES, NOSE_TIP
+from models.eyes.posing import with_eyes_of
+from models.face.mesh import EYES, NOSE_TIP
 from models.filling import NetworkFiller, make_filler
 from models.preparation import Reference
 
@@ -36,7 +37,10 @@ def test_a_bank_of_one_view_prepares_what_that_view_alone_does(posed_mesh: MeshM
     reference = Reference(smooth_image(1), crop_mesh(posed_mesh()))
     mesh, crop = crop_mesh(posed_mesh(yaw_deg=15.0)), smooth_image(2)
     filled = make_filler("warp-register", [reference]).fill(crop, hole(), mesh)
-    prepared = preparation.prepare(crop, hole(), mesh, with_eyes_of(reference, mesh))
+    posed = with_eyes_of(reference, mesh)
+    change = registration.load_prior().pose_change(mesh, reference.mesh)
+    mixture = Mixture((Layer(posed, posed.image, posed.image),), change)
+    prepared = preparation.prepare(crop, hole(), mesh, mixture)
     alone = preparation.compose(prepared.reference, crop, hole())
     assert np.abs(filled.astype(int) - alone).mean() < 0.5
 
@@ -115,7 +119,7 @@ def test_switching_views_never_makes_the_picture_jump(posed_mesh: MeshMaker) -> 
     there = [crop_mesh(posed_mesh(yaw_deg=float(yaw))) for yaw in np.arange(0, 25, 2.5)]
     shown = []
     for mesh in [*there, *[turned] * 6, *there[::-1], *[ahead] * 6]:
-        prepared = preparation.prepare_mixture(
+        prepared = preparation.prepare(
             np.full((SIZE, SIZE, 3), 60, np.uint8),
             np.ones((SIZE, SIZE), np.uint8),
             mesh,
@@ -143,7 +147,7 @@ def test_closing_eyes_come_from_the_closed_view_and_the_rest_does_not(
     for shut in (0.0, 1.0, 1.0, 1.0, 1.0):
         mesh = crop_mesh(posed_mesh(closed=shut))
         crop = np.full((SIZE, SIZE, 3), 60, np.uint8)
-        picture = preparation.prepare_mixture(crop, NOTHING, mesh, bank.mixture(mesh)).drawn.image
+        picture = preparation.prepare(crop, NOTHING, mesh, bank.mixture(mesh)).drawn.image
         lids = [mesh[[*eye.upper_lid, *eye.lower_lid], :2].mean(0) for eye in EYES]
         eyes.append([int(picture[y, x, 0]) for x, y in np.rint(lids).astype(int)])
         noses.append(int(picture[tuple(np.rint(mesh[NOSE_TIP, 1::-1]).astype(int))][0]))

@@ -100,8 +100,8 @@ def test_the_engine_runs_on_pycuda(library: Path, tmp_path: Path) -> None:
     """The real pycuda; beneath it memory, streams and graphs of the stand-in."""
     if importlib.util.find_spec("pycuda") is None:
         pytest.skip("needs pycuda, which is built from source where CUDA's headers are")
-    from models.evi_hrnet import EviHrnet, NetworkSettings
     from models.export import export_network
+    from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 
     export_network(EviHrnet(NetworkSettings(width=8, size_px=32)), tmp_path / "small.onnx", {})
     done = subprocess.run(

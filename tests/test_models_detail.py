@@ -9,7 +9,7 @@ from test_models_preparation import SIZE, hole
 from models.bank.references import ReferenceBank
 from models.detail import Detail, enlarge
 from models.filling import Reference, make_filler
-from models.preparation import prepare_mixture
+from models.preparation import prepare
 
 FRAME = 4 * SIZE
 WHOLE = (slice(0, FRAME), slice(0, FRAME))
@@ -40,7 +40,7 @@ def face(posed_mesh: MeshMaker) -> tuple[np.ndarray, np.ndarray]:
 def detail_of(picture: np.ndarray, mesh: np.ndarray, crop: np.ndarray) -> tuple[np.ndarray, Detail]:
     bank = ReferenceBank([Reference(picture, mesh)], SIZE)
     on_crop = mesh * np.float32(SIZE / FRAME)
-    prepared = prepare_mixture(crop, hole(), on_crop, bank.mixture(on_crop))
+    prepared = prepare(crop, hole(), on_crop, bank.mixture(on_crop))
     return prepared.reference, Detail(prepared.drawn)
 
 

@@ -27,7 +27,7 @@ from models.engine.plans import trial
 from models.engine.plans.library import TensorRt
 from models.engine.plans.manifest import EngineManifest, identity_of
 from models.engine.plans.store import EngineStore, StoredPlan
-from models.half import QuantisedGraph, half_precision, write_half_precision
+from models.quantisation.half import QuantisedGraph, half_precision, write_half_precision
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, Network, load_network
 
 GPU = Gpu("Orin", "8.7", "12.6")

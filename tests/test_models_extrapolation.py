@@ -9,7 +9,7 @@ from conftest import MeshMaker
 from models.bank.extrapolation import ViewExtrapolator
 from models.bank.look import look_of
 from models.bank.references import ReferenceBank
-from models.face_raster import FaceRaster
+from models.face.raster import FaceRaster
 from models.reference import Reference
 
 SIZE = 64

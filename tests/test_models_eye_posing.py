@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from models.eye_posing import with_eyes_of
-from models.face_mesh import EYES
+from models.eyes.posing import with_eyes_of
+from models.face.mesh import EYES
 from models.reference import Reference
 
 SKIN, WHITE, IRIS = 150, 240, 20

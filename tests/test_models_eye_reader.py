@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.eye_contract import SIZE_PX, eye_net_contract
-from models.eye_ellipse import ellipse_of, moments_of, moved_moments
-from models.eye_fit import fitted, input_from_image, reading_of
-from models.eye_reader import SHIPPED_EYE_NET, EyeReader
+from models.eyes.contract import SIZE_PX, eye_net_contract
+from models.eyes.ellipse import ellipse_of, moments_of, moved_moments
+from models.eyes.fit import fitted, input_from_image, reading_of
+from models.eyes.reader import SHIPPED_EYE_NET, EyeReader
 from models.shipped import WeightsError, check_manifest, load_network
 
 

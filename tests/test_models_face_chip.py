@@ -11,7 +11,8 @@ import pytest
 from conftest import MeshMaker
 from numpy.typing import NDArray
 
-from models.face_chip import (
+from models.face.geometry import FEATURES, lower_face_shape
+from models.identity.face_chip import (
     ALIGNED_POINTS,
     BARE,
     LOWER,
@@ -22,8 +23,7 @@ from models.face_chip import (
     cut_chip,
     sharpness,
 )
-from models.face_geometry import FEATURES, lower_face_shape
-from models.face_print_reader import SHIPPED_FACE_PRINT, FacePrintReader
+from models.identity.reader import SHIPPED_FACE_PRINT, FacePrintReader
 from models.shipped import WeightsError
 
 Picture = NDArray[np.uint8]

@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.engine.onnx import session_options
-from models.headset_contract import CROP
-from models.headset_reader import SHIPPED_HEADSET_NET, HeadsetReader
+from models.headset.contract import CROP
+from models.headset.reader import SHIPPED_HEADSET_NET, HeadsetReader
 from models.quantisation.feed_forward import (
     in_single_precision,
     quantise_feed_forward,

@@ -7,10 +7,10 @@ import onnx
 import onnxruntime
 
 from models.engine.onnx import session_options
-from models.face_chip import BARE
-from models.face_print_contract import CHIP, face_print_contract
-from models.face_print_reader import SHIPPED_FACE_PRINT
-from models.filter_storage import with_plain_filters
+from models.identity.contract import CHIP, face_print_contract
+from models.identity.face_chip import BARE
+from models.identity.reader import SHIPPED_FACE_PRINT
+from models.quantisation.filter_storage import with_plain_filters
 
 
 def test_filters_that_are_multiplied_out_give_the_same_network() -> None:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.head_crop import HeadCrop, crop_of_mesh
-from models.headset_contract import MASK_PX, SIZE_PX
+from models.headset.contract import MASK_PX, SIZE_PX
+from models.headset.head_crop import HeadCrop, crop_of_mesh
 
 PLACES = st.tuples(st.floats(40, 280), st.floats(40, 200))
 

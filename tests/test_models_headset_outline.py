@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from models.headset_contract import MASK_PX, SIZE_PX
-from models.headset_outline import (
+from models.headset.contract import MASK_PX, SIZE_PX
+from models.headset.outline import (
     LEVEL,
     RADIUS_PX,
     SMOOTHNESS,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.headset_contract import HEAD_CHANNELS, MAP_PX, MASK_PX, SIZE_PX, headset_net_contract
-from models.headset_reader import SHIPPED_HEADSET_NET, HeadsetReader, _peaks
+from models.headset.contract import HEAD_CHANNELS, MAP_PX, MASK_PX, SIZE_PX, headset_net_contract
+from models.headset.reader import SHIPPED_HEADSET_NET, HeadsetReader, _peaks
 from models.shipped import WeightsError, check_manifest, load_network
 
 

@@ -113,8 +113,8 @@ def test_a_channel_of_next_to_no_weights_says_its_bias(size: float) -> None:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[np.ndarray]]:
     """An untrained network whose heads say something, its integer form, and frames."""
     torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
-    from models.evi_hrnet import EviHrnet, NetworkSettings
     from models.export import export_network
+    from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 
     torch.manual_seed(0)
     network = EviHrnet(NetworkSettings(width=16, size_px=32)).eval()
@@ -159,8 +159,8 @@ def test_gated_peers_become_integer_too_or_say_so_in_pairs(
 ) -> None:
     """Plain convolutions stand in the middle of M-CSAM; thin layers have no integer form."""
     torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
-    from models import architectures
     from models.export import export_network
+    from models.inpainting import architectures
 
     torch.manual_seed(0)
     network = architectures.build(name, {"width": width, "size_px": 32}).eval()

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch", reason="torch is only in the train and dev 
 
 from models.contract import MASK, RECEPTIVE_FRAMES, REFERENCE_RGB, evi_hrnet_contract  # noqa: E402
 from models.engine.onnx import OnnxEngine  # noqa: E402
-from models.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
 from models.export import export, export_network  # noqa: E402
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
 from models.shipped import SHIPPED_NETWORK, WeightsError, load_network, manifest_path  # noqa: E402
 
 SMALL = {"width": 8, "size_px": 32}

@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch", reason="torch is only in the train and dev 
 
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from models import architectures  # noqa: E402
 from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB  # noqa: E402
 from models.engine.onnx import OnnxEngine  # noqa: E402
 from models.export import export_network  # noqa: E402
+from models.inpainting import architectures  # noqa: E402
 from models.peers.comb_cn import CombCn, CombCnSettings  # noqa: E402
 from models.peers.m_csam import CoverSegmenter, MultiScaleAttention  # noqa: E402
 from models.peers.stn_gan import StnGan, StnGanSettings  # noqa: E402

@@ -16,7 +16,7 @@ from test_models_preparation import crop_mesh, smooth_image  # noqa: E402
 from models.export import export_network  # noqa: E402
 from models.filling import DetailedFiller, Reference, make_filler  # noqa: E402
 from models.shipped import WeightsError, load_network  # noqa: E402
-from training.coverings import headset_mask  # noqa: E402
+from training.masks.coverings import headset_mask  # noqa: E402
 
 
 def test_a_peer_in_the_runtime_is_shown_what_it_was_trained_on(

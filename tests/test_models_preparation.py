@@ -6,10 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import membrane, preparation, warp
+from models.bank.references import ReferenceBank
+from models.blending import blend
 from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB
-from models.face_raster import FaceRaster
+from models.face.raster import FaceRaster
 from models.filling import FILLERS, make_filler
 from models.preparation import Reference
+from models.preparer import Preparer
 
 SIZE = 128
 
@@ -96,7 +99,9 @@ def test_what_lies_under_the_headset_is_never_read(canonical_mesh: np.ndarray) -
     reference = Reference(smooth_image(1), mesh)
     for filling in (0, 255):
         image[hidden == 1] = filling
-        inputs = preparation.network_input(preparation.prepare(image, hidden, mesh, reference))
+        inputs = preparation.network_input(
+            Preparer(ReferenceBank([reference], SIZE)).step(image, hidden, mesh)
+        )
         if filling == 0:
             expected = inputs
     assert np.array_equal(inputs, expected)
@@ -104,7 +109,7 @@ def test_what_lies_under_the_headset_is_never_read(canonical_mesh: np.ndarray) -
 
 def test_the_input_channels_are_what_the_contract_says(canonical_mesh: np.ndarray) -> None:
     mesh, hidden, image = crop_mesh(canonical_mesh), hole(), smooth_image()
-    prepared = preparation.prepare(image, hidden, mesh, Reference(image, mesh))
+    prepared = Preparer(ReferenceBank([Reference(image, mesh)], SIZE)).step(image, hidden, mesh)
     inputs = preparation.network_input(prepared)
     assert inputs.shape == (8, SIZE, SIZE)
     assert inputs.dtype == np.float32
@@ -124,7 +129,7 @@ def test_a_brighter_frame_gets_a_brighter_fill(canonical_mesh: np.ndarray) -> No
     mesh, hidden = crop_mesh(canonical_mesh), hole()
     reference = Reference(smooth_image() // 2, mesh)
     image = reference.image + 40
-    blended = preparation.blend(reference.image, image, hidden)
+    blended = blend(reference.image, image, hidden)
     assert np.abs(blended.astype(int) - image)[hidden == 1].max() <= 2
 
 
@@ -135,7 +140,7 @@ def test_hair_where_the_view_has_wall_darkens_no_temple(canonical_mesh: np.ndarr
     image = reference.image.copy()
     beside = int(columns.max()) + 1
     image[:, beside:] = (image[:, beside:] * 0.3).astype(np.uint8)
-    blended = preparation.blend(reference.image, image, hidden).astype(int)
+    blended = blend(reference.image, image, hidden).astype(int)
     row = int(rows.mean())
     middle = int(columns.mean())
     assert np.abs(blended[row, middle] - reference.image[row, middle]).max() <= 3
@@ -157,7 +162,8 @@ def test_a_whole_crop_hidden_still_gives_the_warped_reference(canonical_mesh: np
     mesh = crop_mesh(canonical_mesh)
     hidden = np.ones((SIZE, SIZE), np.uint8)
     reference = Reference(smooth_image(), mesh)
-    prepared = preparation.prepare(np.zeros((SIZE, SIZE, 3), np.uint8), hidden, mesh, reference)
+    mixture = ReferenceBank([reference], SIZE).mixture(mesh)
+    prepared = preparation.prepare(np.zeros((SIZE, SIZE, 3), np.uint8), hidden, mesh, mixture)
     assert np.abs(prepared.reference.astype(int) - reference.image).mean() < 2
 
 
@@ -165,7 +171,7 @@ def test_sizes_that_disagree_and_unknown_fillers_are_refused(canonical_mesh: np.
     mesh = crop_mesh(canonical_mesh)
     reference = Reference(smooth_image(), mesh)
     with pytest.raises(ValueError, match="do not fit"):
-        preparation.prepare(smooth_image()[:64], hole(), mesh, reference)
+        Preparer(ReferenceBank([reference], SIZE)).step(smooth_image()[:64], hole(), mesh)
     with pytest.raises(ValueError, match="unknown filler"):
         make_filler("magic", reference)
 

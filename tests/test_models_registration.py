@@ -7,6 +7,7 @@ import pytest
 from test_models_preparation import SIZE, crop_mesh, hole, smooth_image
 
 from models import preparation, registration
+from models.bank.references import ReferenceBank
 from models.preparation import Reference
 
 NOTHING_HIDDEN = np.zeros((SIZE, SIZE), np.uint8)
@@ -87,7 +88,7 @@ def test_registration_pulls_a_misplaced_reference_into_place(canonical_mesh: np.
         return float(((filled[oval].astype(float) - image[oval]) ** 2).mean())
 
     warped = preparation.warp_reference(reference, mesh)
-    mixture = preparation.alone(reference, mesh)
+    mixture = ReferenceBank([reference], SIZE).mixture(mesh)
     registered, _ = preparation.registered(image, hole(), mesh, mixture)
     assert error(registered) < 0.75 * error(warped)  # shrunk towards "nothing moved"
 

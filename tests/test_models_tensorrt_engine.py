@@ -16,9 +16,9 @@ from models.engine.interface import EngineError  # noqa: E402
 from models.engine.onnx import OnnxEngine  # noqa: E402
 from models.engine.plans.trial import made_up_frames, try_engine  # noqa: E402
 from models.engine.tensorrt import TensorRtEngine  # noqa: E402
-from models.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
 from models.export import export_network  # noqa: E402
-from models.half import write_half_precision  # noqa: E402
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
+from models.quantisation.half import write_half_precision  # noqa: E402
 from models.shipped import Network, load_network  # noqa: E402
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from models import warp
-from models.face_raster import FaceRaster
+from models.face.raster import FaceRaster
 
 SIZE = 128
 

@@ -17,9 +17,9 @@ from models import preparation
 from models.filling import Reference, make_filler
 from streaming.errors import UserError
 from training.bank_protocol import PROFILE_FRAMES, load, long_enough
+from training.clips.faces import FaceClips
 from training.detail.scores import WAYS, WayScores, clip_shots, gradient_energy, score_detail
-from training.evaluate_command import evaluate
-from training.faces import FaceClips
+from training.evaluation.evaluate_command import evaluate
 
 FRAMES = 152
 

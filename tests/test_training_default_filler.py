@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
 from models.filling import DEFAULT_FILLER
-from training.evaluate import evaluate_fillers, makers_of, report
-from training.faces import FaceClips
+from training.clips.faces import FaceClips
+from training.evaluation.evaluate import evaluate_fillers, makers_of, report
 from training.helper_weights import lpips_alex
 
 SHARED = Path(__file__).parents[2] / "shared"

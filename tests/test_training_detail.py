@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from models import preparation
 from models.filling import Reference
 from streaming.errors import UserError
-from training.bare_faces import is_held_back
 from training.detail.portraits import sitters
-from training.evaluate_command import evaluate
+from training.evaluation.evaluate_command import evaluate
+from training.scenes.bare_faces import is_held_back
 
 PHOTO_PX = 128
 NAMES = [f"p{index:03}" for index in range(64)]

@@ -14,17 +14,18 @@ from test_models_preparation import crop_mesh, smooth_image
 from test_training_faces import write_landmarks, write_manifest, write_video
 
 from edge.__main__ import main
-from models import architectures, registration
+from models import registration
 from models.export import export_network
-from models.face_mesh import IRIS_START
-from training.coverings import headset_mask
+from models.face.mesh import IRIS_START
+from models.inpainting import architectures
+from training.clips.faces import FaceClips
 from training.editing.distances import (
     IdentityMeasure,
     of_other_people,
     of_the_same_person,
 )
 from training.editing.landmarks import perturbed, swapped
-from training.faces import FaceClips
+from training.masks.coverings import headset_mask
 
 SIZE = 128
 

@@ -14,14 +14,16 @@ from face_clip_files import face_mesh, write_clip
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from models.evi_hrnet import EviHrnet, NetworkSettings
 from models.export import export_network
 from models.filling import Filler, Reference
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 from streaming.errors import UserError
-from training import evaluate as evaluation
-from training import evaluate_command, protocol, score_report
-from training.coverings import headset_mask
-from training.faces import FaceClip, FaceClips, FaceDataError
+from training import protocol
+from training.clips.faces import FaceClip, FaceClips, FaceDataError
+from training.evaluation import evaluate as evaluation
+from training.evaluation import evaluate_command
+from training.masks.coverings import headset_mask
+from training.reports import scores as score_report
 
 SHARED_FACES = Path(__file__).parents[2] / "shared" / "data" / "faces"
 FRAMES = 80

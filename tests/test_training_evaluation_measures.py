@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 import torch
 
-from training import metrics
-from training.evaluation import images, motion
+from training.evaluation import images, metrics, motion
 from training.evaluation.expression import face_boxes
 from training.evaluation.eyes_seen import EyeFinder, add_blinks
 from training.evaluation.faces_seen import (
@@ -233,7 +232,7 @@ def test_a_face_box_holds_the_mesh_in_its_middle() -> None:
 @needs_weights
 @pytest.mark.skipif(not SHARED_FACES.is_dir(), reason="needs ../shared/data/faces")
 def test_faces_of_one_person_are_near_and_lids_are_seen_to_blink() -> None:
-    from training.faces import FaceClips
+    from training.clips.faces import FaceClips
 
     clips = FaceClips(SHARED_FACES)
     rows = {row.segment: row for row in clips.rows("val")}

@@ -15,19 +15,20 @@ from typer.testing import CliRunner
 pytest.importorskip("torch")
 import torch
 
-from models.architectures import EVI_HRNET, build
 from models.export import export_network
 from models.filling import Reference
-from models.inputs_choice import InputsChoice
+from models.inpainting.architectures import EVI_HRNET, build
+from models.inpainting.inputs_choice import InputsChoice
 from streaming.errors import UserError
-from training import checkpoint, evaluate_command
-from training import evaluate as evaluation
+from training.clips.faces import FaceClips
+from training.evaluation import evaluate as evaluation
+from training.evaluation import evaluate_command
 from training.evaluation.networks import ClipFiller, TrainedNetwork, WholeClipFiller, shown_by
 from training.evaluation.plan import takes
 from training.evaluation.run import networks_of
 from training.evaluation.testimony import NOT_TOLD
-from training.faces import FaceClips
 from training.protocol import ScoredClip
+from training.run import checkpoint
 
 SMALL = {"width": 8, "size_px": 32}
 

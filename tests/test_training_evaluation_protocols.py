@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from models.filling import Reference
 from streaming.errors import UserError
-from training import evaluate as evaluation
 from training import protocol
+from training.clips.faces import FaceClips
+from training.evaluation import evaluate as evaluation
 from training.evaluation import ghost, hard_cases, plan
 from training.evaluation.worst import circumstances, worst_clips
-from training.faces import FaceClips
 from training.protocol import ScoredClip
 
 SHARED_FACES = Path(__file__).parents[2] / "shared" / "data" / "faces"

@@ -21,11 +21,11 @@ import onnxruntime  # noqa: E402
 from eye_folder import SPLITS, write_eye_folder  # noqa: E402
 
 from models.export import export_eye_net  # noqa: E402
-from models.eye_contract import SIZE_PX, eye_net_contract  # noqa: E402
-from models.eye_ellipse import ellipse_of  # noqa: E402
-from models.eye_fit import EyeReading  # noqa: E402
-from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings  # noqa: E402
-from training import checkpoint, evaluate_command  # noqa: E402
+from models.eyes.contract import SIZE_PX, eye_net_contract  # noqa: E402
+from models.eyes.ellipse import ellipse_of  # noqa: E402
+from models.eyes.fit import EyeReading  # noqa: E402
+from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings  # noqa: E402
+from training.evaluation import evaluate_command  # noqa: E402
 from training.eyes import scores, train_command  # noqa: E402
 from training.eyes.drawing import chances  # noqa: E402
 from training.eyes.losses import eye_losses  # noqa: E402
@@ -34,6 +34,7 @@ from training.eyes.samples import PUPIL, EyeSample  # noqa: E402
 from training.eyes.simulated import made_up_nothing  # noqa: E402
 from training.eyes.targets import mirrored, placed, stacked  # noqa: E402
 from training.eyes.trainer import EyeTrainer, EyeTrainerSettings  # noqa: E402
+from training.run import checkpoint  # noqa: E402
 from training.trainer import TrainingDiverged  # noqa: E402
 
 SMALL = EyeNetSettings(channels=(4, 8, 8, 8), squeezed=4, hidden=8)

@@ -9,18 +9,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.cover_contract import REGIONS, SIZE_PX, cover_net_contract
-from models.cover_net import CoverNet
-from models.cover_reader import SHIPPED_COVER_NET, CoverReader
+from models.covers.contract import REGIONS, SIZE_PX, cover_net_contract
+from models.covers.network import CoverNet
+from models.covers.reader import SHIPPED_COVER_NET, CoverReader
 from models.export import export_cover_net
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
-from training.bare_faces import BareFace
 from training.face_covers.continuation import continued
 from training.face_covers.covers import COVERS, Cover, dark_glasses, face_mask
 from training.face_covers.samples import covered_shares, prepared, sample
 from training.face_covers.shadows import brim_shadow
 from training.face_covers.train import draw, validate
+from training.scenes.bare_faces import BareFace
 
 
 @pytest.fixture

@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from hmd_capture.face_masks.cut import KINDS
 from models.export import export_face_mask_net
-from models.face_mask_contract import SIZE_PX
-from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
-from models.face_mask_reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
-from models.head_crop import crop_of_mesh
+from models.face_masks.contract import SIZE_PX
+from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
+from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
+from models.headset.head_crop import crop_of_mesh
 from models.shipped import WeightsError
-from training import checkpoint
-from training.bare_faces import BareFace
-from training.checkpoint import CheckpointError
 from training.face_masks import scenes
 from training.face_masks.evaluate import MaskMeasures, score_alarms, score_masks
 from training.face_masks.scenes import MaskScenes
 from training.face_masks.train import BEST, EXPORTED, SceneBatches, export_best
 from training.face_masks.trainer import FaceMaskTrainer, FaceMaskTrainerSettings, collate
+from training.run import checkpoint
+from training.run.checkpoint import CheckpointError
+from training.scenes.bare_faces import BareFace
 
 SMALL = FaceMaskNetSettings(channels=(8, 8, 8, 8), blocks=(1, 1, 1))
 

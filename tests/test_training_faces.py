@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.faces import CLIP_PX, FaceClip, FaceClips, FaceDataError
+from training.clips.faces import CLIP_PX, FaceClip, FaceClips, FaceDataError
 
 SHARED_FACES = Path(__file__).parents[2] / "shared" / "data" / "faces"
 COLUMNS = ["segment", "split", "identity", "frames", "quality", "flags", "licence_class"]

@@ -18,15 +18,15 @@ from streaming.errors import UserError  # noqa: E402
 from training.feeding import workers  # noqa: E402
 from training.feeding.playlist import Playlist, Turn  # noqa: E402
 from training.feeding.pool import StreamPool  # noqa: E402
-from training.processes import FabricProcesses  # noqa: E402
+from training.feeding.streams import StreamMaker, StreamSettings  # noqa: E402
 from training.recipes.schema import Augmentation, Batch  # noqa: E402
-from training.streams import StreamMaker, StreamSettings  # noqa: E402
+from training.run.processes import FabricProcesses  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 BATCH = Batch(streams=4, chunk_frames=4, stream_frames=16, plays=3, kept_streams=6)
 MANY_ORDERS = """
 from training.feeding.workers import Order, WorkerMakers
-from training.streams import StreamSettings
+from training.feeding.streams import StreamSettings
 
 if __name__ == "__main__":
     makers = WorkerMakers(StreamSettings(frames=8), 0, 64, 1)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.evi_hrnet import EviHrnet, NetworkSettings
-from models.finetuning_exchange import Answer, Order
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
+from models.personal.exchange import Answer, Order
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
 from training.finetuning import __main__ as process

@@ -14,10 +14,9 @@ from edge.identity.evidence import EvidenceSettings  # noqa: E402
 from edge.identity.likeness import Fitted, Look, Weights  # noqa: E402
 from hmd_capture.headset_render import ProceduralHeadset  # noqa: E402
 from models.export import export_face_print  # noqa: E402
-from models.face_chip import BARE, LOWER, network_input  # noqa: E402
-from models.face_print_net import BLOCKS, FacePrintNet  # noqa: E402
-from models.face_print_reader import FacePrintReader  # noqa: E402
-from training.bare_faces import BareFace, is_held_back  # noqa: E402
+from models.identity.face_chip import BARE, LOWER, network_input  # noqa: E402
+from models.identity.network import BLOCKS, FacePrintNet  # noqa: E402
+from models.identity.reader import FacePrintReader  # noqa: E402
 from training.helper_weights import HelperWeightsError  # noqa: E402
 from training.identity.faces import PersonFaces, Source, cut_faces, held_back  # noqa: E402
 from training.identity.fitting import choose_settings, fit_weights, flagged_share  # noqa: E402
@@ -26,6 +25,7 @@ from training.identity.report import area, flagged_at, plot, scores  # noqa: E40
 from training.identity.teacher import NAMES, teacher_embeddings, teacher_weights  # noqa: E402
 from training.identity.trainer import IdentitySettings, IdentityTrainer, likenesses  # noqa: E402
 from training.identity.views import view  # noqa: E402
+from training.scenes.bare_faces import BareFace, is_held_back  # noqa: E402
 
 DECISION = EvidenceSettings(6, 2, -6, 3, -10, 10)
 

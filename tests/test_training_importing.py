@@ -18,7 +18,7 @@ from drawn_face import draw_face
 from typer.testing import CliRunner
 
 from streaming.errors import UserError
-from training.faces import FaceClips
+from training.clips.faces import FaceClips
 from training.importing import importer
 from training.importing.command import import_videos_command
 from training.importing.importer import Wishes, import_videos, videos_in

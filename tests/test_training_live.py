@@ -18,8 +18,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from drawn_face import draw_face  # noqa: E402
 
 from edge.records import FaceTrack, Truth  # noqa: E402
-from training import evaluate_command, evaluate_tracker  # noqa: E402
-from training.tracker_scores import TrackerScores, boundary_f, jitter_px  # noqa: E402
+from training import evaluate_tracker  # noqa: E402
+from training.evaluation import evaluate_command  # noqa: E402
+from training.headset.scores import TrackerScores, boundary_f, jitter_px  # noqa: E402
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 FRAMES = 12

@@ -16,8 +16,8 @@ from training.feeding.pool import Chunk  # noqa: E402
 from training.helper_weights import HelperWeightsError  # noqa: E402
 from training.loss_terms import faces  # noqa: E402
 from training.loss_terms.features import FeatureLosses, gram  # noqa: E402
+from training.loss_terms.pixels import decibels, l1_in_hole, temporal_change  # noqa: E402
 from training.loss_terms.terms import LossTerms, weighted  # noqa: E402
-from training.losses import decibels, l1_in_hole, temporal_change  # noqa: E402
 from training.recipes.loader import load_recipe  # noqa: E402
 from training.recipes.schema import LossSettings, LossWeights  # noqa: E402
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.coverings import headset_mask
 from training.masks import MASKS
 from training.masks.boxes import LARGEST_SPEED, MovingBox, StaticBox
+from training.masks.coverings import headset_mask
 from training.masks.free_form import CURVE, OBJECT, FreeForm
 from training.masks.headset import PROTOCOL_HEADSET, HeadsetHole
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from training import helper_weights, metrics
+from training import helper_weights
+from training.evaluation import metrics
 from training.helper_weights import HelperWeightsError
-from training.score_report import method_scores
+from training.reports.scores import method_scores
 
 SHARED_WEIGHTS = Path(__file__).parents[2] / "shared" / "weights"
 needs_weights = pytest.mark.skipif(

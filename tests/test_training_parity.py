@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK
-from training import parity
+from training.quantisation import parity
 from training.quantisation.long_check import long_scores
 
 FRAMES = 5

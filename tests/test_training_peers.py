@@ -13,11 +13,11 @@ from drawn_training import drawn_clips  # noqa: E402
 from models.contract import MASK  # noqa: E402
 from training.feeding.playlist import Playlist  # noqa: E402
 from training.feeding.pool import Chunk, StreamPool  # noqa: E402
+from training.feeding.streams import DecodedClip, StreamMaker, StreamSettings  # noqa: E402
 from training.loss_terms.features import FeatureLosses  # noqa: E402
 from training.loss_terms.terms import LossTerms  # noqa: E402
 from training.recipes.loader import load_recipe  # noqa: E402
 from training.recipes.schema import Recipe  # noqa: E402
-from training.streams import DecodedClip, StreamMaker, StreamSettings  # noqa: E402
 from training.trainer import Trainer, order_channels_last  # noqa: E402
 
 SIZE = 64

@@ -15,18 +15,17 @@ from rich.console import Console
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models import architectures  # noqa: E402
 from models.contract import CONTOURS, REFERENCE_RGB  # noqa: E402
 from models.engine.onnx import OnnxEngine  # noqa: E402
 from models.engine.plans.trial import made_up_frames  # noqa: E402
 from models.export import export_network  # noqa: E402
-from models.inputs_choice import InputsChoice  # noqa: E402
+from models.inpainting import architectures  # noqa: E402
+from models.inpainting.inputs_choice import InputsChoice  # noqa: E402
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network, manifest_path  # noqa: E402
 from streaming.errors import UserError  # noqa: E402
-from training import parity, quantize_command  # noqa: E402
-from training.parity import Parity  # noqa: E402
-from training.quantisation import headset_command  # noqa: E402
+from training.quantisation import headset_command, parity, quantize_command  # noqa: E402
 from training.quantisation.acceptance import accepted_as, default_place  # noqa: E402
+from training.quantisation.parity import Parity  # noqa: E402
 from training.quantisation.scene_scores import SceneScores  # noqa: E402
 
 BLIND = {"reference": "none", "reference_in_hole_only": True, "landmarks": False}

@@ -11,14 +11,17 @@ from test_models_preparation import crop_mesh, smooth_image
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models import architectures, preparation  # noqa: E402
+from models import preparation  # noqa: E402
+from models.bank.references import ReferenceBank  # noqa: E402
 from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB  # noqa: E402
-from models.inputs_choice import InputsChoice  # noqa: E402
+from models.inpainting import architectures  # noqa: E402
+from models.inpainting.inputs_choice import InputsChoice  # noqa: E402
 from models.preparation import Reference  # noqa: E402
+from models.preparer import Preparer  # noqa: E402
 from streaming.errors import UserError  # noqa: E402
 from training.adversaries.kinds import ADVERSARIES  # noqa: E402
 from training.adversaries.registry import make_adversary  # noqa: E402
-from training.coverings import headset_mask  # noqa: E402
+from training.masks.coverings import headset_mask  # noqa: E402
 from training.recipes.loader import load_recipe, recipe_from, recipe_names  # noqa: E402
 
 
@@ -93,7 +96,7 @@ def test_the_inputs_choice_replaces_channels_and_leaves_the_rest(
     image, mesh = smooth_image(0), crop_mesh(canonical_mesh)
     hidden = headset_mask(mesh, len(image))
     reference = Reference(smooth_image(1), crop_mesh(canonical_mesh, (5, 0)))
-    prepared = preparation.prepare(image, hidden, mesh, reference)
+    prepared = Preparer(ReferenceBank([reference], len(image))).step(image, hidden, mesh)
     ours = InputsChoice().network_input(prepared)
     raw = InputsChoice("raw", reference_in_hole_only=True).network_input(prepared)
     blind = InputsChoice("none", landmarks=False).network_input(prepared)

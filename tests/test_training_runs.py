@@ -24,8 +24,8 @@ pytest.importorskip("av", reason="PyAV is only in the train and dev extras")
 from drawn_training import small_options, write_lpips, write_shards  # noqa: E402
 
 from streaming.errors import UserError  # noqa: E402
-from training import checkpoint  # noqa: E402
-from training.run_folder import RunFolder  # noqa: E402
+from training.run import checkpoint  # noqa: E402
+from training.run.folder import RunFolder  # noqa: E402
 from training.shards.layout import read_index, write_index  # noqa: E402
 from training.train import train  # noqa: E402
 

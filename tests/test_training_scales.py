@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models import architectures  # noqa: E402
+from models.inpainting import architectures  # noqa: E402
 from streaming.errors import UserError  # noqa: E402
 from training.recipes.loader import (  # noqa: E402
     load_recipe,

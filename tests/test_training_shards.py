@@ -14,7 +14,7 @@ pytest.importorskip("av", reason="PyAV is only in the train and dev extras")
 from face_clip_files import write_folder  # noqa: E402
 
 from streaming.errors import UserError  # noqa: E402
-from training.faces import FaceClips  # noqa: E402
+from training.clips.faces import FaceClips  # noqa: E402
 from training.feeding.decoded import decode, load_all  # noqa: E402
 from training.feeding.sources import open_source  # noqa: E402
 from training.shards.layout import INDEX, ShardError, read_index  # noqa: E402

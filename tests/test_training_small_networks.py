@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from training.run_folder import RunFolder  # noqa: E402
+from training.run.folder import RunFolder  # noqa: E402
 from training.small_networks import loop  # noqa: E402
 from training.small_networks.batches import EndlessBatches, drawn_apart  # noqa: E402
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict, steps_for  # noqa: E402

@@ -13,17 +13,17 @@ torch = pytest.importorskip("torch", reason="torch is only in the train and dev 
 from drawn_training import drawn_clips  # noqa: E402
 from test_models_preparation import crop_mesh  # noqa: E402
 
-from models import architectures  # noqa: E402
 from models.export import export_network  # noqa: E402
+from models.inpainting import architectures  # noqa: E402
 from models.shipped import load_network  # noqa: E402
-from training import checkpoint  # noqa: E402
-from training.coverings import HeadsetShape, headset_mask  # noqa: E402
 from training.feeding.playlist import Playlist  # noqa: E402
 from training.feeding.pool import Chunk, StreamPool  # noqa: E402
+from training.feeding.streams import DecodedClip, StreamMaker, StreamSettings  # noqa: E402
 from training.loss_terms.terms import LossTerms  # noqa: E402
+from training.masks.coverings import HeadsetShape, headset_mask  # noqa: E402
 from training.recipes.loader import load_recipe  # noqa: E402
 from training.recipes.schema import Recipe  # noqa: E402
-from training.streams import DecodedClip, StreamMaker, StreamSettings  # noqa: E402
+from training.run import checkpoint  # noqa: E402
 from training.trainer import Trainer, TrainingDiverged  # noqa: E402
 from training.validation import Validation  # noqa: E402
 

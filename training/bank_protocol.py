@@ -16,10 +16,10 @@ from torch import nn
 from edge.reference_choice import best_views
 from models.filling import Reference
 from streaming.errors import UserError
-from training.coverings import headset_mask
-from training.evaluate import Evaluation, FillerMaker, MethodScores, fill_clip, spread
-from training.faces import FaceClip, FaceClips, Float32Array, ImageU8
-from training.metrics import score_frames
+from training.clips.faces import FaceClip, FaceClips, Float32Array, ImageU8
+from training.evaluation.evaluate import Evaluation, FillerMaker, MethodScores, fill_clip, spread
+from training.evaluation.metrics import score_frames
+from training.masks.coverings import headset_mask
 from training.protocol import PUBLISHED_PX, ScoredClip
 
 BANK = "bank"

@@ -19,14 +19,14 @@ from rich.table import Table
 from edge.head_search import search
 from edge.headset_tracker import HeadsetTracker
 from edge.records import Capture, FaceTrack
-from models.headset_reader import HeadsetReader
+from models.headset.reader import HeadsetReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame, ImageU8
-from training import score_report
-from training.bare_faces import BareFace, clip_faces, portraits
-from training.face_props import put_glasses_on
-from training.faces import FaceClips
+from training.clips.faces import FaceClips
+from training.reports import scores as score_report
+from training.scenes.bare_faces import BareFace, clip_faces, portraits
+from training.scenes.face_props import put_glasses_on
 
 OUTLINES = Path(__file__).parent / "worn_outlines.json"
 MAX_SIDE_PX = 1280  # as camera frames are reduced on arrival

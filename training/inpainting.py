@@ -13,20 +13,20 @@ import numpy as np
 import torch
 
 from streaming.errors import UserError
-from training import run_folder
 from training.feeding import decoded
 from training.feeding.feeder import Feeder, Shelf
 from training.feeding.playlist import Playlist
 from training.feeding.sources import ClipSource, Part
+from training.feeding.streams import HEADSET
 from training.helper_weights import lpips_alex
 from training.loss_terms.terms import LossTerms
 from training.masks.headset import PROTOCOL_HEADSET
 from training.masks.registry import MASKS
 from training.masks.source import MaskSource
-from training.processes import Processes
 from training.recipes.schema import Recipe
-from training.run_folder import RunFolder, json_like
-from training.streams import HEADSET
+from training.run import folder as run_folder
+from training.run.folder import RunFolder, json_like
+from training.run.processes import Processes
 from training.trainer import Trainer
 from training.validation import Validation, ValidationScore
 

@@ -31,16 +31,16 @@ from edge.wearer import wearer_fit
 from hmd_capture.eye_source import EyeReader, OracleEyeReader
 from hmd_capture.network_eyes import NetworkEyeReader
 from hmd_capture.simulated import SimulatedHeadset, Worn
-from models.alignment import head_box
+from models.face.alignment import head_box
 from models.face_fit import WearerFit
 from models.filling import Filler, Reference
-from models.headset_reader import HeadsetReader
+from models.headset.reader import HeadsetReader
 from streaming.records import Float32Array, Frame, ImageU8
+from training.clips.faces import FaceClip, FaceClips
+from training.evaluation.metrics import FrameScores, score_frames
 from training.eyes.live_motion import EYE_AGE_NS, EyeMotion, EyeScores, motion_found, motion_true
-from training.faces import FaceClip, FaceClips
-from training.metrics import FrameScores, score_frames
+from training.headset.scores import TrackerScores, jitter_px
 from training.protocol import PUBLISHED_PX, SCORED_FRAMES
-from training.tracker_scores import TrackerScores, jitter_px
 
 FRAME_NS = 40_000_000
 NOISE_STEPS = 2.0  # standard deviation of sensor noise, 8-bit steps

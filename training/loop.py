@@ -17,8 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from training.curves import Curves
-from training.run_folder import RunFolder
+from training.run.curves import Curves
+from training.run.folder import RunFolder
 
 log = logging.getLogger(__name__)
 

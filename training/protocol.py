@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.visibility import is_visible
-from models.face_mesh import LEFT_SIDE, RIGHT_SIDE
+from models.face.mesh import LEFT_SIDE, RIGHT_SIDE
 from models.lower_face import LowerFace
 from streaming.errors import UserError
-from training.faces import FaceClip, FaceClips, FaceDataError, Float32Array, ImageU8
+from training.clips.faces import FaceClip, FaceClips, FaceDataError, Float32Array, ImageU8
 from training.masks import MASKS, MaskSource
 from training.masks.headset import PROTOCOL_HEADSET
 

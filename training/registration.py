@@ -14,7 +14,7 @@ from rich.progress import track
 
 from models import preparation, registration
 from models.preparation import Reference
-from training.faces import FaceClips
+from training.clips.faces import FaceClips
 
 Float32Array = NDArray[np.float32]
 

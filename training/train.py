@@ -11,15 +11,15 @@ import cv2
 import typer
 
 from streaming.errors import UserError
-from training import checkpoint
 from training.feeding.sources import open_source
 from training.helper_weights import DEFAULT_FOLDER, HelperWeightsError
 from training.inpainting import InpaintingTraining, Setting, worker_count
 from training.loop import Limits, Loop, Rhythm
-from training.processes import Processes, join_processes
 from training.recipes.loader import load_recipe, scale_names
 from training.recipes.schema import Recipe
-from training.run_folder import RunFolder
+from training.run import checkpoint
+from training.run.folder import RunFolder
+from training.run.processes import Processes, join_processes
 from training.trainer import TrainingDiverged
 from training.validation import ValidationScore
 

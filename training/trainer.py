@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import architectures
 from models.contract import MASK
+from models.inpainting import architectures
 from models.peers.stn_gan import StnGan
 from training.adversaries.kinds import ADVERSARIES
 from training.adversaries.registry import JudgedClips, make_adversary
 from training.feeding.pool import Chunk
 from training.loss_terms.structure import structure_loss
 from training.loss_terms.terms import LossTerms, Terms, weighted
-from training.processes import OneProcess, Processes
 from training.recipes.schema import Recipe
+from training.run.processes import OneProcess, Processes
 
 log = logging.getLogger(__name__)
 

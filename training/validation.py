@@ -13,15 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import architectures, preparation
+from models import preparation
+from models.bank.references import ReferenceBank
 from models.contract import MASK
-from models.face_mesh import LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
-from models.inputs_choice import InputsChoice
+from models.face.mesh import LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
+from models.inpainting import architectures
+from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Reference
-from training import metrics
+from models.preparer import Preparer
+from training.evaluation import metrics
+from training.feeding.streams import DecodedClip, PreparedStream, prepared_planes
 from training.masks.headset import PROTOCOL_HEADSET
 from training.masks.source import MaskSource
-from training.streams import DecodedClip, PreparedStream, prepared_planes
 
 SCORED_FRAMES = 33  # the first one is the reference
 LPIPS_WEIGHT = 50.0  # dB per unit: a gain of .002 counts like 0.1 dB
@@ -47,7 +50,7 @@ class ValidationScore:
 class ValidationClip:
     """Prepared frames of one clip from one reference."""
 
-    planes: ImageU8  # (T,8,S,S), see `training.streams`
+    planes: ImageU8  # (T,8,S,S), see `training.feeding.streams`
     started: ImageU8  # (T,S,S,3) BGR: the prepared reference in the hole
     truth: ImageU8  # (T,S,S,3) BGR
 
@@ -116,9 +119,10 @@ def _prepared(
     chosen = slice(1, min(SCORED_FRAMES, len(clip.images)), frame_step)
     images, meshes = np.asarray(clip.images[chosen]), np.asarray(clip.meshes[chosen])
     hidden = masks.masks(meshes, images.shape[1], np.random.default_rng(seed))
+    preparer = Preparer(ReferenceBank([reference], images.shape[1]))
     planes, started = [], []
     for image, mesh, hole in zip(images, meshes, hidden, strict=True):
-        prepared = preparation.prepare(image, hole, mesh, reference)
+        prepared = preparer.step(image, hole, mesh)
         planes.append(prepared_planes(prepared, choice))
         started.append(preparation.compose(prepared.reference, image, hole))
     return ValidationClip(np.stack(planes), np.stack(started), images)

@@ -13,7 +13,7 @@ from calibration.gates.look import Look
 from calibration.guide.face_steps import FaceMeasure, NeutralFace, face_steps
 from calibration.guide.prompters import Prompter, SteadyAdvice
 from calibration.guide.steps import Guide, Outcome, Step
-from models.cover_reader import CoverReader
+from models.covers.reader import CoverReader
 from streaming.errors import UserError
 from streaming.records import Float32Array, ImageU8
 

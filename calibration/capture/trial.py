@@ -23,7 +23,7 @@ from edge.settings import SessionSettings
 from edge.timing import StageTimes
 from edge.tracker import make_tracker
 from hmd_capture.simulated import SimulatedHeadset
-from models.alignment import crop_from_mesh, cut_crop
+from models.face.alignment import crop_from_mesh, cut_crop
 from models.filling import DEFAULT_FILLER, make_filler
 from streaming.records import Frame, ImageU8
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
+from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from streaming.records import Float32Array, ImageU8
 
 MOST_FRAMES = 1500  # 50 s at 30 fps, 75 MB at 128 px

@@ -17,8 +17,8 @@ from rich.progress import Progress
 from calibration.finetune.frames import CapturedClip
 from edge.profile import SessionProfile, update_profile
 from edge.profile.own_network import OwnNetwork
-from models.finetuning_exchange import Answer, Order
-from models.personal import PersonalWeights
+from models.personal.exchange import Answer, Order
+from models.personal.network import PersonalWeights
 from models.shipped import SHIPPED_NETWORK, Network, load_network
 from streaming.errors import UserError
 

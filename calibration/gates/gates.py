@@ -18,7 +18,7 @@ from calibration.guide.face_steps import EYES_CLOSED, TURNED_AWAY
 from edge.eyes.measures import mesh_apertures
 from edge.light.skin import over_exposed, stops_between
 from edge.reference_choice import eye_sharpness
-from models.cover_contract import EYE_REGIONS, REGIONS
+from models.covers.contract import EYE_REGIONS, REGIONS
 
 NO_FACE, TWO_FACES = "no face", "two faces"
 EYES_COVERED, FACE_COVERED = "eyes covered", "face covered"

@@ -14,10 +14,10 @@ from edge.bare_face_trackers import choose_face
 from edge.light.skin import typical_grey, typical_lab
 from edge.profile import STORED_PX
 from hmd_capture.head_pose import HeadPose, head_pose
-from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
-from models.cover_contract import REGIONS
-from models.cover_reader import CoverReader
-from models.face_mesh import EYES, FACE_OVAL
+from models.covers.contract import REGIONS
+from models.covers.reader import CoverReader
+from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop
+from models.face.mesh import EYES, FACE_OVAL
 from streaming.records import Float32Array, ImageU8
 
 SKIN = ("right cheek", "left cheek", "forehead")

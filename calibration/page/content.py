@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from models.face_mesh import CONTOUR_LINES, FACE_OVAL
+from models.face.mesh import CONTOUR_LINES, FACE_OVAL
 from streaming.closing import Closing
 from streaming.page.live import pack_message, pane_jpeg
 from streaming.page.server import PageServer

@@ -20,8 +20,8 @@ from calibration.guide.prompters import Chorus, Prompter, SteadyAdvice
 from calibration.page.content import CapturePage, View, camera_pane
 from edge.camera import Source
 from edge.profile import SessionProfile
-from models.cover_reader import CoverReader
-from models.mediapipe_mesh import FaceMesher
+from models.covers.reader import CoverReader
+from models.face.mediapipe_mesh import FaceMesher
 from streaming.errors import UserError
 from streaming.records import Float32Array, ImageU8
 

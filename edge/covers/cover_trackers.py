@@ -12,7 +12,7 @@ from edge.covers.witnesses import Watch, Witness
 from edge.records import Capture, CoverKind, FaceTrack
 from edge.settings import Landmarks
 from edge.visibility import is_visible
-from models.alignment import crop_from_mesh
+from models.face.alignment import crop_from_mesh
 from streaming.records import Float32Array
 
 if TYPE_CHECKING:  # edge.tracker opens these

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks
 from edge.visibility import is_visible
-from models.alignment import BoxSmoother, frame_from_box, head_box
-from models.face_mask_reader import worn_share
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
-from models.head_crop import crop_of_mesh
-from models.headset_outline import sharpened
+from models.face.alignment import BoxSmoother, frame_from_box, head_box
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
+from models.face_masks.reader import worn_share
+from models.headset.head_crop import crop_of_mesh
+from models.headset.outline import sharpened
 from models.lower_face import LowerFace
 from models.mesh_filter import MeshFilter
 from streaming.records import Float32Array, ImageU8
@@ -34,7 +34,7 @@ BARE_CONFIDENCE, MASKED_CONFIDENCE = 0.9, 0.5
 
 
 class Mesher(Protocol):
-    """What is needed of `models.mediapipe_mesh.FaceMesher`."""
+    """What is needed of `models.face.mediapipe_mesh.FaceMesher`."""
 
     def meshes(self, image: ImageU8) -> list[Float32Array]:
         """(478,3) px of every face in an image."""
@@ -46,7 +46,7 @@ class Mesher(Protocol):
 
 
 class MaskReader(Protocol):
-    """What is needed of `models.face_mask_reader.FaceMaskReader`."""
+    """What is needed of `models.face_masks.reader.FaceMaskReader`."""
 
     def read(self, crop: ImageU8) -> Float32Array:
         """Probability of mask per pixel of a crop."""

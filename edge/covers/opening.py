@@ -10,10 +10,10 @@ from edge.covers.face_mask_tracker import FaceMaskTracker
 from edge.covers.witnesses import FaceMaskWitness, HeadsetWitness
 from edge.profile import SessionProfile
 from edge.settings import SessionSettings
-from models.face_mask_reader import FaceMaskReader
-from models.headset_reader import HeadsetReader
+from models.face.mediapipe_mesh import FaceMesher
+from models.face_masks.reader import FaceMaskReader
+from models.headset.reader import HeadsetReader
 from models.lower_face import LowerFace
-from models.mediapipe_mesh import FaceMesher
 
 if TYPE_CHECKING:  # it opens these
     from edge.tracker import Tracker

@@ -10,10 +10,10 @@ import numpy as np
 from edge.covers.face_mask_tracker import MaskReader
 from edge.head_search import search_crops
 from edge.records import FaceTrack
-from models.face_mask_reader import worn_share
-from models.head_crop import HeadCrop, crop_of_mesh
-from models.headset_contract import CROP_SHARE
-from models.headset_reader import HeadsetReader
+from models.face_masks.reader import worn_share
+from models.headset.contract import CROP_SHARE
+from models.headset.head_crop import HeadCrop, crop_of_mesh
+from models.headset.reader import HeadsetReader
 from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)

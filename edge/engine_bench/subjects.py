@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from models.engine.plans.trial import made_up_frames
-from models.eye_contract import EYE, eye_net_contract
-from models.eye_reader import SHIPPED_EYE_NET
-from models.headset_contract import CROP, headset_net_contract
-from models.headset_reader import SHIPPED_HEADSET_NET
+from models.eyes.contract import EYE, eye_net_contract
+from models.eyes.reader import SHIPPED_EYE_NET
+from models.headset.contract import CROP, headset_net_contract
+from models.headset.reader import SHIPPED_HEADSET_NET
 from models.quantisation.feed_forward import quantise_feed_forward
 from models.quantisation.online import Feed, OnlineNetwork, range_feeds
 from models.quantisation.quantise import quantise

@@ -9,7 +9,7 @@ from edge.eyes.lid_shape import POINTS
 from edge.eyes.measures import aperture, iris_offset, mesh_iris, mesh_lids
 from edge.profile.eyes import SINE_PER_EYE_WIDTH
 from edge.records import EyeState
-from models.face_mesh import EYES, LEFT_EYE, EyePoints
+from models.face.mesh import EYES, LEFT_EYE, EyePoints
 from streaming.records import Float32Array
 
 MIN_APERTURE = 0.02

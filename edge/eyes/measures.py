@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.eyes.axes import EyeAxes
 from edge.profile.eyes import EyeCalibration
-from models.face_mesh import EYES, EyePoints
+from models.face.mesh import EYES, EyePoints
 from streaming.records import EyeObservation, Float32Array
 
 MIDDLE = slice(2, 7)  # lid points away from the corners

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.profile.parts import Part
-from models.face_chip import BARE, Window
-from models.face_geometry import FEATURES
-from models.face_print_contract import VALUES
+from models.face.geometry import FEATURES
+from models.identity.contract import VALUES
+from models.identity.face_chip import BARE, Window
 from streaming.records import Float32Array
 
 VERSION = 1

@@ -16,10 +16,10 @@ import numpy as np
 from edge.identity.evidence import EvidenceSettings
 from edge.identity.face_print import IdentityPrint
 from edge.records import FaceTrack
-from models.face_chip import BARE, LOWER, FaceChip, Window, cut_chip, sharpness
-from models.face_geometry import lower_face_shape
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
-from models.face_print_reader import FacePrintReader
+from models.face.geometry import lower_face_shape
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
+from models.identity.face_chip import BARE, LOWER, FaceChip, Window, cut_chip, sharpness
+from models.identity.reader import FacePrintReader
 from streaming.errors import UserError
 from streaming.records import ImageU8
 

@@ -12,8 +12,8 @@ from edge.identity.likeness import Look, evidence_of, fitted
 from edge.identity.person_check import FIRST_NS
 from edge.identity.print_making import print_of_views
 from edge.profile import SessionProfile
-from models.face_chip import BARE
-from models.face_print_reader import FacePrintReader
+from models.identity.face_chip import BARE
+from models.identity.reader import FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 

@@ -13,8 +13,8 @@ from edge.identity.likeness import Fitted, evidence_of, fitted, look_at
 from edge.identity.print_making import print_of_views
 from edge.profile import SessionProfile
 from edge.records import FaceTrack
-from models.alignment import head_box
-from models.face_print_reader import FacePrintReader
+from models.face.alignment import head_box
+from models.identity.reader import FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame

@@ -10,10 +10,10 @@ import numpy as np
 from edge.identity.face_print import IdentityPrint
 from hmd_capture.headset_style import STYLES
 from hmd_capture.simulated import SimulatedHeadset
-from models.face_chip import BARE, LOWER, cut_chip
-from models.face_geometry import lower_face_shape
-from models.face_print_reader import FacePrintReader
+from models.face.geometry import lower_face_shape
 from models.filling import Reference
+from models.identity.face_chip import BARE, LOWER, cut_chip
+from models.identity.reader import FacePrintReader
 from models.shipped import WeightsError
 from streaming.records import Float32Array, ImageU8
 

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
-from models.cover_contract import REGIONS
-from models.face_mesh import Line
+from models.covers.contract import REGIONS
+from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop
+from models.face.mesh import Line
 from streaming.records import Float32Array, ImageU8
 
 # Each the convex hull of mesh points. Jaws and chin stay in view under a headset, the forehead

@@ -18,9 +18,9 @@ from edge.marker.detector import MarkerChoice, MarkerDetector
 from edge.marker.layout import FaceLayout, Sighting
 from edge.marker.pose import Lens, MarkerPose, nominal_lens, square_poses
 from hmd_capture.head_pose import head_pose
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
-from models.head_crop import HeadCrop, crop_of_mesh
-from models.headset_reader import HeadsetReading
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
+from models.headset.head_crop import HeadCrop, crop_of_mesh
+from models.headset.reader import HeadsetReading
 from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from edge.composite import Hole
 from edge.plate.alignment import plate_in_frame
 from edge.plate.part import HeadPlate
 from edge.plate.room import Room
-from models.face_mesh import CHIN
+from models.face.mesh import CHIN
 from models.filling import Filler, PlateFiller
 from streaming.records import Float32Array, ImageU8
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from edge.plate.part import HeadPlate
 from edge.plate.room import plate_scale
+from models.background.mediapipe_matte import PersonMatter
 from models.filling import Reference
-from models.mediapipe_matte import PersonMatter
 from streaming.records import ImageU8
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import cut_box, upright_box
-from models.plate import PlateCrop
+from models.background.plate import PlateCrop
+from models.face.alignment import cut_box, upright_box
 from streaming.records import Float32Array, ImageU8
 
 MaskU8 = NDArray[np.uint8]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.profile.parts import Part
-from models.personal import PersonalWeights
+from models.personal.network import PersonalWeights
 
 VERSION = 1
 MOST_BYTES = 32 << 20

@@ -29,8 +29,8 @@ MAX_REFERENCES = 64
 class SessionProfile:
     """Reference views of the bare face, the wearer's eye calibration, and optional parts."""
 
-    # Best frontal view first. Squares framed by models.alignment, MIN_STORED_PX to MAX_STORED_PX,
-    # each of its own size: what the camera resolved.
+    # Best frontal view first. Squares framed by models.face.alignment, MIN_STORED_PX to
+    # MAX_STORED_PX, each of its own size: what the camera resolved.
     references: tuple[Reference, ...]
     eyes: tuple[EyeCalibration, EyeCalibration] = (
         EyeCalibration(),

@@ -34,7 +34,7 @@ from edge.profiler.table import print_changes, print_layers, print_result
 from edge.profiler.trace import trace_events, write_trace
 from edge.settings import SessionSettings, override
 from models.engine.choice import session_network
-from models.headset_reader import SHIPPED_HEADSET_NET
+from models.headset.reader import SHIPPED_HEADSET_NET
 from models.shipped import shipped_network
 from streaming.errors import UserError
 from streaming.spans import ProcessSpans, load_spans

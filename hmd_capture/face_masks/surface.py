@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hmd_capture.face_masks.cut import SCARVES, Cut
 from hmd_capture.head_pose import HeadPose
-from models.face_mesh import CHIN, JAW, LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
+from models.face.mesh import CHIN, JAW, LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
 
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]

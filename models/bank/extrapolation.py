@@ -4,7 +4,7 @@ Warping a view moves its pixels but leaves their colours: shading and folds stay
 pose. The other views, warped into its place, tell how the colours change with the pose; a ridge
 regression on that change (in its dual form, with as many weights as views: Saunders, Gammerman and
 Vovk 1998) continues it to the frame's pose. What comes with the lids is told apart and left out:
-`models.eye_posing` moves those.
+`models.eyes.posing` moves those.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models import warp
 from models.bank.look import Look
-from models.face_raster import FaceRaster
+from models.face.raster import FaceRaster
 from models.reference import Reference
 
 ImageU8 = NDArray[np.uint8]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import warp
-from models.face_mesh import EyePoints
-from models.face_raster import FaceRaster
+from models.face.mesh import EyePoints
+from models.face.raster import FaceRaster
 from models.reference import Reference
 
 ImageU8 = NDArray[np.uint8]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bank.upper_face import UPPER_FACE
-from models.face_mesh import EYES
+from models.face.mesh import EYES
 from models.registration import face_shape, load_prior
 
 Float32Array = NDArray[np.float32]

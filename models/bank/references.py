@@ -12,9 +12,9 @@ from models.bank.extrapolation import ViewExtrapolator
 from models.bank.layers import Ellipse, Layer, Mixture, around_eye
 from models.bank.look import Look, look_of
 from models.bank.mixing import Mix, ViewMixer
-from models.eye_posing import EyePoser
-from models.face_mesh import EYES
-from models.face_raster import FaceRaster
+from models.eyes.posing import EyePoser
+from models.face.mesh import EYES
+from models.face.raster import FaceRaster
 from models.reference import Reference
 
 ImageU8 = NDArray[np.uint8]

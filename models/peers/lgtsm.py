@@ -15,10 +15,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from models.contract import TensorContract, TensorSpec, evi_hrnet_contract, recurrent_contract
-from models.evi_hrnet import DILATIONS, GatedConv
+from models.inpainting.evi_hrnet import DILATIONS, GatedConv
+from models.inpainting.temporal_shift import fold_channels
 from models.peers.checks import check_seen
 from models.peers.peer import Peer, States
-from models.temporal_shift import fold_channels
 
 LgtsmShift = Literal["online", "offline"]
 

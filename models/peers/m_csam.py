@@ -15,7 +15,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.contract import TensorContract, recurrent_contract
-from models.evi_hrnet import GatedConv
+from models.inpainting.evi_hrnet import GatedConv
 from models.peers.checks import check_seen, check_size
 from models.peers.peer import Peer, States
 

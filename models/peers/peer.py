@@ -1,7 +1,8 @@
 """What every peer has in common: clips and single frames through one definition, states as values.
 
-A peer is used like `models.evi_hrnet.EviHrnet`. Which inputs it may learn from (reference,
-landmarks) is its recipe's choice; `seen` channels of the contract enter its first layer.
+A peer is used like `models.inpainting.evi_hrnet.EviHrnet`. Which inputs it may learn from
+(reference, landmarks) is its recipe's choice; `seen` channels of the contract enter its first
+layer.
 """
 
 from __future__ import annotations

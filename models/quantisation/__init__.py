@@ -1,1 +1,1 @@
-"""INT8 networks: ranges of activations from frames that were run online, Q/DQ graphs from them."""
+"""Networks in fewer bits: FP16, INT8 from ranges of frames that were run online, 8-bit filters."""

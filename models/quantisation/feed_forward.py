@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from models.headset_contract import CROP
+from models.headset.contract import CROP
 from models.quantisation.online import Feed
 from models.quantisation.quantise import PAIRS, write_pairs
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training.adversaries.discriminator import PatchDiscriminator
 from training.adversaries.objectives import hinge_discriminator, hinge_generator
 from training.adversaries.registry import Adversary, JudgedClips
-from training.discriminator import PatchDiscriminator
 
 
 @dataclass(frozen=True)

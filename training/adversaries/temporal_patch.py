@@ -15,7 +15,11 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from models.temporal_shift import OfflineTemporalShift, OnlineTemporalShift, fold_channels
+from models.inpainting.temporal_shift import (
+    OfflineTemporalShift,
+    OnlineTemporalShift,
+    fold_channels,
+)
 from training.adversaries.objectives import (
     OBJECTIVES,
     PENALTY_WEIGHT,

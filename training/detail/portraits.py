@@ -11,9 +11,9 @@ from pathlib import Path
 
 from models.filling import Reference
 from streaming.errors import UserError
-from training.bare_faces import named_portraits
 from training.detail.scores import Shot
-from training.evaluate import FillerMaker
+from training.evaluation.evaluate import FillerMaker
+from training.scenes.bare_faces import named_portraits
 
 SPLITS = ("test", "train")  # the people held back, and the others
 

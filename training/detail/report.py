@@ -14,9 +14,9 @@ from torch import nn
 from models.filling import WarpRegisterFiller
 from training.detail.portraits import Sitter, sitter_shots, sitters
 from training.detail.scores import WAYS, Restored, WayScores, score_detail, summary
-from training.evaluate import FillerMaker, spread
+from training.evaluation.evaluate import FillerMaker, spread
 from training.evaluation.run import Advance
-from training.score_report import COLUMNS, MASK_GREY, write_json, write_picture, write_text
+from training.reports.scores import COLUMNS, MASK_GREY, write_json, write_picture, write_text
 
 DETAIL = "detail"
 METHODS = (WarpRegisterFiller.name,)  # unless others are named

@@ -17,14 +17,14 @@ import numpy as np
 from torch import nn
 
 from edge.composite import composite, open_hole
-from models.alignment import cut_crop
+from models.face.alignment import cut_crop
 from models.filling import DetailedFiller, Filler
 from streaming.errors import UserError
 from training.bank_protocol import BankClip
-from training.coverings import headset_mask
+from training.clips.faces import Float32Array, ImageU8
 from training.evaluation.images import masked_lpips
-from training.faces import Float32Array, ImageU8
-from training.metrics import FrameScores, score_frames, summarise
+from training.evaluation.metrics import FrameScores, score_frames, summarise
+from training.masks.coverings import headset_mask
 
 FRAME_STEP = 5
 WAYS = ("bicubic", "detail")

@@ -15,15 +15,15 @@ from models.reference import Reference
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
 from training import protocol as protocols
-from training import score_report
+from training.clips.faces import FaceClip, FaceClips, Float32Array, ImageU8
 from training.editing.distances import IdentityMeasure, of_other_people, of_the_same_person
 from training.editing.landmarks import perturbed, swapped
-from training.evaluate import MethodScores, fill_clip
+from training.evaluation.evaluate import MethodScores, fill_clip
 from training.evaluation.faces_seen import load_face_reader
 from training.evaluation.networks import TrainedNetwork
-from training.faces import FaceClip, FaceClips, Float32Array, ImageU8
 from training.helper_weights import DEFAULT_FOLDER
 from training.protocol import ScoredClip
+from training.reports import scores as score_report
 
 LARGEST_SIGMA = 0.5  # eye spans; beyond, meshes fold over
 AS_IT_IS = "restored"

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from training.clips.faces import FaceClip, FaceClips, Float32Array, ImageU8
 from training.evaluation.faces_seen import identity_distances
-from training.faces import FaceClip, FaceClips, Float32Array, ImageU8
 
 FRAME_STEP = 4  # every fourth frame is looked at
 MOST_OTHERS = 12  # people compared with

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import registration
-from models.face_mesh import IRIS_START
+from models.face.mesh import IRIS_START
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]

@@ -14,16 +14,16 @@ from rich.console import Console
 
 from models.shipped import SHIPPED_NETWORK, load_network
 from streaming.errors import UserError
-from training.evaluate import METHODS
 from training.evaluation import options
 from training.evaluation.benchmarks_page import OURS, USUAL, page, protocols_in_order
+from training.evaluation.evaluate import METHODS
 from training.evaluation.options import NETWORKS, OUTPUT, WHAT, progress_bar
 from training.evaluation.plan import PROTOCOLS
 from training.evaluation.run import Measures, Request, networks_of, score
 from training.evaluation.testimony import of_manifest
 from training.helper_weights import DEFAULT_FOLDER
 from training.protocol import PUBLISHED_PX
-from training.score_report import write_json, write_text
+from training.reports.scores import write_json, write_text
 
 VIDEO_PROTOCOLS = ("hmd", "hmd-far")
 FACE_PROTOCOLS = ("eye-state", "turned")  # the others are told apart by their frames' scores

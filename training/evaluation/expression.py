@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from training.faces import Float32Array, ImageU8
+from training.clips.faces import Float32Array, ImageU8
 from training.helper_weights import DEFAULT_FOLDER, read_tensors
 
 FILE = "expression7_faceapi_fp16.safetensors"

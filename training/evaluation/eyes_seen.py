@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.mediapipe_mesh import FaceMesher
+from models.face.mediapipe_mesh import FaceMesher
+from training.clips.faces import Float32Array, ImageU8
 from training.eyes.live_motion import EyeMotion, EyeScores, motion_true
-from training.faces import Float32Array, ImageU8
 
 SEARCH_PX = 256  # smaller crops are enlarged: the detector misses small faces
 FEWEST_FRAMES = 8  # a correlation of fewer says nothing

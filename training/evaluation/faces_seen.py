@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.face_chip import WIDTH_PX, chip_from_frame
+from models.identity.face_chip import WIDTH_PX, chip_from_frame
+from training.clips.faces import Float32Array, ImageU8
 from training.evaluation.expression import ExpressionNetwork, face_boxes, load_expression_network
-from training.faces import Float32Array, ImageU8
 from training.helper_weights import DEFAULT_FOLDER
 from training.identity.teacher import teacher_embeddings, teacher_weights
 

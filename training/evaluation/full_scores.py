@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from training.clips.faces import Float32Array, ImageU8
 from training.evaluation import images
 from training.evaluation.efficientnet import EfficientNetLite0, load_efficientnet
 from training.evaluation.eyes_seen import EyeFinder, add_blinks
@@ -30,12 +31,11 @@ from training.evaluation.frechet import frechet_distance
 from training.evaluation.ghost import ghost_share
 from training.evaluation.hard_cases import EYE_STATE
 from training.evaluation.i3d import SHORTEST_FRAMES, I3d, load_i3d
+from training.evaluation.metrics import rgb_tensor
 from training.evaluation.motion import ClipMotion, clip_motion, warping_errors
 from training.eyes.live_motion import EyeScores
-from training.faces import Float32Array, ImageU8
-from training.metrics import rgb_tensor
 from training.protocol import SCORED_FRAMES, ScoredClip
-from training.score_report import deviations
+from training.reports.scores import deviations
 
 FloatArray = NDArray[np.float64]
 Scores = dict[str, float]
@@ -211,7 +211,7 @@ def load_networks(
 
 
 def merge(document: dict[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
-    """A report of `training.evaluate` with the measures of `FullScores.document` added."""
+    """A report of `evaluation.evaluate` with the measures of `FullScores.document` added."""
     methods = {name: _merged(scores, full[name]) for name, scores in document["methods"].items()}
     fewest = document["clips"]
     return document | {

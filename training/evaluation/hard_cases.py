@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from models.contract import RECEPTIVE_FRAMES
 from streaming.errors import UserError
+from training.clips.faces import FaceClip, FaceClips
 from training.eyes.live_motion import motion_true
-from training.faces import FaceClip, FaceClips
 from training.protocol import ScoredClip, holes, read
 
 EYE_STATE, TURNED = "eye-state", "turned"

@@ -1,4 +1,4 @@
-"""Frame scores beside those of `training.metrics`: L1, MS-SSIM, and scores inside the hole."""
+"""Frame scores beside those of `metrics`: L1, MS-SSIM, and scores inside the hole."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from training.faces import ImageU8
-from training.metrics import SSIM_RADIUS_PX, lpips, rgb_tensor, similarity_maps, ssim_map
+from training.clips.faces import ImageU8
+from training.evaluation.metrics import SSIM_RADIUS_PX, lpips, rgb_tensor, similarity_maps, ssim_map
 
 FloatArray = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.faces import Float32Array, ImageU8
+from training.clips.faces import Float32Array, ImageU8
 
 FloatArray = NDArray[np.float64]
 

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import preparation
-from models.architectures import EVI_HRNET, Inpainter, as_inpainter, build
 from models.bank.references import ReferenceBank
 from models.engine.choice import open_engine
 from models.engine.interface import Engine
 from models.filling import Filler, Reference, WarpRegisterFiller
-from models.inputs_choice import InputsChoice
+from models.inpainting.architectures import EVI_HRNET, Inpainter, as_inpainter, build
+from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Prepared
 from models.shipped import Network, WeightsError, load_network, manifest_path
 from streaming.errors import UserError
-from training import checkpoint
 from training.evaluation.testimony import Testimony, of_checkpoint, of_manifest
 from training.recipes.schema import NetworkChoice
+from training.run import checkpoint
 from training.sizes.measure import NetworkSize, measure
 
 ImageU8 = NDArray[np.uint8]

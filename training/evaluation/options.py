@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.evaluate import METHODS
+from training.evaluation.evaluate import METHODS
 from training.evaluation.run import Advance
 
 WHAT, NETWORKS, OUTPUT = "What is scored", "Networks", "Output"

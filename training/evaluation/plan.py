@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from streaming.errors import UserError
 from training import protocol as protocols
+from training.clips.faces import FaceClip, FaceClips
 from training.evaluation import hard_cases
 from training.evaluation.hard_cases import HARD_PROTOCOLS, HardCase
-from training.faces import FaceClip, FaceClips
 from training.protocol import ScoredClip
 
 PROTOCOLS = (*protocols.PROTOCOLS, *HARD_PROTOCOLS)

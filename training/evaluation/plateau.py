@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from training.run_folder import CURVE
+from training.run.folder import CURVE
 
 FIFTH = 0.2
 

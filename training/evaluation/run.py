@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from streaming.errors import UserError
-from training import score_report
-from training.evaluate import METHODS, evaluate_fillers, makers_of, report
+from training.clips.faces import FaceClips, ImageU8
+from training.evaluation.evaluate import METHODS, evaluate_fillers, makers_of, report
 from training.evaluation.eyes_seen import EyeFinder
 from training.evaluation.full_scores import FullScores, load_networks, merge
 from training.evaluation.networks import TrainedNetwork
 from training.evaluation.worst import circumstances, worst_clips
-from training.faces import FaceClips, ImageU8
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
 from training.protocol import PUBLISHED_PX, ScoredClip
+from training.reports import scores as score_report
 
 Advance = Callable[[int, int], None]
 

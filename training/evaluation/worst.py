@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmd_capture.head_pose import head_pose
+from training.clips.faces import Float32Array
 from training.eyes.live_motion import motion_true
-from training.faces import Float32Array
 from training.protocol import ScoredClip
 
 WORST = 5

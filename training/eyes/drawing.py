@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from training.clips.faces import FaceClips
 from training.eyes.real import real_eyes
 from training.eyes.samples import EyeSample
 from training.eyes.simulated import made_up_nothing, simulated_eyes
 from training.eyes.targets import EyeTargets, placed, stacked
-from training.faces import FaceClips
 
 log = logging.getLogger(__name__)
 

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from edge.eyes.measures import aperture, iris_offset
-from models.eye_fit import EyeReading
-from models.eye_reader import SHIPPED_EYE_NET, EyeReader
+from models.eyes.fit import EyeReading
+from models.eyes.reader import SHIPPED_EYE_NET, EyeReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
+from training.clips.faces import FaceClips
 from training.eyes.real import real_eyes
 from training.eyes.samples import EyeSample
 from training.eyes.scores import eye_score, plain
 from training.eyes.simulated import made_up_nothing, simulated_eyes
-from training.faces import FaceClips
 
 EYES = "eyes"
 AIMS = {"pupil_error": 0.02, "pupil_iou": 0.80, "open_auc": 0.98, "lid_error": 0.04}

@@ -17,10 +17,10 @@ from edge.eyes.measures import aperture, gaze_from_offset, iris_offset, mesh_iri
 from hmd_capture.eye_camera import SimulatedEyeCamera
 from hmd_capture.eye_source import EyeReader
 from hmd_capture.head_pose import head_pose
-from models.face_mesh import EYES
+from models.face.mesh import EYES
 from streaming.messages import EyeImage
 from streaming.records import Float32Array, ImageU8
-from training.metrics import psnr_from_mse
+from training.evaluation.metrics import psnr_from_mse
 
 EYE_AGE_NS = 100_000_000
 OPEN_QUANTILE = 0.9

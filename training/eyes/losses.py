@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.eye_contract import BLINK, CONFIDENCE
-from models.eye_net import EyeOutputs
+from models.eyes.contract import BLINK, CONFIDENCE
+from models.eyes.network import EyeOutputs
 from training.eyes.targets import EyeTargets
 
 LEAST_SPREAD = 2e-4  # second moment below which an ellipse's error is no longer relative

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.eyes.evaluation import AIMS, HIGHER_IS_BETTER
-from training.score_report import write_json, write_text
+from training.reports.scores import write_json, write_text
 
 WORDS = {
     "pupil_error": "pupil's centre: median error over the image's width",

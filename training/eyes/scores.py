@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.eye_fit import EyeReading
+from models.eyes.fit import EyeReading
 from training.eyes.samples import PUPIL, EyeSample, Float32Array, ImageU8
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from hmd_capture.eye_camera import SimulatedEyeCamera
 from hmd_capture.head_pose import head_pose
-from models.face_mesh import EYES
+from models.face.mesh import EYES
 from streaming.records import EyeObservation, Side
+from training.clips.faces import FaceClips
 from training.eyes.samples import IRIS, PUPIL, SCLERA, EyeSample, ImageU8
-from training.faces import FaceClips
 
 Float32Array = NDArray[np.float32]
 

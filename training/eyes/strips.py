@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.eye_fit import EyeReading
+from models.eyes.fit import EyeReading
 from streaming.errors import UserError
 from training.eyes.samples import EyeSample, Float32Array, ImageU8
 from training.eyes.scores import centre_error, has_true_mask, has_whole_lids, lid_error

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.eye_contract import SIZE_PX
-from models.eye_ellipse import moments_of, moved_moments
-from models.eye_fit import input_from_image
-from models.eye_net import MASK_PX, MASKS
+from models.eyes.contract import SIZE_PX
+from models.eyes.ellipse import moments_of, moved_moments
+from models.eyes.fit import input_from_image
+from models.eyes.network import MASK_PX, MASKS
 from training.eyes.samples import IRIS, PUPIL, SCLERA, EyeSample
 from training.eyes.variety import seen_by_another_camera
 

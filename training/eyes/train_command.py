@@ -10,15 +10,15 @@ from typing import Annotated
 
 import typer
 
-from models.eye_net import EyeNetSettings
-from training import checkpoint
+from models.eyes.network import EyeNetSettings
+from training.clips.faces import FaceClips
 from training.eyes.drawing import EyeDraw, training_eyes
 from training.eyes.samples import EyeSample
 from training.eyes.scores import eye_score, plain
 from training.eyes.targets import EyeTargets
 from training.eyes.trainer import EyeTrainer, EyeTrainerSettings
-from training.faces import FaceClips
-from training.run_folder import SETTINGS, RunFolder
+from training.run import checkpoint
+from training.run.folder import SETTINGS, RunFolder
 from training.small_networks import options
 from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict

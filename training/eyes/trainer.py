@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from models.eye_fit import EyeReading, fitted, reading_of
-from models.eye_net import ExportedEyeNet, EyeNet, EyeNetSettings, EyeOutputs
+from models.eyes.fit import EyeReading, fitted, reading_of
+from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings, EyeOutputs
 from training.eyes.losses import eye_losses
 from training.eyes.samples import EyeSample
 from training.eyes.targets import EyeTargets

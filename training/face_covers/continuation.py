@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from models.cover_net import CoverNet
+from models.covers.network import CoverNet
 from streaming.errors import UserError
 
 

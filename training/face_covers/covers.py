@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import CHIN, EYES, FOREHEAD_TOP, JAW, LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
-from training.bare_faces import BareFace
-from training.face_props import hand_over
+from models.face.mesh import CHIN, EYES, FOREHEAD_TOP, JAW, LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
+from training.scenes.bare_faces import BareFace
+from training.scenes.face_props import hand_over
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

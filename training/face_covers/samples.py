@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import crop_from_mesh, cut_crop, mesh_to_crop
-from models.cover_contract import REGIONS, SIZE_PX
-from training.bare_faces import BareFace
-from training.camera_faults import camera_faults
+from models.covers.contract import REGIONS, SIZE_PX
+from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from training.face_covers.covers import COVERS
 from training.face_covers.shadows import brim_shadow
-from training.face_props import hair_over, put_glasses_on
+from training.scenes.bare_faces import BareFace
+from training.scenes.camera_faults import camera_faults
+from training.scenes.face_props import hair_over, put_glasses_on
 
 Float32Array = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import EYES, FOREHEAD_TOP, LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
+from models.face.mesh import EYES, FOREHEAD_TOP, LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

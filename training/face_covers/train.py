@@ -17,12 +17,12 @@ import typer
 from torch import Tensor
 from torch.nn import functional
 
-from models.cover_contract import REGIONS
-from models.cover_net import CoverNet
+from models.covers.contract import REGIONS
+from models.covers.network import CoverNet
 from models.export import export_cover_net
-from training.bare_faces import BareFace, faces_to_learn
 from training.face_covers.continuation import continued
 from training.face_covers.samples import prepared, sample
+from training.scenes.bare_faces import BareFace, faces_to_learn
 from training.small_networks import options
 from training.small_networks.average import follow
 from training.small_networks.batches import EndlessBatches, drawn_apart

@@ -22,15 +22,15 @@ from hmd_capture.face_masks.drawing import FaceMask
 from hmd_capture.face_masks.patterns import Textures
 from hmd_capture.headset_render import ProceduralHeadset
 from hmd_capture.simulated import covered
-from models.face_mask_reader import SHIPPED_FACE_MASK_NET, FaceMaskReader, worn_share
-from models.head_crop import crop_of_mesh
-from models.headset_outline import sharpened
+from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader, worn_share
+from models.headset.head_crop import crop_of_mesh
+from models.headset.outline import sharpened
 from models.shipped import WeightsError
 from streaming.errors import UserError
-from training.bare_faces import BareFace, clip_faces, portraits
+from training.clips.faces import FaceClips, FaceDataError
 from training.face_covers.covers import hand
-from training.face_props import put_glasses_on
-from training.faces import FaceClips, FaceDataError
+from training.scenes.bare_faces import BareFace, clip_faces, portraits
+from training.scenes.face_props import put_glasses_on
 
 ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]

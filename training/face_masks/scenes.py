@@ -18,14 +18,14 @@ from hmd_capture.canvas import Patch
 from hmd_capture.face_masks.drawing import FaceMask
 from hmd_capture.face_masks.patterns import Textures
 from hmd_capture.headset_render import ProceduralHeadset
-from models.alignment import head_box
-from models.headset_contract import CROP_SHARE
-from training.bare_faces import BareFace
-from training.camera_faults import camera_faults
+from models.face.alignment import head_box
+from models.headset.contract import CROP_SHARE
 from training.face_covers.covers import hand
-from training.face_props import hair_over, hand_over, put_glasses_on
-from training.headset_variety import repainted
-from training.worn_scenes import crop_matrix, mirrored, warped
+from training.scenes.bare_faces import BareFace
+from training.scenes.camera_faults import camera_faults
+from training.scenes.face_props import hair_over, hand_over, put_glasses_on
+from training.scenes.headset_variety import repainted
+from training.scenes.worn_scenes import crop_matrix, mirrored, warped
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

@@ -12,9 +12,7 @@ import typer
 
 from hmd_capture.face_masks.patterns import Textures
 from models.export import export_face_mask_net
-from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
-from training import checkpoint
-from training.bare_faces import BareFace, faces_to_learn
+from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
 from training.face_masks.scenes import MaskScenes
 from training.face_masks.trainer import (
     FaceMaskTrainer,
@@ -23,7 +21,9 @@ from training.face_masks.trainer import (
     MaskTargets,
     collate,
 )
-from training.run_folder import BEST, RunFolder
+from training.run import checkpoint
+from training.run.folder import BEST, RunFolder
+from training.scenes.bare_faces import BareFace, faces_to_learn
 from training.small_networks import options
 from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict

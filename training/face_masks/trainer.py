@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.face_mask_net import FaceMaskNet, FaceMaskNetSettings
-from training.checkpoint import CheckpointError
+from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
 from training.face_masks.scenes import MaskScene
-from training.headset_losses import mask_loss
+from training.headset.losses import mask_loss
+from training.run.checkpoint import CheckpointError
 from training.small_networks.trainer import AveragedTrainer, TrainerSettings
 
 LEAST_MASK_SHARE = 0.005  # of the crop: smaller ones have no meaningful overlap

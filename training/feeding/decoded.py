@@ -13,7 +13,7 @@ import numpy as np
 
 from streaming.errors import UserError
 from training.feeding.sources import CodedClip, Part
-from training.streams import DecodedClip
+from training.feeding.streams import DecodedClip
 
 
 def decode(

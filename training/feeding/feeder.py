@@ -13,9 +13,9 @@ from training.feeding import decoded
 from training.feeding.playlist import Playlist
 from training.feeding.pool import Chunk, StreamPool
 from training.feeding.sources import Part
+from training.feeding.streams import StreamSettings
 from training.feeding.workers import Makers, Order, check_clips, make_makers
 from training.recipes.schema import Recipe
-from training.streams import StreamSettings
 
 ROUNDS_AHEAD = 2  # how far orders look: a ring of streams holds so many rounds of all slots
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.contract import MASK, REFERENCE_RGB
 from training.feeding.playlist import Turn
-from training.streams import FACE_VALUES, PLANES, PreparedStream
+from training.feeding.streams import FACE_VALUES, PLANES, PreparedStream
 
 HOLE_MARGIN_PX = 8  # known pixels around the hole that the losses see too
 HOLE_STEP_PX = 16  # few different sizes: a GPU tunes itself to each
@@ -24,7 +24,7 @@ class Chunk:
     inputs: Tensor  # (B,T,8,S,S) 0..1, see `models.contract`
     truth: Tensor  # (B,T,3,S,S) RGB 0..1
     begins: Tensor  # (B,) bool: states must be zeroed first
-    faces: Tensor  # (B,T,10) px, see `training.streams.FACE_VALUES`
+    faces: Tensor  # (B,T,10) px, see `training.feeding.streams.FACE_VALUES`
     around_hole: tuple[slice, slice]  # rows, columns that hold every hole, with a margin
 
 

@@ -102,7 +102,7 @@ def _shard_part(folder: Path, shard: ShardEntry) -> Part:
 
 def _folder_source(data: Path, licences: tuple[str, ...]) -> ClipSource:
     # Decodes with PyAV, which a training machine that reads shards does not need.
-    from training.faces import FaceClip, FaceClips
+    from training.clips.faces import FaceClip, FaceClips
 
     faces = FaceClips(data)
     digest = _key((data / "manifest.csv").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import EYES, LEFT_SIDE, RIGHT_SIDE
+from models.face.mesh import EYES, LEFT_SIDE, RIGHT_SIDE
 from models.reference import Reference
 from training.recipes.schema import Augmentation
 

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from streaming.errors import UserError
 from training.feeding.decoded import load_all
-from training.streams import FACE_VALUES, PLANES, PreparedStream, StreamMaker, StreamSettings
+from training.feeding.streams import (
+    FACE_VALUES,
+    PLANES,
+    PreparedStream,
+    StreamMaker,
+    StreamSettings,
+)
 
 LOOK_S = 1.0  # between looks whether the workers live
 SLOTS_PER_WORKER = 3  # streams that may wait to be taken

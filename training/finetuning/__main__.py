@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.evi_hrnet import EviHrnet, NetworkSettings
-from models.finetuning_exchange import Answer, Order
-from models.personal import parameters_of
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
+from models.personal.exchange import Answer, Order
+from models.personal.network import parameters_of
 from models.shipped import WeightsError, load_network
 from streaming.errors import UserError
-from training import checkpoint
 from training.finetuning.clip import WearerClip
 from training.finetuning.learning import LAYERS, Finetuned, finetune
+from training.run import checkpoint
 
 
 def main() -> int:

@@ -8,9 +8,10 @@ import numpy as np
 
 from models import preparation
 from models.bank.references import ReferenceBank
+from models.preparer import Preparer
 from models.reference import Reference
-from training.coverings import headset_mask, random_shape
 from training.finetuning.clip import Float32Array, ImageU8, WearerClip, views_of
+from training.masks.coverings import headset_mask, random_shape
 
 SEQUENCE_FRAMES = 16
 FAR_FRAMES = 12  # a view lies at least so far from the frames that are restored from it
@@ -48,13 +49,13 @@ class Drawing:
         end = min(begin + SEQUENCE_FRAMES, len(self._clip))
         shape = random_shape(self._random, JITTERED_MASK_SHARE)
         size_px = self._clip.images.shape[1]
-        bank = ReferenceBank(self._references(begin, end), size_px)
+        preparer = Preparer(ReferenceBank(self._references(begin, end), size_px))
         inputs, truth = [], []
         for image, mesh in zip(
             self._clip.images[begin:end], self._clip.meshes[begin:end], strict=True
         ):
             hidden = headset_mask(mesh, size_px, shape)
-            inputs.append(network_input_of(image, hidden, mesh, bank))
+            inputs.append(network_input_of(image, hidden, mesh, preparer))
             truth.append(preparation.planes(image))
         return Sequence(np.stack(inputs).astype(np.float16), np.stack(truth).astype(np.float16))
 
@@ -72,9 +73,8 @@ class Drawing:
 
 
 def network_input_of(
-    image: ImageU8, hidden: ImageU8, mesh: Float32Array, bank: ReferenceBank
+    image: ImageU8, hidden: ImageU8, mesh: Float32Array, preparer: Preparer
 ) -> Float32Array:
     """(8,S,S) what a session gives the network for a bare frame under the mask `hidden`."""
     crop = preparation.without(image, hidden)
-    prepared = preparation.prepare_mixture(crop, hidden, mesh, bank.mixture(mesh))
-    return preparation.network_input(prepared)
+    return preparation.network_input(preparer.step(crop, hidden, mesh))

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from models.contract import MASK
-from models.evi_hrnet import EviHrnet, States
+from models.inpainting.evi_hrnet import EviHrnet, States
 from training.finetuning.clip import WearerClip, divided, views_of
 from training.finetuning.drawing import Drawing, Sequence
 from training.finetuning.scoring import Score, filled_by, is_better, score_of
-from training.losses import decibels, l1_in_hole
+from training.loss_terms.pixels import decibels, l1_in_hole
 from training.small_networks.average import follow
 
 LAYERS = ("deconv1", "conv9", "deconv2", "conv10", "conv11", "smooth_head")

@@ -10,12 +10,13 @@ import torch
 
 from models import preparation
 from models.bank.references import ReferenceBank
-from models.evi_hrnet import EviHrnet
+from models.inpainting.evi_hrnet import EviHrnet
+from models.preparer import Preparer
 from models.reference import Reference
-from training.coverings import HeadsetShape, headset_mask
+from training.evaluation.metrics import masked_mse, psnr_from_mse, ssim
 from training.finetuning.clip import ImageU8, WearerClip
 from training.finetuning.drawing import network_input_of
-from training.metrics import masked_mse, psnr_from_mse, ssim
+from training.masks.coverings import HeadsetShape, headset_mask
 
 LEAST_GAIN_DB = 0.1  # inside the hole; less is within the spread from clip to clip
 SHAPES = (HeadsetShape(), HeadsetShape(1.15, 1.2, 0.1, 0.3))  # worn in turn, every 32 frames
@@ -41,17 +42,18 @@ def filled_by(
 ) -> tuple[list[ImageU8], ImageU8]:
     """Fill a clip with each network: composites (T,S,S,3) BGR, and the masks (T,S,S)."""
     size_px = clip.images.shape[1]
-    bank = ReferenceBank(references, size_px)
+    preparer = Preparer(ReferenceBank(references, size_px))
     states = [network.initial_states(1) for network in networks]
     device = states[0][0].device
     filled: list[list[ImageU8]] = [[] for _ in networks]
     masks = []
     for index, (image, mesh) in enumerate(zip(clip.images, clip.meshes, strict=True)):
         if clip.starts[index] or index % TURN_FRAMES == 0:
-            bank.reset()
+            preparer.reset()
             states = [network.initial_states(1) for network in networks]
         hidden = headset_mask(mesh, size_px, SHAPES[index // TURN_FRAMES % len(SHAPES)])
-        inputs = torch.from_numpy(network_input_of(image, hidden, mesh, bank))[None].to(device)
+        shown = network_input_of(image, hidden, mesh, preparer)
+        inputs = torch.from_numpy(shown)[None].to(device)
         masks.append(hidden)
         for number, network in enumerate(networks):
             fill, states[number] = network.step(inputs, states[number])

@@ -22,15 +22,15 @@ from rich.progress import track
 
 from edge.identity.likeness import Fitted, fitted
 from hmd_capture.headset_render import Headset
-from models.face_print_reader import FacePrintReader
-from models.headset_reader import HeadsetReader
+from models.headset.reader import HeadsetReader
+from models.identity.reader import FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
-from training.faces import FaceClip, FaceClips, FaceDataError
-from training.headset_models import headset_models, split_names
+from training.clips.faces import FaceClip, FaceClips, FaceDataError
 from training.identity.looks import Trial, trials
 from training.identity.report import plot, roc_of, scores
 from training.identity.sessions import PersonClip, person_clip
+from training.scenes.headset_models import headset_models, split_names
 
 log = logging.getLogger(__name__)
 

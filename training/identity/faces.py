@@ -1,8 +1,8 @@
 """Faces to learn persons from: cut out once, with the teacher's embedding and a headset's outline.
 
-Faces lie on the plane of `models.face_chip` with a rim around, so that training can shift and turn
-them. Persons whose name's digest says so are held back from training, of clips and portraits
-alike: on them the network is chosen and the scores are calibrated.
+Faces lie on the plane of `models.identity.face_chip` with a rim around, so that training can shift
+and turn them. Persons whose name's digest says so are held back from training, of clips and
+portraits alike: on them the network is chosen and the scores are calibrated.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torch import Tensor
 
 from hmd_capture.headset_render import Headset
 from hmd_capture.simulated import covered
-from models.face_chip import BARE, WIDTH_PX, chip_from_frame
-from training.bare_faces import BareFace, is_held_back, portraits
-from training.faces import FaceClips
-from training.headset_variety import shaken
+from models.identity.face_chip import BARE, WIDTH_PX, chip_from_frame
+from training.clips.faces import FaceClips
 from training.identity.teacher import teacher_embeddings
+from training.scenes.bare_faces import BareFace, is_held_back, portraits
+from training.scenes.headset_variety import shaken
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

@@ -21,16 +21,16 @@ from rich.console import Console
 
 from edge.identity.evidence import EvidenceSettings
 from edge.identity.likeness import FITTED, Weights
-from models.face_print_reader import SHIPPED_FACE_PRINT, FacePrintReader
-from models.headset_reader import HeadsetReader
+from models.headset.reader import HeadsetReader
+from models.identity.reader import SHIPPED_FACE_PRINT, FacePrintReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
-from training.bare_faces import is_held_back
-from training.faces import FaceClip, FaceClips
-from training.headset_models import headset_models, split_names
+from training.clips.faces import FaceClip, FaceClips
 from training.identity.fitting import choose_settings, fit_weights, flagged_share
 from training.identity.looks import Trial, features, trials
 from training.identity.sessions import person_clip
+from training.scenes.bare_faces import is_held_back
+from training.scenes.headset_models import headset_models, split_names
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge.identity.evidence import Evidence, EvidenceSettings, Verdict
 from edge.identity.likeness import Look, Weights, evidence_of, look_at
 from edge.identity.person_check import FIRST_NS, LATER_NS
-from models.face_print_reader import FacePrintReader
+from models.identity.reader import FacePrintReader
 from training.identity.sessions import EVERY, FRAME_NS, PersonClip, Tracked, as_seen_by
 
 SECONDS = 10.0  # that a session has to decide

@@ -21,11 +21,11 @@ from edge.wearer import wearer_fit
 from hmd_capture.headset_render import Headset
 from hmd_capture.simulated import covered
 from models.face_fit import WearerFit
-from models.face_print_reader import FacePrintReader
-from models.headset_reader import HeadsetReader, HeadsetReading
+from models.headset.reader import HeadsetReader, HeadsetReading
+from models.identity.reader import FacePrintReader
 from streaming.records import Float32Array, Frame, ImageU8
-from training.camera_faults import camera_faults
-from training.faces import FaceClip, FaceClips
+from training.clips.faces import FaceClip, FaceClips
+from training.scenes.camera_faults import camera_faults
 
 FRAME_NS = 40_000_000  # clips have 25 frames a second
 EVERY = 3  # frames of a clip that are tracked: 8 a second, more than are looked at

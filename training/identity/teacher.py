@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from models.face_print_net import BLOCKS, DLIB_MEAN
+from models.identity.network import BLOCKS, DLIB_MEAN
 from training.helper_weights import HelperWeightsError
 
 FILE = "dlib_resnet128_faceapi_fp16.safetensors"

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 import typer
 
-from training.faces import FaceClips
-from training.headset_models import headset_models, split_names
+from training.clips.faces import FaceClips
 from training.helper_weights import DEFAULT_FOLDER
 from training.identity.faces import (
     PersonFaces,
@@ -23,7 +22,8 @@ from training.identity.faces import (
 )
 from training.identity.teacher import teacher_weights
 from training.identity.trainer import IdentityScore, IdentitySettings, IdentityTrainer, score
-from training.run_folder import SETTINGS, RunFolder
+from training.run.folder import SETTINGS, RunFolder
+from training.scenes.headset_models import headset_models, split_names
 from training.small_networks import options
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.face_chip import BARE, LOWER, WINDOWS, Window
-from models.face_print_net import FacePrintNet
+from models.identity.face_chip import BARE, LOWER, WINDOWS, Window
+from models.identity.network import FacePrintNet
 from training.identity.faces import PersonFaces
 from training.identity.views import batch_of
 from training.small_networks.trainer import AveragedTrainer, TrainerSettings

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.face_chip import LOWER, WIDTH_PX, FaceChip, Window, cut_chip, network_input
-from training.camera_faults import camera_faults
-from training.coverings import headset_mask, random_shape
+from models.identity.face_chip import LOWER, WIDTH_PX, FaceChip, Window, cut_chip, network_input
 from training.identity.faces import ORIGIN_PX, PLANE_PX, PersonFaces
+from training.masks.coverings import headset_mask, random_shape
+from training.scenes.camera_faults import camera_faults
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

@@ -12,8 +12,8 @@ import numpy as np
 
 from edge.eyes.measures import mesh_apertures
 from hmd_capture.head_pose import head_pose
-from models.alignment import cut_crop, frame_from_box, mesh_to_crop
-from training.faces import CLIP_PX, MESH_STEPS_PER_PX, Float32Array, ImageU8
+from models.face.alignment import cut_crop, frame_from_box, mesh_to_crop
+from training.clips.faces import CLIP_PX, MESH_STEPS_PER_PX, Float32Array, ImageU8
 from training.importing.segments import Segment
 
 QUALITY = {"crf": "14", "preset": "medium"}  # of libx264: transparent at this size

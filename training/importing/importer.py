@@ -19,7 +19,7 @@ import numpy as np
 
 from hmd_capture.head_pose import head_pose
 from streaming.errors import UserError
-from training.faces import ImageU8
+from training.clips.faces import ImageU8
 from training.importing.clip_writer import write_clip
 from training.importing.segments import Segment, find_segments
 from training.importing.splits import MIXED, split_of

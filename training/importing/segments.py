@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.alignment import BoxSmoother, HeadBox, head_box
-from models.mediapipe_mesh import FaceMesher
-from training.faces import Float32Array, ImageU8
+from models.face.alignment import BoxSmoother, HeadBox, head_box
+from models.face.mediapipe_mesh import FaceMesher
+from training.clips.faces import Float32Array, ImageU8
 
 LARGEST_JUMP = 0.35  # of the box's side, from frame to frame: more is a cut or another face
 SMALLEST_SIDE_PX = 96.0  # of the head's box; less is too coarse for crops of 128 px

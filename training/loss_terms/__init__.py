@@ -1,1 +1,1 @@
-"""Terms of the training loss that look through frozen networks, and all terms together."""
+"""Terms of the training loss: on pixels, through frozen networks, and all of them together."""

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.face_chip import WIDTH_PX
-from models.face_print_net import DLIB_MEAN
+from models.identity.face_chip import WIDTH_PX
+from models.identity.network import DLIB_MEAN
 from training.helper_weights import IMAGENET_MEAN, IMAGENET_STD, HelperWeightsError
 from training.identity.teacher import teacher_embeddings, teacher_weights
 
@@ -148,7 +148,7 @@ class ExpressionLoss(nn.Module):
         self.network = network
 
     def forward(self, composite: Tensor, truth: Tensor, faces: Tensor) -> Tensor:
-        """Images (N,3,S,S) RGB 0..1; `faces` (N,10) px, see `training.streams.FACE_VALUES`."""
+        """Images (N,3,S,S) RGB 0..1; `faces` (N,10) px, see `feeding.streams.FACE_VALUES`."""
         size = self.network.size_px
         seen = torch.softmax(self.network(_face_boxes(composite, faces, size)).float(), 1)
         with torch.no_grad():
@@ -168,7 +168,7 @@ class IdentityLoss(nn.Module):
             self.register_buffer(f"weight{index}", value)
 
     def forward(self, composite: Tensor, truth: Tensor, faces: Tensor) -> Tensor:
-        """Images (N,3,S,S) RGB 0..1; `faces` (N,10) px, see `training.streams.FACE_VALUES`."""
+        """Images (N,3,S,S) RGB 0..1; `faces` (N,10) px, see `feeding.streams.FACE_VALUES`."""
         weights = {name: self.get_buffer(f"weight{i}") for i, name in enumerate(self.names)}
         seen = teacher_embeddings(weights, _chips(composite, faces) * 255)
         with torch.no_grad():

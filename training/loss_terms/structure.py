@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.peers.comb_cn import CombCn
 from training.adversaries.registry import JudgedClips
-from training.losses import l1_in_hole
+from training.loss_terms.pixels import l1_in_hole
 
 
 def structure_loss(network: nn.Module, clips: JudgedClips) -> Tensor:

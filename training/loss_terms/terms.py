@@ -12,7 +12,7 @@ from training.feeding.pool import Chunk
 from training.helper_weights import vgg16_features
 from training.loss_terms.faces import ExpressionLoss, IdentityLoss, expression_network
 from training.loss_terms.features import FeatureLosses
-from training.losses import decibels, l1_in_hole, temporal_change
+from training.loss_terms.pixels import decibels, l1_in_hole, temporal_change
 from training.recipes.schema import LossSettings, LossWeights
 
 Terms = dict[str, Tensor]

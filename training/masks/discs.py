@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from models.face_mesh import LEFT_EYE, LIPS_INNER_UPPER, NOSE_TIP, RIGHT_EYE
+from models.face.mesh import LEFT_EYE, LIPS_INNER_UPPER, NOSE_TIP, RIGHT_EYE
 from training.masks.source import Float32Array, MaskU8
 
 RADIUS = (0.16, 0.30)  # of the eye span, one for the whole clip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.coverings import headset_mask, random_shape
+from training.masks.coverings import headset_mask, random_shape
 from training.masks.source import Float32Array, MaskU8
 
 JITTERED_SHARE = 0.4
@@ -14,7 +14,7 @@ JITTERED_SHARE = 0.4
 
 @dataclass(frozen=True)
 class HeadsetHole:
-    """One headset per clip, moving with the head; `training.coverings` defines its shape."""
+    """One headset per clip, moving with the head; `training.masks.coverings` defines its shape."""
 
     jittered_share: float = JITTERED_SHARE  # of clips whose headset has other proportions
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh import LEFT_EYE, RIGHT_EYE
-from training.face_props import hand_over
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from training.masks.source import Float32Array, MaskU8
+from training.scenes.face_props import hand_over
 
 HAND_SHARE = 0.6  # of clips; the others show a microphone
 SPEED = 0.05  # of the eye span and per frame, standard deviation of a change

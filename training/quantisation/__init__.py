@@ -1,1 +1,1 @@
-"""`unvisor quantize-headset`: HeadsetNet as INT8, judged layer by layer on made-up scenes."""
+"""`unvisor quantize` and `quantize-headset`: networks as INT8, judged before they are accepted."""

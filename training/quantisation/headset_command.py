@@ -15,18 +15,18 @@ import onnx
 import typer
 from rich.console import Console
 
-from models.headset_contract import CROP, HEADSET_NET
-from models.headset_reader import SHIPPED_HEADSET_NET
+from models.headset.contract import CROP, HEADSET_NET
+from models.headset.reader import SHIPPED_HEADSET_NET
 from models.quantisation.feed_forward import quantise_feed_forward
 from models.quantisation.online import Feed
 from models.shipped import WeightsError, check_manifest, int8_path, manifest_path, sha256
 from streaming.errors import UserError
-from training.bare_faces import clip_faces
-from training.faces import FaceClips, FaceDataError
-from training.headset_models import headset_models, split_names
+from training.clips.faces import FaceClips, FaceDataError
 from training.quantisation.acceptance import accepted_as
 from training.quantisation.scene_scores import SceneScores, read_scenes, score_scenes
-from training.worn_scenes import Scene, WornScenes
+from training.scenes.bare_faces import clip_faces
+from training.scenes.headset_models import headset_models, split_names
+from training.scenes.worn_scenes import Scene, WornScenes
 
 TRAIN_EVERY, VAL_EVERY = 60, 12  # frames of the clips
 TRAIN_SEED, VAL_SEED = 7, 8

@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from models.inputs_choice import InputsChoice
+from models.inpainting.inputs_choice import InputsChoice
 from models.quantisation.online import OnlineNetwork
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network
 from training import protocol
-from training.faces import FaceClip, FaceClips, ImageU8
+from training.clips.faces import FaceClip, FaceClips, ImageU8
+from training.evaluation.metrics import lpips
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
-from training.metrics import lpips
-from training.parity import filled, prepared_frames, psnr
 from training.protocol import HMD
+from training.quantisation.parity import filled, prepared_frames, psnr
 
 
 @dataclass(frozen=True)

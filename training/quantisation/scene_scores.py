@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.headset_contract import SIZE_PX
-from models.headset_reader import HeadsetReader, HeadsetReading
-from training.headset_losses import OUTER_CORNERS
-from training.worn_scenes import Scene
+from models.headset.contract import SIZE_PX
+from models.headset.reader import HeadsetReader, HeadsetReading
+from training.headset.losses import OUTER_CORNERS
+from training.scenes.worn_scenes import Scene
 
 LEAST_MASK = 50  # pixels of a headset that its outline is scored on
 

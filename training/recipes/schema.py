@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from models.inputs_choice import InputsChoice
+from models.inpainting.inputs_choice import InputsChoice
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from edge.demo_profile import profile_of_source
 from edge.settings import CameraSettings
 from models.filling import DEFAULT_FILLER
 from streaming.errors import UserError
+from training.evaluation.metrics import score_frames, summarise
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
-from training.metrics import score_frames, summarise
 from training.protocol import PUBLISHED_PX
 from training.recordings.protocol import WAYS, Crops, restored_crops, worn_frames
-from training.score_report import COLUMNS, write_json, write_picture, write_text
+from training.reports.scores import COLUMNS, write_json, write_picture, write_text
 
 PROFILE_S = 8.0
 STRIP_ROWS = 5

@@ -26,11 +26,11 @@ from edge.tracker import make_tracker
 from hmd_capture.eye_source import EyeReader, OracleEyeReader
 from hmd_capture.network_eyes import NetworkEyeReader
 from hmd_capture.simulated import SimulatedHeadset, Worn
-from models.alignment import crop_from_mesh, cut_crop
-from models.mediapipe_mesh import FaceMesher
+from models.face.alignment import crop_from_mesh, cut_crop
+from models.face.mediapipe_mesh import FaceMesher
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame, ImageU8
-from training.faces import ImageU8 as Stack
+from training.clips.faces import ImageU8 as Stack
 from training.protocol import PUBLISHED_PX
 
 WAYS = ("tracked", "told")

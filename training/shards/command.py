@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from streaming.errors import UserError
-from training.faces import CLIP_PX, FaceClips
+from training.clips.faces import CLIP_PX, FaceClips
 from training.shards.layout import FRAME_FORMATS, ShardIndex
 from training.shards.pack import pack_clips
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.faces import CLIP_PX, FaceClip, FaceClips, FaceDataError
+from training.clips.faces import CLIP_PX, FaceClip, FaceClips, FaceDataError
 from training.shards.layout import (
     CLIP,
     FRAME_FORMATS,

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.packed_meshes import BadMeshes, unpacked
+from training.clips.packed_meshes import BadMeshes, unpacked
 from training.shards.layout import CLIP, MESHES, VIDEO, ClipEntry, ShardEntry, ShardError
 
 ImageU8 = NDArray[np.uint8]
@@ -117,5 +117,5 @@ def _grouped(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]
 def _sized(image: ImageU8, size_px: int) -> ImageU8:
     if len(image) == size_px:
         return image
-    # As `training.faces` makes them small: the scores are defined on such crops.
+    # As `training.clips.faces` makes them small: the scores are defined on such crops.
     return np.asarray(cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA), np.uint8)

@@ -14,9 +14,9 @@ from rich.progress import track
 from rich.table import Table
 
 from streaming.errors import UserError
-from training import score_report
 from training.recipes.loader import load_recipe, recipe_names
 from training.recipes.schema import NetworkChoice
+from training.reports import scores as score_report
 from training.sizes.measure import NetworkSize, measure
 
 HEADINGS = ("network", "sees", "recipes", "M params", "GMAC", "k states", "CPU ms")

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import architectures
-from models.architectures import Inpainter, as_inpainter
 from models.contract import INPUT_CHANNELS
 from models.engine.onnx import OnnxEngine
 from models.export import export_network
+from models.inpainting import architectures
+from models.inpainting.architectures import Inpainter, as_inpainter
 from models.shipped import load_network
 from training.recipes.schema import NetworkChoice
 

@@ -15,7 +15,7 @@ from typing import Any
 from rich.progress import Progress
 
 from training.loop import MINUTE_S, Score
-from training.run_folder import RunFolder
+from training.run.folder import RunFolder
 from training.small_networks.trainer import AveragedTrainer
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ import torch
 import typer
 
 from streaming.errors import UserError
-from training.checkpoint import CheckpointError
-from training.faces import FaceDataError
+from training.clips.faces import FaceDataError
 from training.helper_weights import HelperWeightsError
+from training.run.checkpoint import CheckpointError
 from training.trainer import TrainingDiverged
 
 Clips = Annotated[Path, typer.Option(help="Folder of face clips (docs/DATA.md).")]

@@ -16,8 +16,8 @@ from models.engine.plans.library import Precision, TensorRt
 from models.engine.plans.manifest import EngineManifest, identity_of
 from models.engine.plans.progress import OnProgress
 from models.engine.plans.store import EngineStore, StoredPlan, Unusable
-from models.face_chip import BARE
-from models.face_print_contract import face_print_contract
+from models.identity.contract import face_print_contract
+from models.identity.face_chip import BARE
 from models.shipped import Network
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,8 @@ def engine_graph(path: Path, is_converted: bool) -> bytes:
     # Imported where it is used: sessions open engines and never convert.
     import onnx
 
-    from models.filter_storage import with_plain_filters
-    from models.half import half_precision
+    from models.quantisation.filter_storage import with_plain_filters
+    from models.quantisation.half import half_precision
 
     model = with_plain_filters(onnx.load(path))
     shapes = {spec.name: spec.shape for spec in face_print_contract(BARE).inputs}

@@ -1,0 +1,64 @@
+"""A warped picture blended into a hole: what differs at the hole's border is continued inside."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models import membrane
+from models.memory.light import LightMemory
+
+ImageU8 = NDArray[np.uint8]
+MaskU8 = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+
+UNUSUAL = 16.0  # 8-bit steps beside the median difference around the hole
+FADES = 1 / 32  # of the crop's side: over so far an unusual difference dies away
+
+
+def blend(
+    warped: ImageU8, crop: ImageU8, hidden: MaskU8, memory: LightMemory | None = None
+) -> ImageU8:
+    """`warped` (S,S,3) with its difference to `crop` at the hole's border continued into the hole.
+
+    `hidden` is (S,S), 1 = hidden. With the `memory` of a session what is continued is steadied.
+    """
+    if not (hidden == 0).any():
+        return warped
+    top, bottom, left, right = _box_around(hidden)
+    part = np.s_[top:bottom, left:right]
+    continued = np.zeros(crop.shape, np.float32)
+    difference = crop[part].astype(np.float32) - warped[part]
+    continued[part] = _continued(difference, hidden[part], FADES * len(hidden))
+    if memory is not None:
+        continued = memory.step(continued, hidden)
+    blended = warped.copy()
+    corrected = warped[part] + continued[part]
+    blended[part] = np.clip(corrected + 0.5, 0, 255).astype(np.uint8)
+    return blended
+
+
+def _continued(difference: Float32Array, hidden: MaskU8, fades_px: float) -> Float32Array:
+    """`difference` (H,W,3) of a hole's surroundings continued into it.
+
+    Another light differs alike all around: it is continued to the other side. What differs by more
+    is an outline that lies elsewhere, wall where the view has hair; it tells nothing of the inside
+    and fades at once, so that no seam shows.
+    """
+    known = hidden == 0
+    rim = cv2.dilate(hidden, np.ones((3, 3), np.uint8)) > hidden
+    usual = np.median(difference[rim], axis=0) if rim.any() else np.zeros(3, np.float32)
+    light = np.clip(difference, usual - UNUSUAL, usual + UNUSUAL).astype(np.float32)
+    surface = membrane.Membrane(known)
+    away = cv2.distanceTransform(hidden, cv2.DIST_L2, 3)[..., None]
+    faded = surface.extend(difference - light, membrane.QUICK) * np.exp(-away / fades_px)
+    return np.asarray(surface.extend(light) + faded, np.float32)
+
+
+def _box_around(hidden: MaskU8) -> tuple[int, int, int, int]:
+    """Rows and columns of the hole and a rim of one known pixel where there is one."""
+    left, top, width, height = cv2.boundingRect(hidden)
+    bottom, right = top + height + 1, left + width + 1
+    size_y, size_x = hidden.shape
+    return max(top - 1, 0), min(bottom, size_y), max(left - 1, 0), min(right, size_x)

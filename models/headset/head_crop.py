@@ -1,0 +1,109 @@
+"""Square crops turned with the head: cutting them out, and bringing what is found back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.face.alignment import head_box
+from models.face.mesh import LEFT_EYE, RIGHT_EYE
+from models.headset.contract import CROP_SHARE, SIZE_PX
+
+Float32Array = NDArray[np.float32]
+ImageU8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class HeadCrop:
+    """A square of a frame."""
+
+    centre: Float32Array  # (2,) px of the frame
+    side_px: float
+    roll_rad: float = 0.0  # how far the square is turned clockwise in the image
+
+    @property
+    def frame_from_share(self) -> NDArray[np.float64]:
+        """(2,3) shares of the crop's side (0..1, pixel edges) -> px of the frame (centres)."""
+        cos, sin = np.cos(self.roll_rad), np.sin(self.roll_rad)
+        linear = self.side_px * np.array([[cos, -sin], [sin, cos]])
+        corner = np.asarray(self.centre, np.float64) - linear @ np.array([0.5, 0.5])
+        return np.column_stack([linear, corner])
+
+    def cut(self, image: ImageU8) -> ImageU8:
+        """The crop (S,S,3) of a frame (H,W,3); beyond the frame its border is repeated."""
+        frame_from_crop = self._frame_from_crop(SIZE_PX)
+        step = self.side_px / SIZE_PX
+        part, left, top = _around(image, self)
+        frame_from_crop[:, 2] -= (left, top)
+        while step > 2 and min(part.shape[:2]) > 2:  # else the warp would leave out pixels
+            part = np.asarray(cv2.pyrDown(part), np.uint8)
+            frame_from_crop /= 2
+            step /= 2
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size = (SIZE_PX, SIZE_PX)
+        edge = cv2.BORDER_REPLICATE
+        cut = cv2.warpAffine(part, frame_from_crop, size, flags=flags, borderMode=edge)
+        return np.asarray(cut, np.uint8)
+
+    def mesh_in_frame(self, mesh: Float32Array) -> Float32Array:
+        """A mesh (N,3) in shares of the crop -> px of the frame, z on the same scale."""
+        matrix = self.frame_from_share
+        points = mesh[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        depth = mesh[:, 2:] * self.side_px
+        return np.asarray(np.concatenate([points, depth], axis=1), np.float32)
+
+    def points_in_crop(self, mesh: Float32Array) -> Float32Array:
+        """Points (N,>=2) px of the frame -> (N,2) in shares of the crop's side."""
+        matrix = self.frame_from_share
+        inverse = np.linalg.inv(matrix[:, :2])
+        return np.asarray((mesh[:, :2] - matrix[:, 2]) @ inverse.T, np.float32)
+
+    def mask_in_frame(
+        self, mask: Float32Array, shape: tuple[int, ...], level: float = 0.5
+    ) -> NDArray[np.uint8]:
+        """A soft mask (M,M) of the crop -> (H,W) of a frame of `shape`, 1 from `level` up."""
+        found = np.zeros(shape[:2], np.uint8)
+        share = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
+        matrix = self.frame_from_share
+        corners = share @ matrix[:, :2].T + matrix[:, 2]
+        low = np.clip(np.floor(corners.min(axis=0)), 0, shape[1::-1]).astype(int)
+        high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, shape[1::-1]).astype(int)
+        if (high <= low).any():
+            return found
+        crop_to_frame = self._frame_from_crop(mask.shape[0])
+        crop_to_frame[:, 2] -= low
+        size = (int(high[0] - low[0]), int(high[1] - low[1]))
+        soft = cv2.warpAffine(mask, crop_to_frame, size, flags=cv2.INTER_LINEAR)
+        found[low[1] : high[1], low[0] : high[0]] = soft >= level
+        return found
+
+    def _frame_from_crop(self, size_px: int) -> NDArray[np.float64]:
+        """(2,3) pixel centres of a crop of a size -> pixel centres of the frame."""
+        matrix = self.frame_from_share
+        linear = matrix[:, :2] / size_px
+        return np.column_stack([linear, matrix[:, 2] + linear @ np.array([0.5, 0.5]) - 0.5])
+
+
+def crop_of_mesh(mesh: Float32Array) -> HeadCrop:
+    """The crop in which HeadsetNet expects a followed head, from its mesh (478,3) px."""
+    box = head_box(mesh)
+    across = mesh[LEFT_EYE.outer_corner, :2] - mesh[RIGHT_EYE.outer_corner, :2]
+    return HeadCrop(box.centre, box.side_px / CROP_SHARE, float(np.arctan2(across[1], across[0])))
+
+
+def _around(image: ImageU8, crop: HeadCrop) -> tuple[ImageU8, int, int]:
+    """The part of the frame that a crop may touch, and where it starts."""
+    reach = crop.side_px * (abs(np.cos(crop.roll_rad)) + abs(np.sin(crop.roll_rad))) / 2 + 4
+    height, width = image.shape[:2]
+    left, top = (
+        int(np.clip(c - reach, 0, limit - 1))
+        for c, limit in zip(crop.centre, (width, height), strict=True)
+    )
+    right, bottom = (
+        int(np.clip(c + reach + 1, low + 1, limit))
+        for c, low, limit in zip(crop.centre, (left, top), (width, height), strict=True)
+    )
+    return image[top:bottom, left:right], left, top

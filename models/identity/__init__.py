@@ -1,0 +1,1 @@
+"""FacePrintNet: who a face is, from the chip that is cut of its visible part."""

@@ -1,0 +1,1 @@
+"""The networks that fill the hole: ours, the table of all by name, and what they are shown."""

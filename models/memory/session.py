@@ -1,0 +1,36 @@
+"""All that the input preparation remembers of the frames before."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.memory.fields import FieldMemory
+from models.memory.landmarks import SteadyLandmarks
+from models.memory.light import LightMemory
+
+Float32Array = NDArray[np.float32]
+
+SHIFT_PERSISTENCE, TINT_PERSISTENCE = 0.8, 0.7  # chosen on val clips
+
+
+class SessionMemory:
+    """One person's frames, one after the other.
+
+    Attributes:
+        landmarks: steadies each frame's mesh, before anything else is made of it.
+        shift: of the registration.
+        tint: of the registration.
+        light: of what is continued from the hole's rim.
+    """
+
+    def __init__(self, reference_mesh: Float32Array) -> None:
+        """Expect the face of `reference_mesh` (478,3) px, of a crop of any size."""
+        self.landmarks = SteadyLandmarks(reference_mesh)
+        self.shift, self.tint = FieldMemory(SHIFT_PERSISTENCE), FieldMemory(TINT_PERSISTENCE)
+        self.light = LightMemory()
+
+    def reset(self) -> None:
+        """Forget earlier frames: the next one is another scene."""
+        for part in (self.landmarks, self.shift, self.tint, self.light):
+            part.reset()

@@ -1,0 +1,1 @@
+"""Face clips on disk: the manifest, the squares and the packed meshes."""

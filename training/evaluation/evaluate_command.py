@@ -1,0 +1,167 @@
+"""`unvisor evaluate`: options, progress and what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from models.filling import DEFAULT_FILLER
+from training.bank_protocol import BANK
+from training.clips.faces import FaceClips, ImageU8
+from training.detail.report import DETAIL, detail_document, tell_detail
+from training.detail.report import METHODS as DETAIL_METHODS
+from training.evaluation import options, tables
+from training.evaluation.evaluate import METHODS, makers_of
+from training.evaluation.options import OUTPUT, WHAT, progress_bar
+from training.evaluation.plan import PROTOCOLS
+from training.evaluation.run import Advance, Measures, Request, networks_of, score
+from training.eyes.evaluation import EYES, eyes_document
+from training.eyes.report import tell_eyes
+from training.helper_weights import DEFAULT_FOLDER, lpips_alex
+from training.protocol import ScoredClip
+from training.reports import scores as score_report
+from training.reports.bank import bank_document
+from training.reports.live import LIVE, live_document
+
+
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of face clips; of portraits for detail, of near-eye images for eyes "
+            "(docs/DATA.md).",
+            rich_help_panel=WHAT,
+        ),
+    ],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help=f"{', '.join(PROTOCOLS)}, bank, detail, live or eyes.", rich_help_panel=WHAT
+        ),
+    ] = "hmd",
+    split: options.Split = "test",
+    method: options.Method = None,
+    measures: Annotated[
+        Measures,
+        typer.Option(
+            help="images: PSNR, SSIM, MSE, LPIPS. faces: also L1, MS-SSIM, motion, identity, "
+            "expression, blinks. all: also the video-FID.",
+            rich_help_panel=WHAT,
+        ),
+    ] = Measures.IMAGES,
+    filler_size: options.FillerSize = 128,
+    limit_clips: options.LimitClips = None,
+    licence_class: options.LicenceClass = None,
+    headsets: Annotated[
+        Path | None,
+        typer.Option(
+            help="live: folder of headset pictures with a manifest.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    faces: Annotated[
+        Path | None,
+        typer.Option(
+            help="eyes: folder of face clips, to score simulated eyes too.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    weights: options.Weights = None,
+    threads: options.Threads = 1,
+    helper_weights: options.HelperWeights = DEFAULT_FOLDER,
+    lpips: Annotated[
+        bool, typer.Option(help="Score LPIPS too (needs --helper-weights).", rich_help_panel=WHAT)
+    ] = True,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every score here.", rich_help_panel=OUTPUT)
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the table here.", rich_help_panel=OUTPUT)
+    ] = None,
+    strips: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for pictures: per clip all methods, the worst five of each apart; per "
+            "source the eyes read.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+) -> None:
+    """Score fillers and networks on face clips under a simulated headset.
+
+    hmd and hmd-far give the true outline and landmarks; perturbed gives landmarks that err; the
+    boxes and free-form hide other places; eye-state and turned take a reference that is far off.
+    bank scores several views, detail a fill enlarged to portraits of 512 px. live gives nothing:
+    the product finds all. eyes scores the network that reads eye cameras, on near-eye images.
+    """
+    networks, alone = networks_of(weights or [], threads)
+    if protocol == EYES:
+        with progress_bar(f"{protocol}, {split}") as advance:
+            document = eyes_document(data, split, alone, faces, strips, advance)
+        tell_eyes(document, json_file, markdown)
+        return
+    if protocol == DETAIL:
+        makers = makers_of(method or [*DETAIL_METHODS, *networks], threads, alone, networks)
+        distance = lpips_alex(helper_weights) if lpips else None
+        chosen = (data, split, makers, filler_size, distance, limit_clips, strips)
+        with progress_bar(f"{protocol}, {split}") as advance:
+            document = detail_document(*chosen, advance)
+        tell_detail(document, json_file, markdown)
+        return
+    with progress_bar(f"{protocol}, {split}") as advance:
+        if protocol in (LIVE, BANK):
+            clips = FaceClips(data)
+            makers = makers_of(method or [DEFAULT_FILLER, *networks], threads, alone, networks)
+            common = (filler_size, lpips_alex(helper_weights) if lpips else None, limit_clips)
+            if protocol == LIVE:
+                document = live_document(clips, split, makers, headsets, *common, strips, advance)
+            else:
+                watcher = _watcher(strips, advance)
+                document = bank_document(clips, split, makers, *common, watcher)
+        else:
+            request = Request(
+                data=data,
+                protocol=protocol,
+                split=split,
+                methods=tuple(dict.fromkeys([*(method or METHODS), *networks])),
+                networks=networks,
+                unvisor=alone,
+                size_px=filler_size,
+                threads=threads,
+                measures=measures,
+                helper_weights=helper_weights,
+                lpips=lpips,
+                limit_clips=limit_clips,
+                licence_classes=tuple(licence_class or ()),
+                strips=strips,
+            )
+            document = score(request, advance)
+    _tell(document, json_file, markdown)
+
+
+def _watcher(
+    strips: Path | None, advance: Advance
+) -> Callable[[int, int, ScoredClip, Mapping[str, ImageU8]], None]:
+    def show(index: int, total: int, clip: ScoredClip, filled: Mapping[str, ImageU8]) -> None:
+        advance(index + 1, total)
+        if strips is not None:
+            score_report.write_strip(strips, clip, filled)
+
+    return show
+
+
+def _tell(document: dict[str, Any], json_file: Path | None, markdown: Path | None) -> None:
+    Console().print(score_report.rich_table(document))
+    if "truth" in document:
+        Console().print(tables.rich_table(document))
+    if "tracker" in document:
+        Console().print(score_report.tracker_table(document))
+        Console().print(score_report.eyes_table(document))
+    if json_file is not None:
+        score_report.write_json(json_file, document)
+    if markdown is not None:
+        text = score_report.markdown_table(document)
+        more = "\n" + tables.markdown_table(document) if "truth" in document else ""
+        score_report.write_text(markdown, text + more)

@@ -1,0 +1,94 @@
+"""`unvisor train-headset`: train HeadsetNet on made-up scenes; resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from itertools import islice
+
+import torch
+
+from hmd_capture.headset_render import Headset
+from models.headset.network import HeadsetNetSettings
+from training.headset.losses import HeadsetTargets, collate
+from training.headset.trainer import HeadsetScore, HeadsetTrainer, HeadsetTrainerSettings
+from training.run import checkpoint
+from training.run.folder import SETTINGS, RunFolder
+from training.scenes.bare_faces import BareFace, faces_to_learn
+from training.scenes.headset_models import headset_models, split_names
+from training.scenes.worn_scenes import WornScenes
+from training.small_networks import options
+from training.small_networks.batches import EndlessBatches, drawn_apart
+from training.small_networks.loop import Rhythm, TimedTraining, Verdict
+
+SHAPE_SCENES = 1500  # scenes whose meshes give the mesh head its first basis
+VALIDATION_BATCHES = 8
+VALIDATION_SEED = 99
+
+Models = tuple[list[Headset], list[Headset]]
+
+
+def train_headset(
+    data: options.Clips,
+    run: options.Run,
+    headsets: options.Headsets = None,
+    stills: options.Stills = None,
+    minutes: options.Minutes = 60,
+    batch: options.ScenesPerStep = 32,
+    learning_rate: options.LearningRate = 2e-3,
+    every: options.Every = 6,
+    start_from: options.StartFrom = None,
+    workers: options.SceneWorkers = 1,
+    validate_every: options.ValidateEvery = 250,
+    bfloat16: options.Bfloat16 = True,
+    seed: options.SceneSeed = 0,
+    limit_clips: options.LimitClips = 0,
+) -> None:
+    """Train the headset tracker's network; start the same command again to resume.
+
+    The schedule follows the time trained, so that a busy machine ends in fewer steps, not halfway.
+    """
+    device = options.prepared_device(seed)
+    network = HeadsetNetSettings()
+    settings = HeadsetTrainerSettings(learning_rate=learning_rate, bfloat16=bfloat16)
+    with options.failing_in_a_sentence():
+        parts = faces_to_learn(data, stills, every, limit_clips)
+        faces, val_faces = (list(part) for part in parts)
+        models = headset_models(headsets, split_names(headsets, "train") if headsets else [])
+        trainer, folder = HeadsetTrainer(network, settings, device), RunFolder(run)
+        validation = list(
+            islice(_batches(val_faces, models, batch, VALIDATION_SEED), VALIDATION_BATCHES)
+        )
+        training = TimedTraining(
+            trainer,
+            folder,
+            lambda: Verdict.of(trainer.score(validation)),
+            lambda kept: HeadsetScore(**kept["validation"]).total,
+        )
+        if not training.resume():
+            told = {"network": asdict(network), "trainer": asdict(settings)}
+            more = {"data": str(data), "faces": len(faces), "seed": seed}
+            folder.write(SETTINGS, told | more)
+            trainer.start_from_shapes(_shapes(faces, models, seed))
+            if start_from is not None:
+                trainer.start_from(checkpoint.load(start_from))
+        drawn = partial(_batches, faces, models, batch)
+        batches = drawn_apart(EndlessBatches(drawn, seed + trainer.finished_steps), workers)
+        rhythm = Rhythm(minutes, validate_every=validate_every)
+        training.run(lambda share: trainer.step(next(batches), share), rhythm)
+
+
+def _batches(
+    faces: list[BareFace], models: Models, batch: int, seed: int
+) -> Iterator[HeadsetTargets]:
+    """New scenes, forever."""
+    scenes = WornScenes(faces, *models, seed=seed)
+    while True:
+        yield collate([scenes.scene() for _ in range(batch)])
+
+
+def _shapes(faces: list[BareFace], models: Models, seed: int) -> torch.Tensor:
+    scenes = WornScenes(faces, *models, seed=seed)
+    meshes = [scene.mesh for _ in range(SHAPE_SCENES) if (scene := scenes.scene()).mesh is not None]
+    return torch.stack([torch.from_numpy(mesh) for mesh in meshes])

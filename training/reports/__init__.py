@@ -1,0 +1,1 @@
+"""What `unvisor evaluate` reports: documents, tables and picture strips, by protocol."""

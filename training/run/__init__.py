@@ -1,0 +1,1 @@
+"""One training's run: its processes, its folder, checkpoints and curves."""

@@ -1,0 +1,273 @@
+"""Made-up camera crops of people with and without headsets, labelled: what HeadsetNet learns from.
+
+A bare face whose mesh is known gets a headset (a model of the folder of cut-outs or a procedural
+one, moved, tinted and relit at random), glasses or nothing; hands and hair may lie over it. A crop
+of it, or a small copy in front of a made-up background, is what the network sees. The labels come
+from the making: outline, mesh, and where each head is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hmd_capture.headset_render import Headset
+from models.face.alignment import head_box
+from models.headset.contract import CROP_SHARE, MASK_PX, SIZE_PX
+from training.scenes.bare_faces import BareFace, mirrored_points
+from training.scenes.camera_faults import camera_faults
+from training.scenes.face_props import body_under, hair_over, hand_over, put_glasses_on
+from training.scenes.headset_variety import repainted, shaken
+
+ImageU8 = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+
+SEEN_SHARE = 0.45  # of a crop's side: smaller heads are for finding only, their mesh is not learnt
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head in a scene."""
+
+    centre: Float32Array  # (2,) of the crop, 0..1
+    side: float  # of its head box over the crop's side
+    is_covered: bool
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One labelled crop."""
+
+    image: ImageU8  # (S,S,3) BGR
+    mask: Float32Array  # (S/2,S/2) share of each pixel that is headset
+    mesh: Float32Array | None  # (478,3) share of the crop's side; None: no head, or a small one
+    heads: list[Head] = field(default_factory=list)
+
+    @property
+    def main_head(self) -> Head | None:
+        """The head that the crop is about, if any."""
+        return max(self.heads, key=lambda head: head.side, default=None)
+
+
+@dataclass(frozen=True)
+class _Dressed:
+    image: ImageU8  # (H,W,3)
+    mask: ImageU8  # (H,W) 0..255 headset
+    mesh: Float32Array
+    is_covered: bool
+
+
+class WornScenes:
+    """Makes scenes; the same seed makes the same ones."""
+
+    def __init__(
+        self,
+        faces: Sequence[BareFace],
+        built_in: Sequence[Headset],
+        models: Sequence[Headset],
+        seed: int,
+    ) -> None:
+        """Keep the parts. `models` are drawn twice as often as the `built_in` ones together."""
+        self._faces = faces
+        self._built_in = built_in
+        self._models = models or built_in
+        self.random = np.random.default_rng(seed)
+
+    def scene(self) -> Scene:
+        """One more scene: mostly heads to follow, some to find, some without anybody."""
+        kind = self.random.random()
+        if kind < 0.68:
+            scene = self._followed(self._dressed())
+        elif kind < 0.95:
+            scene = self._searched()
+        else:
+            scene = Scene(self._background(), np.zeros((MASK_PX, MASK_PX), np.float32), None)
+        image = camera_faults(scene.image, self.random)
+        return Scene(image, scene.mask, scene.mesh, scene.heads)
+
+    def _dressed(self) -> _Dressed:
+        random = self.random
+        face = self._faces[int(random.integers(len(self._faces)))]
+        image, mesh = face.image, face.mesh
+        if random.random() < 0.5:
+            image, mesh = mirrored(image, mesh)
+        is_covered = random.random() < 0.78
+        mask = np.zeros(image.shape[:2], np.uint8)
+        if is_covered:
+            image, mask = self._with_headset(image, mesh)
+        elif random.random() < 0.4:
+            image = put_glasses_on(image, mesh, random)
+        if random.random() < 0.2:
+            image, mask = hand_over(image, mask, mesh, random)
+        return _Dressed(image, mask, mesh, is_covered)
+
+    def _with_headset(self, image: ImageU8, mesh: Float32Array) -> tuple[ImageU8, ImageU8]:
+        random = self.random
+        pool = self._models if random.random() < 2 / 3 else self._built_in
+        headset = pool[int(random.integers(len(pool)))]
+        patch = headset.draw(shaken(mesh, random), image)
+        mask = np.zeros(image.shape[:2], np.uint8)
+        if patch is None:
+            return image, mask
+        patch = repainted(patch, self._picture(), random)
+        height, width = patch.alpha.shape
+        area = np.s_[patch.top : patch.top + height, patch.left : patch.left + width]
+        image = image.copy()
+        rest = cv2.cvtColor(cv2.bitwise_not(patch.alpha), cv2.COLOR_GRAY2BGR)
+        image[area] = cv2.add(cv2.multiply(image[area], rest, scale=1 / 255), patch.colour)
+        mask[area] = patch.alpha
+        if random.random() < 0.15:
+            image = hair_over(image, mesh, random)
+        return image, mask
+
+    def _followed(self, dressed: _Dressed) -> Scene:
+        """A crop as the tracker cuts it: the head nearly upright, centred and of known size."""
+        random = self.random
+        box = head_box(dressed.mesh)
+        side = box.side_px / CROP_SHARE * float(np.exp(random.normal(0, 0.13)))
+        shift = random.normal(0, 0.055, 2).clip(-0.16, 0.16) * side
+        matrix = crop_matrix(box.centre + shift, side, float(random.normal(0, 9)))
+        edge = cv2.BORDER_REPLICATE if random.random() < 0.5 else cv2.BORDER_REFLECT_101
+        if random.random() < 0.2:
+            image = self._over_background(dressed.image, matrix)
+        else:
+            image = warped(dressed.image, matrix, edge)
+        mask = _reduced(warped(dressed.mask, matrix, cv2.BORDER_CONSTANT))
+        return self._labelled(image, mask, [(dressed, matrix)])
+
+    def _searched(self) -> Scene:
+        """One to three small heads in front of a background."""
+        random = self.random
+        image = self._background()
+        mask = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
+        placed: list[tuple[_Dressed, NDArray[np.float64]]] = []
+        for place in random.permutation(3)[: int(random.choice([1, 1, 2, 3]))]:
+            dressed = self._dressed()
+            share = float(np.exp(random.uniform(np.log(0.09), np.log(0.7))))
+            # Several heads stand side by side; one alone may stand anywhere.
+            left = place / 3 if len(placed) else 0.0
+            room = 1 / 3 if len(placed) else 1.0
+            share = min(share, room)
+            centre = np.array([left + random.uniform(0, 1) * room, random.uniform(0.1, 0.9)])
+            side = head_box(dressed.mesh).side_px / share
+            middle = head_box(dressed.mesh).centre - (centre - 0.5) * side
+            matrix = crop_matrix(middle, side, float(random.normal(0, 6)))
+            if random.random() < 0.75:
+                skin = dressed.image[tuple(np.clip(dressed.mesh[50, 1::-1].astype(int), 0, 255))]
+                image = body_under(image, centre, share, skin, self._picture(), random)
+            image = self._pasted(image, dressed.image, matrix, mask)
+            mask = np.maximum(mask, warped(dressed.mask, matrix, cv2.BORDER_CONSTANT))
+            placed.append((dressed, matrix))
+        return self._labelled(image, _reduced(mask), placed)
+
+    def _labelled(
+        self,
+        image: ImageU8,
+        mask: Float32Array,
+        placed: Sequence[tuple[_Dressed, NDArray[np.float64]]],
+    ) -> Scene:
+        heads, mesh = [], None
+        for dressed, matrix in placed:
+            moved = _moved(dressed.mesh, matrix)
+            box = head_box(moved * SIZE_PX)
+            head = Head(box.centre / SIZE_PX, box.side_px / SIZE_PX, dressed.is_covered)
+            if not (head.centre.min() >= 0 and head.centre.max() <= 1):
+                continue
+            heads.append(head)
+            if head.side >= SEEN_SHARE and len(placed) == 1:
+                mesh = moved
+        return Scene(image, mask, mesh, heads)
+
+    def _picture(self) -> ImageU8:
+        return self._faces[int(self.random.integers(len(self._faces)))].image
+
+    def _over_background(self, image: ImageU8, matrix: NDArray[np.float64]) -> ImageU8:
+        inside = warped(np.full(image.shape[:2], 255, np.uint8), matrix, cv2.BORDER_CONSTANT)
+        image = warped(image, matrix, cv2.BORDER_REPLICATE)
+        return np.where(inside[..., None] > 127, image, self._background())
+
+    def _pasted(
+        self, scene: ImageU8, image: ImageU8, matrix: NDArray[np.float64], others: ImageU8
+    ) -> ImageU8:
+        """Put a head in front of a scene, its own surroundings faded out more or less."""
+        height, width = image.shape[:2]
+        weight = np.zeros((height, width), np.uint8)
+        if self.random.random() < 0.3:
+            weight[2:-2, 2:-2] = 255
+        else:
+            middle, axes = (width // 2, int(0.5 * height)), (int(0.42 * width), int(0.46 * height))
+            cv2.ellipse(weight, middle, axes, 0, 0, 360, (255.0,), -1)
+            weight[height // 2 :, int(0.2 * width) : int(0.8 * width)] = 255  # shoulders
+            weight = np.asarray(cv2.blur(weight, (25, 25)), np.uint8)
+        weight = warped(weight, matrix, cv2.BORDER_CONSTANT)
+        others[weight > 127] = 0  # what stands behind is hidden
+        image = warped(image, matrix, cv2.BORDER_REPLICATE)
+        whole = cv2.cvtColor(weight, cv2.COLOR_GRAY2BGR)
+        behind = cv2.multiply(scene, cv2.bitwise_not(whole), scale=1 / 255)
+        return np.asarray(cv2.add(behind, cv2.multiply(image, whole, scale=1 / 255)), np.uint8)
+
+    def _background(self) -> ImageU8:
+        """A collage of enlarged corners of pictures: rooms, clothes, hair, no whole face."""
+        random = self.random
+        low, high = random.integers(0, 200, (2, 3))
+        ramp = np.linspace(0, 1, SIZE_PX)[:, None, None]
+        canvas = np.asarray(low + (high - low) * ramp + np.zeros((1, SIZE_PX, 1)), np.uint8)
+        for _ in range(int(random.integers(2, 8))):
+            picture = self._picture()
+            side = int(random.integers(24, 80))
+            top = int(random.integers(0, picture.shape[0] - side))
+            left = 0 if random.random() < 0.5 else picture.shape[1] - side
+            part = picture[top : top + side, left : left + side]
+            width, height = (int(v) for v in random.integers(30, SIZE_PX + 1, 2))
+            x, y = (int(random.integers(-30, SIZE_PX - 20)) for _ in range(2))
+            target = canvas[max(y, 0) : y + height, max(x, 0) : x + width]
+            if target.size:
+                target[:] = cv2.resize(part, target.shape[1::-1])
+        if random.random() < 0.5:
+            canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), random.uniform(0.5, 4)), np.uint8)
+        return canvas
+
+
+def mirrored(image: ImageU8, mesh: Float32Array) -> tuple[ImageU8, Float32Array]:
+    """The picture and its mesh as in a mirror, points renumbered."""
+    flipped = mesh[mirrored_points()].copy()
+    flipped[:, 0] = image.shape[1] - 1 - flipped[:, 0]
+    return np.ascontiguousarray(image[:, ::-1]), flipped
+
+
+def crop_matrix(centre: Float32Array, side: float, roll_deg: float) -> NDArray[np.float64]:
+    """(2,3) picture px -> crop px of a square of side `side` around `centre`."""
+    scale = SIZE_PX / side
+    turn = np.radians(roll_deg)
+    linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    middle = (SIZE_PX - 1) / 2 - linear @ np.asarray(centre, np.float64)
+    return np.column_stack([linear, middle])
+
+
+def warped(image: ImageU8, matrix: NDArray[np.float64], edge: int) -> ImageU8:
+    """A picture (H,W[,3]) under a matrix of `crop_matrix`; `edge` is one of cv2's borders."""
+    # Strongly reduced pictures are halved first, else the warp leaves out pixels.
+    scale = float(np.hypot(*matrix[:, 0]))
+    matrix = matrix.copy()
+    while scale < 0.5:
+        image = np.asarray(cv2.pyrDown(image), np.uint8)
+        matrix[:, :2] *= 2
+        scale *= 2
+    size = (SIZE_PX, SIZE_PX)
+    return np.asarray(cv2.warpAffine(image, matrix, size, borderMode=edge), np.uint8)
+
+
+def _reduced(mask: ImageU8) -> Float32Array:
+    small = cv2.resize(mask, (MASK_PX, MASK_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32) / 255
+
+
+def _moved(mesh: Float32Array, matrix: NDArray[np.float64]) -> Float32Array:
+    """A mesh in px of the picture -> share of the crop's side, pixel edges from 0 to 1."""
+    points = mesh[:, :2] @ matrix[:, :2].T + matrix[:, 2] + 0.5
+    depth = mesh[:, 2:] * float(np.hypot(*matrix[:, 0]))
+    return np.asarray(np.concatenate([points, depth], axis=1) / SIZE_PX, np.float32)
