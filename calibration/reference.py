@@ -104,9 +104,7 @@ def calibrate_reference(
         else:
             draft = _run_in_terminal(open_source, prompter, seconds, clip, make)
             if not auto and camera is not None and sys.stdin.isatty():
-                _tell_result(draft)
-                if not typer.confirm("Save this profile?", default=True):
-                    raise UserError("Nothing was saved.", "Start again for another try.")
+                _ask(draft)
             save(draft.profile)
     except KeyboardInterrupt as error:
         raise UserError(
@@ -116,18 +114,21 @@ def calibrate_reference(
         prompter.close()
     tuned = _finetuned(folder, clip, finetune, passphrase) if clip else ""
     if as_json:
-        tree = {
-            "profile": str(folder),
-            **draft.document,
-            "kept": list(kept.told),
-            "finetuned": tuned,
-        }
+        told = {"kept": list(kept.told), "finetuned": tuned}
+        tree = {"profile": str(folder), **draft.document, **told}
         Console(soft_wrap=True).print_json(json.dumps(tree))
-    else:
-        _tell_result(draft)
-        _tell_saved(profile, folder, (*kept.told, *room_told(draft.profile)), kept.has_eyes)
-        if tuned:
-            Console(highlight=False, soft_wrap=True).print(tuned)
+        return
+    _tell_result(draft)
+    _tell_saved(profile, folder, (*kept.told, *room_told(draft.profile)), kept.has_eyes)
+    if tuned:
+        Console(highlight=False, soft_wrap=True).print(tuned)
+
+
+def _ask(draft: Draft) -> None:
+    """Show the result; raises `UserError` unless it pleases."""
+    _tell_result(draft)
+    if not typer.confirm("Save this profile?", default=True):
+        raise UserError("Nothing was saved.", "Start again for another try.")
 
 
 def _clip_for(minutes: float) -> CapturedClip | None:

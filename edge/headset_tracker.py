@@ -20,8 +20,9 @@ from edge.visibility import is_visible
 from models.face.alignment import BoxSmoother, frame_from_box, head_box
 from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.face_fit import WearerFit
+from models.headset.bare_look import BareLook
 from models.headset.contract import SIZE_PX
-from models.headset.head_crop import HeadCrop, crop_of_mesh
+from models.headset.head_crop import HeadCrop, crop_of_mesh, eased
 from models.headset.outline import LEVEL, sharpened
 from models.headset.reader import HeadsetReader, HeadsetReading
 from models.mesh_filter import MeshFilter
@@ -51,10 +52,12 @@ class HeadsetTracker:
         fit: WearerFit | None,
         person: str = "nearest",
         marker: MarkerGuide | None = None,
+        bare: BareLook | None = None,
     ) -> None:
         """Follow by `reader`; `fit` knows the wearer's own face, None: anybody's.
 
-        `marker` follows a sticker on the headset, None: there is none.
+        `marker` follows a sticker on the headset, None: there is none. `bare` knows how the wearer
+        looks without a headset, None: nobody does.
 
         Raises:
             UserError: `person` is no choice.
@@ -65,7 +68,7 @@ class HeadsetTracker:
         self._fit = fit
         self._person = check_person(person)
         self._reader = reader
-        self._marker = marker
+        self._marker, self._bare = marker, bare
         self._smoother, self._filter = BoxSmoother(), MeshFilter()
         self._crop: HeadCrop | None = None
         self._cut: ImageU8 = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
@@ -87,11 +90,11 @@ class HeadsetTracker:
         raw = crop.mesh_in_frame(reading.mesh)
         if self._marker is not None:
             raw = self._marker.guided(image, raw, reading, crop, time_ns)
-        self._crop = crop_of_mesh(raw)
+        self._crop = eased(crop, crop_of_mesh(raw))
         self._scan(image)
         steady = self._filter.steady(raw, _span(raw), time_ns)
-        mask = self._mask(reading, crop, image, time_ns)
         mesh = steady if self._fit is None else self._fit.fitted(steady, reading.spread)
+        mask = self._mask(reading, crop, mesh, image, time_ns)
         visible = is_visible(mesh, mask)
         box = self._smoother.follow(head_box(mesh), time_ns)
         self._time_ns = time_ns
@@ -170,7 +173,12 @@ class HeadsetTracker:
         return self._reader.read(self._cut)
 
     def _mask(
-        self, reading: HeadsetReading, crop: HeadCrop, image: ImageU8, time_ns: int
+        self,
+        reading: HeadsetReading,
+        crop: HeadCrop,
+        mesh: Float32Array,
+        image: ImageU8,
+        time_ns: int,
     ) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         """The outline in the frame; empty while no headset is worn."""
         if self._worn is None:
@@ -184,7 +192,10 @@ class HeadsetTracker:
         self._is_on = is_on
         if not is_on:
             return np.zeros(image.shape[:2], np.uint8)
-        sharp = sharpened(reading.mask, self._cut)
+        soft = reading.mask
+        if self._bare is not None:
+            soft = self._bare.weighed(soft, self._cut, crop.points_in_crop(mesh))
+        sharp = sharpened(soft, self._cut)
         return crop.mask_in_frame(sharp, image.shape, LEVEL)
 
     def _scan(self, image: ImageU8) -> None:

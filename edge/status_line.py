@@ -1,8 +1,8 @@
-"""One line on the terminal that says how a session is going."""
+"""A line on the terminal that says how a session is going, and below it what to do about it."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -13,7 +13,14 @@ BEFOREHAND = {  # phases before the start, in words
     "meshes": "finding the face meshes of the clip (once)",
     "engine": "building the engine for this GPU (once)",
 }
-MISSING_EYES = {"STALE_EYES": "no eye cameras", "ONE_EYE": "one eye camera only"}
+IN_WORDS = {  # statuses that do not speak for themselves
+    "STALE_EYES": "no eye cameras",
+    "ONE_EYE": "one eye camera only",
+    "PLAUSIBLE": "mouth not live",
+    "NO_HEADSET": "nothing worn",
+    "NO_FACE": "no face in view",
+    "COVER_MISMATCH": "not restored",
+}
 
 
 class StatusLine:
@@ -52,11 +59,13 @@ class StatusLine:
             )
             self._live.update(self._progress.get_renderable())
         else:
-            self._live.update(Text(describe(status), overflow="ellipsis", no_wrap=True))
+            line = Text(describe(status), overflow="ellipsis", no_wrap=True)
+            # Below it and never cut: it says what to do.
+            self._live.update(Group(line, Text(status.detail)) if status.detail else line)
 
 
 def describe(status: SessionStatus) -> str:
-    """The status in words."""
+    """The status in words, without its detail."""
     if status.phase != "running":
         return {"starting": "starting …", "stopping": "stopping …"}.get(status.phase, "")
     age = "no client age yet" if status.age_ms is None else f"age {status.age_ms:.0f} ms"
@@ -65,7 +74,6 @@ def describe(status: SessionStatus) -> str:
         f"{status.fps:.1f} fps",
         age,
         f"{status.drops} drops",
-        *(MISSING_EYES.get(word, word) for word in status.status if word != "PAUSED"),
-        status.detail,
+        *(IN_WORDS.get(word, word) for word in status.status if word != "PAUSED"),
     ]
-    return " · ".join(word for word in words if word)
+    return " · ".join(words)

@@ -18,6 +18,7 @@ from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack
 from edge.settings import Landmarks, SessionSettings
 from edge.wearer import wearer_fit
+from models.headset.bare_look import BareLook
 from models.headset.reader import HeadsetReader
 from models.shipped import WeightsError
 from streaming.errors import UserError
@@ -75,8 +76,10 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
 def _headset_tracker(
     settings: SessionSettings, profile: SessionProfile, reader: HeadsetReader
 ) -> HeadsetTracker:
-    fit = wearer_fit(profile.references[0], reader)
+    reference = profile.references[0]
+    fit, bare = wearer_fit(reference, reader), BareLook(reference)
     choice = read_marker(settings.edge.marker)
     lens = lens_for(settings.edge.camera, profile)
     guide = None if choice is None else MarkerGuide(choice, lens)
-    return HeadsetTracker(settings.models.size_px, reader, fit, settings.edge.person, guide)
+    size_px, person = settings.models.size_px, settings.edge.person
+    return HeadsetTracker(size_px, reader, fit, person, guide, bare)

@@ -22,24 +22,25 @@ import cv2
 
 from edge.camera import CameraThread, Source, open_source
 from edge.engine_names import engine_names
+from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
 from edge.eyes.opening import open_eyes
 from edge.filler_opening import open_filler
 from edge.identity.badge import Badging
 from edge.identity.news import WrongPersonNews
 from edge.identity.person_check import make_check
-from edge.light.watch import watch_for
+from edge.light.watch import LightWatch, watch_for
 from edge.pipeline import Pipeline
 from edge.plate.backdrop import Backdrop
 from edge.preview import introduce
-from edge.profile import load_profile
+from edge.profile import SessionProfile, load_profile
 from edge.profile.passphrase import given
 from edge.records import Capture, PipelineView, Tracked
 from edge.remote import open_control, open_publisher, open_recorder
 from edge.report import SessionReport, write_report
 from edge.settings import SessionSettings, from_json, keys_path
 from edge.simulation import open_simulation
-from edge.sinks import close_sinks, open_sinks
+from edge.sinks import ViewSink, close_sinks, open_sinks
 from edge.status_ticker import StatusTicker
 from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
 from edge.tracker import Tracker, make_tracker
@@ -47,6 +48,7 @@ from edge.tracking_ahead import TrackingAhead
 from edge.webcam import Webcam
 from models.filling import Filler
 from streaming.errors import UserError
+from streaming.publisher import Publisher
 from streaming.security.door import open_guard
 from streaming.spans import SpanRecorder
 
@@ -108,13 +110,7 @@ class Worker:
                 filler, self._network = open_filler(
                     settings.models, profile, self._times, self._note
                 )
-            host, keys = settings.streaming.host, keys_path(settings)
-            guard = stack.enter_context(open_guard(host, keys, self._insecure_lan))
-            publisher = stack.enter_context(open_publisher(settings.streaming, guard))
-            recorder = stack.enter_context(open_recorder(settings, publisher, self._insecure_lan))
-            control = stack.enter_context(
-                open_control(settings.streaming, publisher, self._stop.set, recorder, guard)
-            )
+            publisher, control_port = self._listen(stack)
             eyes, renewal, arrivals = open_eyes(stack, settings, profile, passphrase)
             with self._spans.naming_new_threads("tracker pool"):
                 tracker = make_tracker(settings, profile)
@@ -124,23 +120,9 @@ class Worker:
             stack.callback(lambda: results.update(close_sinks(sinks)))
             source = open_source(edge.camera)
             dress = stack.enter_context(open_simulation(settings, source, self._times))
-            person = make_check(profile, self._any_person)
             light = watch_for(profile)
-            pipeline = Pipeline(
-                tracker,
-                eyes,
-                filler,
-                Badging(publisher) if settings.streaming.badge else publisher,
-                sinks,
-                self._times,
-                lids=None if edge.landmarks == "oracle" else LidMover(profile.references[0].mesh),
-                person=WrongPersonNews(person, publisher),
-                backdrop=Backdrop(profile.plate),
-                light=light,
-                size_px=settings.models.size_px,
-                max_gap_ns=round(edge.max_gap_ms * 1e6),
-            )
-            self._emit({"event": "ready", "control": control.port, "publisher": publisher.port})
+            pipeline = self._pipeline(profile, tracker, eyes, filler, publisher, sinks, light)
+            self._emit({"event": "ready", "control": control_port, "publisher": publisher.port})
             camera = CameraThread(source, edge.camera, self._times, dress)
             with camera, TrackingAhead(camera, pipeline.track) as ahead:
                 while (tracked := self._next(ahead, source)) is not None:
@@ -152,6 +134,45 @@ class Worker:
                 if edge.spans:
                     self._spans.save(Path(edge.spans) / "edge.npz", "edge")
         return self._report(filler, tracker, results)
+
+    def _listen(self, stack: ExitStack) -> tuple[Publisher, int]:
+        """Open what clients reach: the publisher, and the control socket, whose port is told."""
+        settings, lan = self._settings, self._insecure_lan
+        guard = stack.enter_context(open_guard(settings.streaming.host, keys_path(settings), lan))
+        publisher = stack.enter_context(open_publisher(settings.streaming, guard))
+        recorder = stack.enter_context(open_recorder(settings, publisher, lan))
+        control = stack.enter_context(
+            open_control(settings.streaming, publisher, self._stop.set, recorder, guard)
+        )
+        return publisher, control.port
+
+    def _pipeline(
+        self,
+        profile: SessionProfile,
+        tracker: Tracker,
+        eyes: EyeFusion,
+        filler: Filler,
+        publisher: Publisher,
+        sinks: list[ViewSink],
+        light: LightWatch,
+    ) -> Pipeline:
+        """The opened parts, one after the other as a frame meets them."""
+        settings, edge = self._settings, self._settings.edge
+        person = make_check(profile, self._any_person)
+        return Pipeline(
+            tracker,
+            eyes,
+            filler,
+            Badging(publisher) if settings.streaming.badge else publisher,
+            sinks,
+            self._times,
+            lids=None if edge.landmarks == "oracle" else LidMover(profile.references[0].mesh),
+            person=WrongPersonNews(person, publisher),
+            backdrop=Backdrop(profile.plate),
+            light=light,
+            size_px=settings.models.size_px,
+            max_gap_ns=round(edge.max_gap_ms * 1e6),
+        )
 
     def _next(self, ahead: TrackingAhead, source: Source) -> Tracked | None:
         """The next tracked frame; None when the source is over or the run was stopped."""

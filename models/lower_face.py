@@ -3,14 +3,17 @@
 A face tracker guesses the lower face under a mask, and guesses anybody's. The reference mesh knows
 the wearer's. It is laid over the points that are seen (rigid motion and scale; Umeyama, PAMI 1991)
 and takes the hidden points' place; what the fit misses beside the mask fades out under it. The
-mouth is as it was in the reference: nobody sees what it does now.
+mouth is at rest, as it was in one of the views: nobody sees what it does now.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bank.mouth import EYE_CORNERS, MOUTH, MOUTH_CORNERS, resting_views
 from models.face.mesh import NOSE_BRIDGE
 
 Float32Array = NDArray[np.float32]
@@ -19,7 +22,7 @@ Bools = NDArray[np.bool_]
 LEAST_POINTS = 40  # fewer seen points say too little of the pose
 FADE_SHARE = 0.12  # of the eye span: how far a miss beside the mask reaches under it
 NOSE_MIDDLE = NOSE_BRIDGE[2]  # points above it are fitted to; masks pull at those below
-EYE_CORNERS = (33, 263)
+AROUND_MOUTH = 0.3  # of the mouth's width: how far beside the lips the resting mouth's skin reaches
 
 
 class LowerFace:
@@ -55,6 +58,24 @@ class LowerFace:
         carried = near @ missed[visible] / (near.sum(1, keepdims=True) + 1.0)
         result[hidden] = posed[hidden] + carried
         return result
+
+
+def resting_mesh(meshes: Sequence[Float32Array]) -> Float32Array:
+    """The first mesh (478,3) px, with the mouth of the first view whose mouth rests.
+
+    `meshes` are those of the wearer's views, best frontal first. A mesh does not turn as a rigid
+    body would: of a view that is turned, only what belongs to the mouth is taken.
+    """
+    frontal, resting = meshes[0], meshes[resting_views(meshes)[0]]
+    if resting is frontal:
+        return frontal
+    upper = frontal[:, 1] < frontal[NOSE_MIDDLE, 1]
+    laid = _laid_over(resting.astype(np.float64), frontal.astype(np.float64), upper)
+    corners = frontal[list(MOUTH_CORNERS)]
+    width = max(float(np.linalg.norm(corners[1] - corners[0])), 1e-6)
+    apart = np.linalg.norm(frontal[:, None] - frontal[None, list(MOUTH)], axis=2).min(1) / width
+    share = np.exp(-(apart**2) / (2 * AROUND_MOUTH**2))[:, None]
+    return np.asarray(frontal + share * (laid - frontal), np.float32)
 
 
 def _laid_over(

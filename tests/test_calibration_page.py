@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from browser_window import CHROMIUM, BrowserWindow
+from browser_window import BrowserWindow
 from numpy.typing import NDArray
 from test_calibration_gates import ToldReader
 from test_calibration_guide import a_performance
@@ -33,9 +33,6 @@ from streaming.records import ImageU8
 MeshMaker = Callable[..., NDArray[np.float32]]
 SIZES = {"desktop": (1280, 800, False), "phone": (390, 844, True)}
 PHASE = "document.body.dataset.phase"
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here (apt-get install chromium)"
-)
 
 
 @dataclass
@@ -134,12 +131,6 @@ def sitting(acted: Acted, tmp_path: Path, posed_mesh: MeshMaker) -> Iterator[Sit
     page.close()
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserWindow]:
-    with BrowserWindow(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
-
-
 def press(browser: BrowserWindow, key: str, code: str = "") -> None:
     for kind in ("keyDown", "keyUp"):
         browser.call("Input.dispatchKeyEvent", type=kind, key=key, code=code or key)
@@ -156,7 +147,6 @@ def visible(browser: BrowserWindow) -> list[str]:
     return list(browser.value(found))
 
 
-@needs_chromium
 @pytest.mark.parametrize("name", SIZES)
 def test_the_keyboard_alone_leads_from_start_to_a_saved_profile(
     name: str, sitting: Sitting, window: BrowserWindow, tmp_path: Path
@@ -210,7 +200,6 @@ def fits(browser: BrowserWindow, width: int, height: int, is_phone: bool) -> Non
     assert all(box["left"] >= 0 and box["right"] <= width for box in boxes)
 
 
-@needs_chromium
 def test_a_result_that_does_not_please_is_taken_again(
     sitting: Sitting, window: BrowserWindow
 ) -> None:
@@ -226,7 +215,6 @@ def test_a_result_that_does_not_please_is_taken_again(
     assert not sitting.folder.exists()
 
 
-@needs_chromium
 def test_advice_is_said_aloud_and_a_step_can_be_skipped(
     sitting: Sitting, window: BrowserWindow
 ) -> None:
@@ -245,7 +233,6 @@ def test_advice_is_said_aloud_and_a_step_can_be_skipped(
         assert browser.value("document.querySelector('#steps [data-state=skipped]').textContent")
 
 
-@needs_chromium
 def test_a_lost_camera_and_a_refused_capture_are_said(
     sitting: Sitting, window: BrowserWindow
 ) -> None:
@@ -262,7 +249,6 @@ def test_a_lost_camera_and_a_refused_capture_are_said(
         assert visible(browser) == ["first", "cancel"]
 
 
-@needs_chromium
 def test_a_full_disk_is_said_and_saving_can_be_tried_again(
     sitting: Sitting, window: BrowserWindow
 ) -> None:

@@ -288,3 +288,39 @@ def test_points_find_back_into_their_crop(posed_mesh: MeshMaker) -> None:
     shares = crop.points_in_crop(mesh)
     back = crop.mesh_in_frame(np.column_stack([shares, np.zeros(478)]).astype(np.float32))
     np.testing.assert_allclose(back[:, :2], mesh[:, :2], atol=1e-2)
+
+
+def test_whoever_wears_both_is_told_to_take_one_off(posed_mesh: MeshMaker) -> None:
+    """Each kind alone would name the other one's --cover, and so send the wearer in a circle."""
+    mesh = posed_mesh()
+    found = Told(lambda: a_track(mesh, "headset", is_worn=True))
+    under = Steps(MindingTracker(found, "headset", Told(lambda: mesh)))
+    lost = Told(lambda: None)
+    behind = Steps(MindingTracker(lost, "face-mask", Told(lambda: mesh), Told(lambda: mesh)))
+    for steps, kept in ((under, "take the face mask off"), (behind, "take the headset off")):
+        track = steps.see(FILLED_EVERY * AGREEING)
+        assert track is not None
+        assert bare_status(track) is Status.COVER_MISMATCH
+        assert kept in steps.tracker.note
+
+
+def test_auto_does_not_go_back_and_forth_between_two_covers_worn_at_once(
+    posed_mesh: MeshMaker,
+) -> None:
+    mesh, worn = posed_mesh(), {"mask": True}
+    headset = Told(lambda: a_track(mesh, "headset", is_worn=True))
+    kinds: dict[CoverKind, Told] = {"headset": headset, "face-mask": Told(lambda: None)}
+    mask = Told(lambda: mesh if worn["mask"] else None)
+    tracker = AutoTracker(kinds, {"headset": Told(lambda: mesh), "face-mask": mask})
+    steps = Steps(tracker)
+    steps.see(2 * FILLED_EVERY * AGREEING + LONG_ENOUGH)
+    for _ in range(2 * LONG_ENOUGH):
+        track = steps.see()
+        assert track is not None
+        assert bare_status(track) is Status.COVER_MISMATCH
+        assert "take one off" in tracker.note
+    worn["mask"] = False
+    track = steps.see(LONG_ENOUGH)
+    assert track is not None
+    assert track.mask.any()
+    assert tracker.note == ""

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +29,9 @@ from streaming.errors import UserError
 ROOT = Path(__file__).parents[1]
 SAVED, TOLD, INTERRUPTED = 0, 3, 4
 
-# Runs once per kind of interruption; forks for every step, since importing takes far longer than
-# saving. Prints [exit code or -signal, ...], one for every step until saving is not interrupted.
+# Runs once; forks for every step, since importing takes far longer than saving. For each line
+# [folder, start, kind] it prints [exit code or -signal, ...], one for every step until saving is
+# not interrupted.
 CHILD = f"""
 import errno, fcntl, json, os, shutil, signal, sys
 from pathlib import Path
@@ -39,10 +40,11 @@ from streaming.errors import UserError
 sys.path.insert(0, "tests")
 from saved_profiles import NEW, small_profile
 
-folder, start, kind = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 CALLS = ("open", "write", "fsync", "close", "replace", "unlink", "rmdir", "mkdir", "listdir")
 
-def interrupt(real, arguments):
+os.fsync = lambda descriptor: None  # a step like any other; no power is cut here
+
+def interrupt(real, arguments, kind):
     if real is write and kind in ("kill", "full"):
         write(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
     if kind == "kill":
@@ -54,13 +56,13 @@ def interrupt(real, arguments):
 
 write, makes, renames, syncs, opens = os.write, os.mkdir, os.replace, os.fsync, os.open
 
-def save(path, step):
+def save(path, step, kind):
     left = [step]
     def wrapped(real):
         def call(*arguments, **options):
             left[0] -= 1
             if left[0] == 0:
-                interrupt(real, arguments)
+                interrupt(real, arguments, kind)
             return real(*arguments, **options)
         return call
     for name in CALLS:
@@ -74,20 +76,22 @@ def save(path, step):
         os._exit({INTERRUPTED})
     os._exit({SAVED} if left[0] <= 0 else 99)
 
-codes = []
-for step in range(1, 200):
-    path = folder / str(step) / "anna"
-    if start:
-        shutil.copytree(start, path)
-    process = os.fork()
-    if not process:
-        save(path, step)
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    if code == 99:
-        shutil.rmtree(folder / str(step))
-        break
-    codes.append(code)
-print(json.dumps(codes))
+for line in sys.stdin:
+    folder, start, kind = json.loads(line)
+    codes = []
+    for step in range(1, 200):
+        path = Path(folder, str(step), "anna")
+        if start:
+            shutil.copytree(start, path)
+        process = os.fork()
+        if not process:
+            save(path, step, kind)
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        if code == 99:
+            shutil.rmtree(path.parent)
+            break
+        codes.append(code)
+    print(json.dumps(codes), flush=True)
 """
 
 
@@ -105,20 +109,32 @@ def which(folder: Path) -> float | None:
     return sharpness
 
 
-def interrupted(folder: Path, start: Path | None, kind: str) -> list[int]:
-    outcome = subprocess.run(
-        [sys.executable, "-c", CHILD, str(folder), str(start or ""), kind],
+Interrupted = Callable[[Path, Path | None, str], list[int]]
+
+
+@pytest.fixture(scope="module")
+def interrupted() -> Iterator[Interrupted]:
+    """Saves into subfolders 1, 2, ... of a folder, interrupted at that step; how each ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
-    )
-    assert outcome.returncode == 0, outcome.stderr
-    codes: list[int] = json.loads(outcome.stdout)
-    assert len(codes) > 25  # so many steps that the interruption really reached the writing
-    return codes
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+
+        def run(folder: Path, start: Path | None, kind: str) -> list[int]:
+            print(json.dumps([str(folder), str(start or ""), kind]), file=child.stdin, flush=True)
+            codes: list[int] = json.loads(child.stdout.readline())
+            assert len(codes) > 25  # so many steps that the interruption reached the writing
+            return codes
+
+        yield run
+        child.stdin.close()
+    assert child.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -133,8 +149,13 @@ def interrupted(folder: Path, start: Path | None, kind: str) -> list[int]:
     ],
 )
 def test_whatever_interrupts_a_save_a_whole_profile_is_there(
-    tmp_path: Path, kind: str, start: str
+    interrupted: Interrupted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    start: str,
 ) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # hundreds of saves
     before: float | None = None
     old = None
     if start != "none":
@@ -165,7 +186,7 @@ def test_whatever_interrupts_a_save_a_whole_profile_is_there(
     assert len(set(codes) & expected) == len(expected)
 
 
-def test_loading_removes_what_a_killed_save_left(tmp_path: Path) -> None:
+def test_loading_removes_what_a_killed_save_left(interrupted: Interrupted, tmp_path: Path) -> None:
     old = tmp_path / "old"
     save_profile(small_profile(OLD), old)
     names = set(os.listdir(old))

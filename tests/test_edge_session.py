@@ -125,12 +125,12 @@ def wait_until(is_true: object, seconds: float = 40.0) -> None:
 def test_a_simulated_session_restores_publishes_and_reports(
     settings: SessionSettings, landmarks: str
 ) -> None:
-    changes = {"edge.camera.playback": "loop", "edge.camera.seconds": 6.0}
+    changes = {"edge.camera.playback": "loop", "edge.camera.seconds": 3.6}
     settings = override(settings, {**changes, "edge.landmarks": landmarks})
     phases: list[SessionStatus] = []
     report = run_session(settings, phases.append, watch_keys=False)
     # What is dropped after the last processed frame is not counted, on a busy machine a few.
-    assert 120 <= report.frames + report.drops <= 151
+    assert 60 <= report.frames + report.drops <= 91
     assert report.statuses["NO_FACE"] > 0
     assert report.statuses["LIVE"] > 0
     assert report.statuses.get("STALE_EYES", 0) < report.frames - report.statuses["NO_FACE"]
@@ -243,13 +243,13 @@ def test_eye_capture_that_dies_is_started_again_while_frames_go_on(
 
 @pytest.mark.parametrize("part", ["control_port", "publisher_port"])
 def test_a_port_in_use_is_one_clear_sentence(settings: SessionSettings, part: str) -> None:
-    port = getattr(settings.streaming, part)
+    port, before = getattr(settings.streaming, part), children_of(os.getpid())
     with (
         socket.create_server(("127.0.0.1", port)),
         pytest.raises(UserError, match=f"{port}.*in use"),
     ):
         run_session(settings, lambda status: None, watch_keys=False)
-    assert not children_of(os.getpid())
+    assert children_of(os.getpid()) == before
 
 
 def test_the_eye_cameras_port_in_use_is_told_too(settings: SessionSettings) -> None:
@@ -367,7 +367,7 @@ def test_other_machines_see_an_encrypted_session_with_an_allowed_key_only(
     keys = folder.new_client("anna", tmp_path / "anna.key")
     changes = {
         "edge.camera.playback": "loop",
-        "edge.camera.seconds": 4.0,
+        "edge.camera.seconds": 2.5,
         "streaming.host": "0.0.0.0",
         "streaming.keys": str(folder.path),
     }

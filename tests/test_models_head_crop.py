@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.headset.contract import MASK_PX, SIZE_PX
-from models.headset.head_crop import HeadCrop, crop_of_mesh
+from models.headset.head_crop import REST_SHARE, HeadCrop, crop_of_mesh, eased
 
 PLACES = st.tuples(st.floats(40, 280), st.floats(40, 200))
 
@@ -62,3 +62,23 @@ def test_depth_keeps_the_scale_of_width_and_height() -> None:
 def test_the_crop_of_a_mesh_turns_with_the_eyes(posed_mesh) -> None:  # type: ignore[no-untyped-def]
     straight, rolled = (crop_of_mesh(posed_mesh(roll_deg=angle)) for angle in (0.0, 20.0))
     assert np.degrees(rolled.roll_rad - straight.roll_rad) == pytest.approx(20, abs=2)
+
+
+def test_the_crop_rests_while_a_head_trembles_and_follows_one_that_moves() -> None:
+    crop = HeadCrop(np.array([100, 80], np.float32), 200.0, 3.13)
+    still = HeadCrop(crop.centre + np.float32(1), 204.0, -3.14)  # angles jump at a half turn
+    rested = eased(crop, still)
+    assert np.array_equal(rested.centre, crop.centre)
+    assert (rested.side_px, rested.roll_rad) == (crop.side_px, crop.roll_rad)
+    far = HeadCrop(crop.centre + np.array([50, 0], np.float32), 240.0, -2.9)
+    moved = eased(crop, far)
+    assert np.linalg.norm(far.centre - moved.centre) == pytest.approx(REST_SHARE * 200, rel=1e-3)
+    assert 228 < moved.side_px < 240
+    assert 3.3 < moved.roll_rad < 2 * np.pi - 2.9
+
+
+def test_pixels_beyond_the_frame_are_not_shown() -> None:
+    crop = HeadCrop(np.array([0, 50], np.float32), 40.0)
+    shown = crop.shown((100, 100), 40)
+    assert shown[:, :19].max() == 0
+    assert shown[:, 21:].min() == 1

@@ -13,6 +13,7 @@ from test_models_preparation import SIZE, crop_mesh, hole, smooth_image
 
 from models.bank.references import ReferenceBank
 from models.face.mesh import EYES, LEFT_SIDE, RIGHT_SIDE
+from models.memory.exposure import ExposureMemory
 from models.memory.fields import FieldMemory
 from models.memory.landmark_prior import ReferenceFrame, load_landmark_prior
 from models.memory.landmarks import SteadyLandmarks, near_hole
@@ -204,3 +205,14 @@ def test_erring_landmarks_spoil_a_sessions_fill_less_than_a_lone_frames(
         errors.append([np.square(f.astype(float) - image)[hole() == 1].mean() for f in fills])
     with_memory, alone = np.mean(errors, axis=0)
     assert with_memory < 0.5 * alone
+
+
+def test_a_gain_that_wobbles_is_held_and_a_switched_lamp_is_not() -> None:
+    random, memory = np.random.default_rng(0), ExposureMemory()
+    wobbling = random.normal(0, 0.01, (40, 3)).astype(np.float32)
+    steady = np.stack([memory.step(gain) for gain in wobbling])
+    assert steady[10:].std() < 0.6 * wobbling[10:].std()
+    lit = np.full(3, 0.5, np.float32)
+    assert np.abs(memory.step(lit) - lit).max() < 0.02
+    memory.reset()
+    assert np.array_equal(memory.step(-lit), -lit)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
-from browser_window import CHROMIUM, BrowserWindow
+from browser_window import BrowserWindow
 from typer.testing import CliRunner
 
 from streaming.clock import monotonic_ns
@@ -40,10 +40,6 @@ APP.command()(watch)
 WAIT_S = 20.0
 SIZES = {"desktop": (1280, 800, False), "phone": (390, 844, True)}
 ALL = ("camera", "restored", "eyes", "truth")
-
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here (apt-get install chromium)"
-)
 
 
 def picture(number: int) -> ImageU8:
@@ -90,13 +86,6 @@ def page() -> Iterator[LivePage]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserWindow]:
-    """One browser for the whole file: starting one takes a second."""
-    with BrowserWindow(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
-
-
 def port_of(page: LivePage) -> int:
     return int(page.url.rsplit(":", 1)[1].strip("/"))
 
@@ -123,7 +112,6 @@ PIXELS = """(() => { const pane = document.querySelector('[data-pane=restored]')
   return bytes.reduce((sum, value, index) => (sum * 31 + value * (index + 1)) % 1000003, 7); })()"""
 
 
-@needs_chromium
 @pytest.mark.parametrize("name", SIZES)
 def test_pictures_move_and_come_back_by_themselves_after_a_restart(
     name: str, window: BrowserWindow
@@ -180,7 +168,6 @@ def served_elsewhere() -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.communicate()
 
 
-@needs_chromium
 def test_a_restart_that_the_page_slept_through_is_noticed_too(window: BrowserWindow) -> None:
     """A page in the background asks nothing; then it asks a server that counts from one again."""
     with (
@@ -203,7 +190,6 @@ def test_a_restart_that_the_page_slept_through_is_noticed_too(window: BrowserWin
             browser.wait_for(f"{FRAME_ID} === 3")
 
 
-@needs_chromium
 @pytest.mark.parametrize("names", [ALL, ALL[:3], ALL[:2], ("restored",)])
 @pytest.mark.parametrize("name", SIZES)
 def test_the_page_fits_whatever_panes_there_are(
@@ -233,7 +219,6 @@ def test_the_page_fits_whatever_panes_there_are(
             assert browser.value("document.documentElement.scrollHeight") <= height
 
 
-@needs_chromium
 def test_a_picture_that_stands_is_said_to_stand(page: LivePage, window: BrowserWindow) -> None:
     page.put(a_shot(1))
     with window.showing(page.url, *SIZES["phone"]) as browser:
@@ -243,7 +228,6 @@ def test_a_picture_that_stands_is_said_to_stand(page: LivePage, window: BrowserW
         browser.wait_for(f"{STATUS} === 'Live'")
 
 
-@needs_chromium
 def test_several_browsers_see_the_same_stream(
     page: LivePage, window: BrowserWindow, tmp_path: Path
 ) -> None:
@@ -261,7 +245,6 @@ def test_several_browsers_see_the_same_stream(
     feeder.stop()
 
 
-@needs_chromium
 def test_a_broken_picture_does_not_stop_the_others(page: LivePage, window: BrowserWindow) -> None:
     page.put(a_shot(1, panes=lambda: {"restored": b"\xff\xd8 no picture"}))
     with window.showing(page.url, *SIZES["desktop"]) as browser:

@@ -19,7 +19,8 @@ from models.shipped import SHIPPED_NETWORK, manifest_path
 from streaming.errors import UserError
 from training.evaluation import benchmarks_command
 from training.evaluation.aims import aim_lines
-from training.evaluation.benchmarks_page import page, protocols_in_order, unusual
+from training.evaluation.benchmarks_page import TITLES, page, protocols_in_order, unusual
+from training.evaluation.plan import PROTOCOLS
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,10 @@ def test_one_command_scores_every_protocol_and_writes_the_page(root: Path, tmp_p
     assert "| paste | none |" in text
     assert "| ann |" in text
     assert "do not edit" in text
+
+
+def test_every_protocol_has_its_section() -> None:
+    assert set(TITLES) == set(PROTOCOLS)
 
 
 def test_methods_that_a_report_holds_are_not_scored_again(root: Path, tmp_path: Path) -> None:

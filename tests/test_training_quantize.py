@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -32,14 +33,21 @@ BLIND = {"reference": "none", "reference_in_hole_only": True, "landmarks": False
 GOOD = Parity(1, 8, 30.0, 29.9, 0.1, 50.0)
 
 
-@pytest.fixture
-def peer(tmp_path: Path) -> Path:
-    """A network that is shown neither reference nor landmarks, with a state ours does not have."""
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    path = tmp_path / "peer.onnx"
+    path = tmp_path_factory.mktemp("exported") / "peer.onnx"
     network = architectures.build("lgtsm", {"width": 16, "size_px": 32})
     export_network(network, path, {"inputs": BLIND, "licence_classes": ["open"]})
     return path
+
+
+@pytest.fixture
+def peer(exported: Path, tmp_path: Path) -> Path:
+    """A network that is shown neither reference nor landmarks, with a state ours does not have."""
+    for file in exported.parent.iterdir():
+        shutil.copy(file, tmp_path)
+    return tmp_path / exported.name
 
 
 class Workshop:

@@ -34,6 +34,7 @@ from hmd_capture.simulated import SimulatedHeadset, Worn
 from models.face.alignment import head_box
 from models.face_fit import WearerFit
 from models.filling import Filler, Reference
+from models.headset.bare_look import BareLook
 from models.headset.reader import HeadsetReader
 from streaming.records import Float32Array, Frame, ImageU8
 from training.clips.faces import FaceClip, FaceClips
@@ -108,11 +109,11 @@ def evaluate_live(
     reader, eye_reader = HeadsetReader(), NetworkEyeReader()
     for index, row in enumerate(rows):
         clip = worn_clip(clips, row, headsets[index % len(headsets)], eye_reader)
-        fit = wearer_fit(clip.profile.references[0], reader)
+        wearer = _Wearer.of(clip.profile.references[0], reader)
         shown: dict[str, ImageU8] = {}
         tracks: Sequence[FaceTrack | None] = ()
         for name, filler in fillers.items():
-            ways = _ways(name, size_px, reader, fit, eye_reader)
+            ways = _ways(name, size_px, wearer, eye_reader)
             for method, (witness, eyes) in ways.items():
                 ready = filler(clip.profile.reference(size_px))
                 shown[method] = restored(witness, ready, clip, size_px, eyes)
@@ -120,21 +121,39 @@ def evaluate_live(
             tracks = ways[name][0].tracks
         _score_tracks(result.tracker, tracks, clip)
         _score_eyes(result.eyes, clip, shown, next(iter(fillers)))
-        still = HeadsetTracker(size_px, reader, fit)
+        still = wearer.tracker(size_px)
         result.tracker.jitter_px.append(_trembling(still, clip, seed=index))
         if on_clip is not None:
             on_clip(index, len(rows), clip, shown)
     return result
 
 
+@dataclass(frozen=True)
+class _Wearer:
+    """Makes trackers that know one wearer."""
+
+    reader: HeadsetReader
+    fit: WearerFit
+    bare: BareLook
+
+    @classmethod
+    def of(cls, reference: Reference, reader: HeadsetReader) -> _Wearer:
+        """Learn the wearer from the profile's first view."""
+        return cls(reader, wearer_fit(reference, reader), BareLook(reference))
+
+    def tracker(self, size_px: int) -> HeadsetTracker:
+        """One that follows nobody yet."""
+        return HeadsetTracker(size_px, self.reader, self.fit, bare=self.bare)
+
+
 def _ways(
-    name: str, size_px: int, reader: HeadsetReader, fit: WearerFit, eye_reader: EyeReader
+    name: str, size_px: int, wearer: _Wearer, eye_reader: EyeReader
 ) -> dict[str, tuple[_Witness, EyeReader | None]]:
     """Method: its tracker, and who reads the eyes."""
     return {
-        name: (_Witness(HeadsetTracker(size_px, reader, fit)), eye_reader),
+        name: (_Witness(wearer.tracker(size_px)), eye_reader),
         name + ORACLE: (_Witness(OracleTracker(size_px)), OracleEyeReader()),
-        name + OPEN_EYES: (_Witness(HeadsetTracker(size_px, reader, fit)), None),
+        name + OPEN_EYES: (_Witness(wearer.tracker(size_px)), None),
     }
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.marker.sheet import LINE_MM, PAGE_MM, RULER_MM, RULER_TEXT, TEXT_MM, Box, Sheet
+from edge.marker.sheet import PAGE_MM, TEXT_MM, Box, Sheet, with_ruler
 from streaming.records import ImageU8
 
 FloatArray = NDArray[np.float64]
@@ -83,13 +83,7 @@ def board_sheet(square_mm: float) -> Sheet:
         for x0, y0, x1, y1 in dark_boxes(board_pattern())
     ]
     below = TOP_MM + ROWS * square_mm + 3 * TEXT_MM
-    start = (PAGE_MM[0] - RULER_MM) / 2
-    ruler = below + 3 * TEXT_MM
-    boxes.append((start, ruler, start + RULER_MM, ruler + LINE_MM))
-    boxes += [(x, ruler - 1, x + LINE_MM, ruler + 1) for x in (start, start + RULER_MM - LINE_MM)]
-    lines = (ADVICE, f"Squares of {square_mm:g} mm. {RULER_TEXT}")
-    texts = tuple((25.0, below + i * 1.5 * TEXT_MM, line) for i, line in enumerate(lines))
-    return Sheet(tuple(boxes), texts, cell)
+    return with_ruler(boxes, cell, below, ADVICE, f"Squares of {square_mm:g} mm.")
 
 
 def board_pattern() -> ImageU8:

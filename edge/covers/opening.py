@@ -13,7 +13,7 @@ from edge.settings import SessionSettings
 from models.face.mediapipe_mesh import FaceMesher
 from models.face_masks.reader import FaceMaskReader
 from models.headset.reader import HeadsetReader
-from models.lower_face import LowerFace
+from models.lower_face import LowerFace, resting_mesh
 
 if TYPE_CHECKING:  # it opens these
     from edge.tracker import Tracker
@@ -35,10 +35,11 @@ def cover_tracker(
         tracker = open_headset(settings, profile, headsets)
         return MindingTracker(tracker, "headset", FaceMaskWitness(masks))
     mesher = FaceMesher().__enter__()  # closed by the tracker
-    lower_face = LowerFace(profile.references[0].mesh)
+    lower_face = LowerFace(resting_mesh([view.mesh for view in profile.references]))
     behind_mask = FaceMaskTracker(settings.models.size_px, mesher, masks, lower_face)
     if cover == "face-mask":
-        return MindingTracker(behind_mask, "face-mask", HeadsetWitness(headsets))
+        own = FaceMaskWitness(masks)
+        return MindingTracker(behind_mask, "face-mask", HeadsetWitness(headsets), own)
     return AutoTracker(
         {"headset": open_headset(settings, profile, headsets), "face-mask": behind_mask},
         {"headset": HeadsetWitness(headsets), "face-mask": FaceMaskWitness(masks)},

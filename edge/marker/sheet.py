@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -77,14 +78,22 @@ def marker_sheet(choice: MarkerChoice, size_mm: float) -> Sheet:
     edges = (left - cell, top - cell, left + size_mm + cell, top + size_mm + cell)
     boxes += _cut_lines(edges)
     below = edges[3] + CUT_MM + 4 + TEXT_MM
-    middle = PAGE_MM[0] / 2
-    start = middle - RULER_MM / 2
-    ruler = below + 3 * TEXT_MM
-    boxes.append((start, ruler, start + RULER_MM, ruler + LINE_MM))
-    boxes += [(x, ruler - 1, x + LINE_MM, ruler + 1) for x in (start, start + RULER_MM - LINE_MM)]
-    lines = (ADVICE, f"{choice.family}:{choice.id}, {size_mm:g} mm. {RULER_TEXT}")
-    texts = tuple((25.0, below + i * 1.5 * TEXT_MM, line) for i, line in enumerate(lines))
-    return Sheet(tuple(boxes), texts, cell)
+    return with_ruler(boxes, cell, below, ADVICE, f"{choice.family}:{choice.id}, {size_mm:g} mm.")
+
+
+def with_ruler(
+    boxes: Sequence[Box], cell_mm: float, below_mm: float, advice: str, size: str
+) -> Sheet:
+    """A sheet of `boxes`; from `below_mm` on the advice, the size and a ruler to check it by."""
+    start, ruler = (PAGE_MM[0] - RULER_MM) / 2, below_mm + 3 * TEXT_MM
+    ends = (start, start + RULER_MM - LINE_MM)
+    drawn = (
+        (start, ruler, start + RULER_MM, ruler + LINE_MM),
+        *((x, ruler - 1, x + LINE_MM, ruler + 1) for x in ends),
+    )
+    lines = (advice, f"{size} {RULER_TEXT}")
+    texts = tuple((25.0, below_mm + i * 1.5 * TEXT_MM, line) for i, line in enumerate(lines))
+    return Sheet((*boxes, *drawn), texts, cell_mm)
 
 
 def as_pdf(sheet: Sheet) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import stat
-import struct
 import zipfile
 from collections.abc import Mapping
 
@@ -21,20 +20,11 @@ from edge.profile.document import (
     listed,
 )
 from edge.profile.folder import DOCUMENT
-from edge.profile.part_files import Files
+from edge.profile.part_files import DAMAGED, Files
 
 MAX_ARCHIVE_BYTES = MAX_BYTES + MAX_DOCUMENT_BYTES + (1 << 20)
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # when it was packed is nobody's business
-_DAMAGED = (
-    zipfile.BadZipFile,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-)
 
 
 def pack(document: bytes, files: Mapping[str, bytes]) -> bytes:
@@ -59,7 +49,7 @@ def unpack(content: bytes) -> tuple[bytes, Files]:
         raise ValueError(f"more than {MAX_ARCHIVE_BYTES >> 20} MiB")
     try:
         found = _members(content)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(f"it is no archive, or is damaged ({error})") from error
     document = found.pop(DOCUMENT, b"")
     if not document:

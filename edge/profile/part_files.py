@@ -32,7 +32,7 @@ MAX_ARRAY_BYTES = 64 << 20  # of one part, unpacked
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-_DAMAGED = (
+DAMAGED = (  # what reading a foreign archive raises
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -122,7 +122,7 @@ def decode_npz(content: bytes) -> dict[str, Array]:
                 with packed.open(member) as file:  # reads no more than it was told
                     arrays[name] = _array(file.read(member.file_size))
             return arrays
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(f"damaged arrays ({error})") from error
 
 

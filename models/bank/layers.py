@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import warp
+from models.bank.mouth import LIPS, MOUTH_CORNERS
 from models.face.mesh import EyePoints
 from models.face.raster import FaceRaster
 from models.reference import Reference
@@ -23,6 +24,7 @@ Window = tuple[slice, slice]  # rows, columns
 
 # Radii of what comes with an eye, in widths of the eye: whole at half of them, nothing beyond.
 EYE_RADII = (1.1, 0.9)
+MOUTH_RADII = (0.95, 0.75)  # likewise with a mouth, in widths of the mouth: lips and what they move
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,14 @@ def around_eye(mesh: Float32Array, eye: EyePoints) -> Ellipse:
     width = float(np.ptp(lids[:, 0]))
     x, y = (float(value) for value in lids.mean(0))
     return Ellipse((x, y), (EYE_RADII[0] * width, EYE_RADII[1] * width))
+
+
+def around_mouth(mesh: Float32Array) -> Ellipse:
+    """What is taken along with the mouth of `mesh` (478,3) px: the lips and the skin they move."""
+    left, right = mesh[list(MOUTH_CORNERS), :2]
+    width = float(np.linalg.norm(right - left))
+    x, y = (float(value) for value in mesh[list(LIPS), :2].mean(0))
+    return Ellipse((x, y), (MOUTH_RADII[0] * width, MOUTH_RADII[1] * width))
 
 
 def backward_maps(

@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bank.extrapolation import ViewExtrapolator
-from models.bank.layers import Ellipse, Layer, Mixture, around_eye
+from models.bank.layers import Ellipse, Layer, Mixture, around_eye, around_mouth
 from models.bank.look import Look, look_of
 from models.bank.mixing import Mix, ViewMixer
+from models.bank.mouth import MouthHolder, is_mouth_hidden
 from models.eyes.posing import EyePoser
 from models.face.mesh import EYES
 from models.face.raster import FaceRaster
 from models.reference import Reference
 
 ImageU8 = NDArray[np.uint8]
+MaskU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 
@@ -37,6 +39,7 @@ class ReferenceBank:
         self._posers = [EyePoser(*pair) for pair in zip(self._views, full, strict=True)]
         self._looks = [look_of(view.mesh) for view in self._views]
         self._mixer = ViewMixer(self._looks)
+        self._mouth = MouthHolder([view.mesh for view in self._views], self._looks)
         self._extrapolators = _extrapolators(self._views, self._looks)
         self.frontal = self._views[0]
 
@@ -44,15 +47,22 @@ class ReferenceBank:
         """How many views there are."""
         return len(self._views)
 
-    def mixture(self, mesh: Float32Array) -> Mixture:
-        """What to draw the next frame from; `mesh` (478,3) px of its crop."""
+    def mixture(self, mesh: Float32Array, hidden: MaskU8 | None = None) -> Mixture:
+        """What to draw the next frame from.
+
+        Args:
+            mesh: (478,3) px of its crop.
+            hidden: (S,S) 1 = hidden; None = no mouth is.
+        """
         look = look_of(mesh)
         mix = self._mixer.step(look)
-        return Mixture(self._layers(mix, mesh, look), self._pose_change(mix, look))
+        layers = (*self._layers(mix, mesh, look), *self._mouth_layers(mesh, hidden, look))
+        return Mixture(layers, self._pose_change(mix, look))
 
     def reset(self) -> None:
         """Forget earlier frames."""
         self._mixer.reset()
+        self._mouth.reset()
 
     def _layers(self, mix: Mix, mesh: Float32Array, look: Look) -> tuple[Layer, ...]:
         (lowest, _), *others = mix.weights
@@ -63,6 +73,19 @@ class ReferenceBank:
                 shown.append((eye.view, eye.share, around_eye(mesh, points)))
         posed = {view: self._posed(view, mesh, look) for view in {view for view, _, _ in shown}}
         return tuple(replace(posed[view], share=share, where=where) for view, share, where in shown)
+
+    def _mouth_layers(
+        self, mesh: Float32Array, hidden: MaskU8 | None, look: Look
+    ) -> tuple[Layer, ...]:
+        """A resting mouth over the others, where nobody sees what it does."""
+        if len(self) < 2 or hidden is None or not is_mouth_hidden(mesh, hidden):
+            self._mouth.reset()
+            return ()
+        where = around_mouth(mesh)
+        return tuple(
+            replace(self._posed(view, mesh, look), share=share, where=where)
+            for view, share in self._mouth.step(look)
+        )
 
     def _posed(self, view: int, mesh: Float32Array, look: Look) -> Layer:
         """A view with its eyes as the frame's, which a warp cannot close, and with its colours."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models.memory.exposure import ExposureMemory
 from models.memory.fields import FieldMemory
 from models.memory.landmarks import SteadyLandmarks
 from models.memory.light import LightMemory
@@ -19,6 +20,7 @@ class SessionMemory:
 
     Attributes:
         landmarks: steadies each frame's mesh, before anything else is made of it.
+        exposure: gain between the views and the frames.
         shift: of the registration.
         tint: of the registration.
         light: of what is continued from the hole's rim.
@@ -28,9 +30,9 @@ class SessionMemory:
         """Expect the face of `reference_mesh` (478,3) px, of a crop of any size."""
         self.landmarks = SteadyLandmarks(reference_mesh)
         self.shift, self.tint = FieldMemory(SHIFT_PERSISTENCE), FieldMemory(TINT_PERSISTENCE)
-        self.light = LightMemory()
+        self.exposure, self.light = ExposureMemory(), LightMemory()
 
     def reset(self) -> None:
         """Forget earlier frames: the next one is another scene."""
-        for part in (self.landmarks, self.shift, self.tint, self.light):
+        for part in (self.landmarks, self.exposure, self.shift, self.tint, self.light):
             part.reset()

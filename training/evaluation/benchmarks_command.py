@@ -15,7 +15,7 @@ from rich.console import Console
 from models.shipped import SHIPPED_NETWORK, load_network
 from streaming.errors import UserError
 from training.evaluation import options
-from training.evaluation.benchmarks_page import OURS, USUAL, page, protocols_in_order
+from training.evaluation.benchmarks_page import OURS, TITLES, page, protocols_in_order
 from training.evaluation.evaluate import METHODS
 from training.evaluation.options import NETWORKS, OUTPUT, WHAT, progress_bar
 from training.evaluation.plan import PROTOCOLS
@@ -26,7 +26,8 @@ from training.protocol import PUBLISHED_PX
 from training.reports.scores import write_json, write_text
 
 VIDEO_PROTOCOLS = ("hmd", "hmd-far")
-FACE_PROTOCOLS = ("eye-state", "turned")  # the others are told apart by their frames' scores
+# The others are told apart by their frames' scores.
+FACE_PROTOCOLS = ("eye-state", "turned", "face-mask-unseen")
 PAGE = Path("docs/BENCHMARKS.md")
 SAME = ("split", "size_px", "limit_clips", "licence_classes", "measures")
 
@@ -39,7 +40,7 @@ def benchmarks(
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Repeat for several; default: {', '.join(USUAL)}.", rich_help_panel=WHAT
+            help=f"Repeat for several; default: {', '.join(TITLES)}.", rich_help_panel=WHAT
         ),
     ] = None,
     method: options.Method = None,
@@ -92,7 +93,7 @@ def benchmarks(
 ) -> None:
     """Score every method on every protocol and write docs/BENCHMARKS.md."""
     networks, alone = networks_of(weights or [], threads)
-    chosen = protocols_in_order(protocol or list(USUAL))
+    chosen = protocols_in_order(protocol or list(TITLES))
     unknown = [name for name in chosen if name not in PROTOCOLS]
     if unknown:
         raise UserError(

@@ -20,14 +20,12 @@ TITLES = {
     "static-box": "a resting square instead of the headset",
     "moving-box": "a wandering square instead of the headset",
     "free-form": "moving strokes instead of the headset",
-    "face-mask": "a face mask or scarf instead of the headset",
-    "face-mask-unseen": "the same, with the reference's landmarks where nothing is seen",
     "eye-state": "reference with the eyes in another state",
     "turned": "head turned by 12° and more from the reference",
     "perturbed": "hidden landmarks that err by 2 % of the face's width",
+    "face-mask": "a face mask or a scarf instead of the headset",
+    "face-mask-unseen": "the same, with the mouth's landmarks as in the reference",
 }
-# Those of a page about headsets, for which nobody says what it shall be about.
-USUAL = tuple(name for name in TITLES if not name.startswith("face-mask"))
 COLUMNS = {  # JSON key: heading, decimals
     "psnr_db": ("PSNR dB", 2),
     "psnr_masked_db": ("in the mask dB", 2),

@@ -16,6 +16,7 @@ from training.detail.report import DETAIL, detail_document, tell_detail
 from training.detail.report import METHODS as DETAIL_METHODS
 from training.evaluation import options, tables
 from training.evaluation.evaluate import METHODS, makers_of
+from training.evaluation.networks import TrainedNetwork
 from training.evaluation.options import OUTPUT, WHAT, progress_bar
 from training.evaluation.plan import PROTOCOLS
 from training.evaluation.run import Advance, Measures, Request, networks_of, score
@@ -26,6 +27,9 @@ from training.protocol import ScoredClip
 from training.reports import scores as score_report
 from training.reports.bank import bank_document
 from training.reports.live import LIVE, live_document
+
+# Protocols with methods of their own, where none are named; the others score METHODS.
+OWN_DEFAULTS = {DETAIL: DETAIL_METHODS, LIVE: (DEFAULT_FILLER,), BANK: (DEFAULT_FILLER,)}
 
 
 def evaluate(
@@ -97,48 +101,54 @@ def evaluate(
     the product finds all. eyes scores the network that reads eye cameras, on near-eye images.
     """
     networks, alone = networks_of(weights or [], threads)
-    if protocol == EYES:
-        with progress_bar(f"{protocol}, {split}") as advance:
-            document = eyes_document(data, split, alone, faces, strips, advance)
-        tell_eyes(document, json_file, markdown)
-        return
-    if protocol == DETAIL:
-        makers = makers_of(method or [*DETAIL_METHODS, *networks], threads, alone, networks)
-        distance = lpips_alex(helper_weights) if lpips else None
-        chosen = (data, split, makers, filler_size, distance, limit_clips, strips)
-        with progress_bar(f"{protocol}, {split}") as advance:
-            document = detail_document(*chosen, advance)
-        tell_detail(document, json_file, markdown)
-        return
+    request = Request(
+        data=data,
+        protocol=protocol,
+        split=split,
+        methods=_methods(protocol, method, networks),
+        networks=networks,
+        unvisor=alone,
+        size_px=filler_size,
+        threads=threads,
+        measures=measures,
+        helper_weights=helper_weights,
+        lpips=lpips,
+        limit_clips=limit_clips,
+        licence_classes=tuple(licence_class or ()),
+        strips=strips,
+    )
     with progress_bar(f"{protocol}, {split}") as advance:
-        if protocol in (LIVE, BANK):
-            clips = FaceClips(data)
-            makers = makers_of(method or [DEFAULT_FILLER, *networks], threads, alone, networks)
-            common = (filler_size, lpips_alex(helper_weights) if lpips else None, limit_clips)
-            if protocol == LIVE:
-                document = live_document(clips, split, makers, headsets, *common, strips, advance)
-            else:
-                watcher = _watcher(strips, advance)
-                document = bank_document(clips, split, makers, *common, watcher)
+        if protocol == EYES:
+            document = eyes_document(data, split, alone, faces, strips, advance)
+        elif protocol in OWN_DEFAULTS:
+            document = _own_document(request, headsets, advance)
         else:
-            request = Request(
-                data=data,
-                protocol=protocol,
-                split=split,
-                methods=tuple(dict.fromkeys([*(method or METHODS), *networks])),
-                networks=networks,
-                unvisor=alone,
-                size_px=filler_size,
-                threads=threads,
-                measures=measures,
-                helper_weights=helper_weights,
-                lpips=lpips,
-                limit_clips=limit_clips,
-                licence_classes=tuple(licence_class or ()),
-                strips=strips,
-            )
             document = score(request, advance)
-    _tell(document, json_file, markdown)
+    tell = {EYES: tell_eyes, DETAIL: tell_detail}.get(protocol, _tell)
+    tell(document, json_file, markdown)
+
+
+def _methods(
+    protocol: str, method: list[str] | None, networks: Mapping[str, TrainedNetwork]
+) -> tuple[str, ...]:
+    if protocol in OWN_DEFAULTS:
+        return tuple(method or [*OWN_DEFAULTS[protocol], *networks])
+    return tuple(dict.fromkeys([*(method or METHODS), *networks]))
+
+
+def _own_document(request: Request, headsets: Path | None, advance: Advance) -> dict[str, Any]:
+    """What the protocols report that score in a way of their own."""
+    networks = request.networks or {}
+    makers = makers_of(request.methods, request.threads, request.unvisor, networks)
+    distance = lpips_alex(request.helper_weights) if request.lpips else None
+    common = (request.size_px, distance, request.limit_clips)
+    split, strips = request.split, request.strips
+    if request.protocol == DETAIL:
+        return detail_document(request.data, split, makers, *common, strips, advance)
+    clips = FaceClips(request.data)
+    if request.protocol == LIVE:
+        return live_document(clips, split, makers, headsets, *common, strips, advance)
+    return bank_document(clips, split, makers, *common, _watcher(strips, advance))
 
 
 def _watcher(
