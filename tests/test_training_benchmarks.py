@@ -169,6 +169,23 @@ def test_a_page_says_its_size_and_the_command_that_writes_it(root: Path, tmp_pat
     assert f"| paste | {hmd:.2f} | {covered:.2f} |" in text
 
 
+def test_protocols_scored_on_fewer_clips_have_a_command_of_their_own(
+    root: Path, tmp_path: Path
+) -> None:
+    paste = ["--method", "paste"]
+    run(root, tmp_path, *paste, "--protocol", "hmd")
+    run(root, tmp_path, *paste, "--protocol", "static-box", "--limit-clips", "1")
+    text = run(root, tmp_path, *paste, "--no-score")
+    lines = [line for line in text.splitlines() if line.startswith("unvisor benchmarks")]
+    assert ["--protocol hmd " in line for line in lines] == [True, False]
+    assert [
+        "--protocol static-box --filler-size 32 --limit-clips 1 " in line for line in lines
+    ] == [
+        False,
+        True,
+    ]
+
+
 def test_rows_of_small_means_are_labelled_as_such() -> None:
     weights = {
         "architecture": "lgtsm", "file": "lgtsm-online/best.pt", "recipe": "lgtsm-online",
@@ -180,6 +197,11 @@ def test_rows_of_small_means_are_labelled_as_such() -> None:
     row = "| 16 | 64 | 0.76 | 0.325 | 4.2 | 192 of 240 | 0.10 | +0.13 | 1 × CPU |"
     assert row in text
     assert "training/recipes/scales/two-cores.toml" in text
+    assert "added nothing" not in text
+    untrained = weights | {"steps": 0}
+    text = page({"hmd": document(30.0, 30.0, weights=untrained, size=size)}, "c", "x")
+    assert "| 0 of 240 |" in text
+    assert "added nothing" in text
     assert "scales/" not in page({"hmd": document(30.0, 30.0)}, "c", "x")
 
 

@@ -125,8 +125,8 @@ def benchmarks(
     if not documents:
         raise UserError(f"{results} holds no report of these protocols.", "Leave out --no-score.")
     listed = {"protocol": protocol or [], "method": method or [], "weights": weights or []}
-    line = _command(request, listed, measures, output)
-    write_text(output, page(documents, line, _commit()))
+    lines = _commands(request, listed, measures, output, documents)
+    write_text(output, page(documents, lines, _commit()))
     Console().print(f"{output} written from {len(documents)} reports in {results}.")
 
 
@@ -227,10 +227,35 @@ def _joined(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, An
     return {**found, "methods": {**report["methods"], **found["methods"]}, "worst_clips": worst}
 
 
+def _commands(
+    request: Request,
+    listed: Mapping[str, list[str]],
+    measures: Measures | None,
+    output: Path,
+    documents: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Command lines as another would give them: with their folders, these files.
+
+    One for each number of clips: protocols may have been scored on more or fewer of them.
+    """
+    limits: dict[int | None, list[str]] = {}
+    for name, document in documents.items():
+        limits.setdefault(document["limit_clips"], []).append(name)
+    several = len(limits) > 1
+    return "\n".join(
+        _command(
+            replace(request, limit_clips=limit),
+            {**listed, "protocol": names if several else listed["protocol"]},
+            measures,
+            output,
+        )
+        for limit, names in limits.items()
+    )
+
+
 def _command(
     request: Request, listed: Mapping[str, list[str]], measures: Measures | None, output: Path
 ) -> str:
-    """The command line as another would give it: with their folders, these files."""
     given: list[tuple[str, object]] = [("split", request.split)]
     given += [("protocol", name) for name in listed["protocol"]]
     given += [("filler-size", request.size_px)] if request.size_px != PUBLISHED_PX else []

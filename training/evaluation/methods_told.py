@@ -50,6 +50,11 @@ def scale_notes(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "about the figures that others have published.\n"
         for scale in sorted(scales)
     ]
+    if any((s.get("weights") or {}).get("steps") == 0 for s in methods.values()):
+        notes.append(
+            "Weights of step 0 were the best of their run: training added nothing yet, and what "
+            "is scored is what the network starts from.\n"
+        )
     return notes if any("size" in scores for scores in methods.values()) else notes[1:]
 
 
