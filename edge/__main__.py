@@ -90,6 +90,10 @@ COMMANDS = {
         "training.registration:fit_registration",
         "Learn how shift and tint go together over the face.",
     ),
+    "fit-tracker": (
+        "training.headset.mesh_errors:fit_tracker",
+        "Learn how the tracker's mesh errs, given what is seen.",
+    ),
     "fit-landmarks": (
         "training.landmarks:fit_landmarks",
         "Learn how a face's landmarks change from frame to frame.",

@@ -26,6 +26,7 @@ from models.headset.head_crop import HeadCrop, crop_of_mesh, eased
 from models.headset.outline import LEVEL, sharpened
 from models.headset.reader import HeadsetReader, HeadsetReading
 from models.mesh_filter import MeshFilter
+from models.mesh_register import MeshRegister
 from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)
@@ -53,11 +54,12 @@ class HeadsetTracker:
         person: str = "nearest",
         marker: MarkerGuide | None = None,
         bare: BareLook | None = None,
+        register: MeshRegister | None = None,
     ) -> None:
         """Follow by `reader`; `fit` knows the wearer's own face, None: anybody's.
 
-        `marker` follows a sticker on the headset, None: there is none. `bare` knows how the wearer
-        looks without a headset, None: nobody does.
+        `marker` follows a sticker on the headset, None: there is none. `bare` and `register` know
+        the wearer's picture, for the outline and for the mesh; None: there is no picture.
 
         Raises:
             UserError: `person` is no choice.
@@ -68,7 +70,7 @@ class HeadsetTracker:
         self._fit = fit
         self._person = check_person(person)
         self._reader = reader
-        self._marker, self._bare = marker, bare
+        self._marker, self._bare, self._register = marker, bare, register
         self._smoother, self._filter = BoxSmoother(), MeshFilter()
         self._crop: HeadCrop | None = None
         self._cut: ImageU8 = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
@@ -98,6 +100,8 @@ class HeadsetTracker:
         visible = is_visible(mesh, mask)
         box = self._smoother.follow(head_box(mesh), time_ns)
         self._time_ns = time_ns
+        if self._register is not None and mask.any():
+            mesh = self._register.registered(mesh, visible, image, mask, time_ns)
         return FaceTrack(mesh, visible, mask, frame_from_box(box, self._size_px), reading.face)
 
     @property
@@ -112,6 +116,8 @@ class HeadsetTracker:
         self._others = []
         self._smoother.reset()
         self._filter.reset()
+        if self._register is not None:
+            self._register.reset()
         if self._marker is not None:
             self._marker.lose()
 

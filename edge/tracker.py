@@ -20,6 +20,7 @@ from edge.settings import Landmarks, SessionSettings
 from edge.wearer import wearer_fit
 from models.headset.bare_look import BareLook
 from models.headset.reader import HeadsetReader
+from models.mesh_register import MeshRegister
 from models.shipped import WeightsError
 from streaming.errors import UserError
 
@@ -82,4 +83,6 @@ def _headset_tracker(
     lens = lens_for(settings.edge.camera, profile)
     guide = None if choice is None else MarkerGuide(choice, lens)
     size_px, person = settings.models.size_px, settings.edge.person
-    return HeadsetTracker(size_px, reader, fit, person, guide, bare)
+    # Where a marker says exactly how the headset lies, nothing else shall move what it hides.
+    register = MeshRegister(reference) if guide is None else None
+    return HeadsetTracker(size_px, reader, fit, person, guide, bare, register)

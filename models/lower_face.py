@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bank.look import look_of, pose_distances
 from models.bank.mouth import EYE_CORNERS, MOUTH, MOUTH_CORNERS, resting_views
-from models.face.mesh import NOSE_BRIDGE
+from models.face.mesh import NOSE_BRIDGE, NOSE_ROOT
 
 Float32Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -22,6 +23,10 @@ Bools = NDArray[np.bool_]
 LEAST_POINTS = 40  # fewer seen points say too little of the pose
 FADE_SHARE = 0.12  # of the eye span: how far a miss beside the mask reaches under it
 NOSE_MIDDLE = NOSE_BRIDGE[2]  # points above it are fitted to; masks pull at those below
+TURNED = (
+    0.3,
+    1.0,
+)  # squared pose distance to the first view: taken whole up to, from the lips only
 AROUND_MOUTH = 0.3  # of the mouth's width: how far beside the lips the resting mouth's skin reaches
 
 
@@ -60,22 +65,47 @@ class LowerFace:
         return result
 
 
+def lengthened(mesh: Float32Array, hidden: Bools, share: float) -> Float32Array:
+    """`mesh` (478,3) px with its `hidden` points (478,) farther down the face.
+
+    Each by `share` of how far it lies below the root of the nose, across the line of the eyes.
+    """
+    right, left = mesh[list(EYE_CORNERS), :2]
+    across = left - right
+    down = np.array([-across[1], across[0]]) / max(float(np.linalg.norm(across)), 1e-6)
+    result = mesh.astype(np.float32, copy=True)
+    below = (result[hidden, :2] - result[NOSE_ROOT, :2]) @ down
+    result[hidden, :2] += share * below[:, None] * down
+    return result
+
+
 def resting_mesh(meshes: Sequence[Float32Array]) -> Float32Array:
-    """The first mesh (478,3) px, with the mouth of the first view whose mouth rests.
+    """The first mesh (478,3) px, with the mouth of a view whose mouth rests, nearest in pose.
 
     `meshes` are those of the wearer's views, best frontal first. A mesh does not turn as a rigid
-    body would: of a view that is turned, only what belongs to the mouth is taken.
+    body would: of a view in nearly the same pose jaw and chin are taken too, as they move with the
+    mouth; of one that is turned, only what belongs to the lips.
     """
-    frontal, resting = meshes[0], meshes[resting_views(meshes)[0]]
-    if resting is frontal:
-        return frontal
+    looks = [look_of(mesh) for mesh in meshes]
+    resting = resting_views(meshes)
+    turns = pose_distances(looks[0], np.stack([looks[view].pose for view in resting]))
+    if resting[int(turns.argmin())] == 0:
+        return meshes[0]
+    frontal, nearest = meshes[0], meshes[resting[int(turns.argmin())]]
     upper = frontal[:, 1] < frontal[NOSE_MIDDLE, 1]
-    laid = _laid_over(resting.astype(np.float64), frontal.astype(np.float64), upper)
-    corners = frontal[list(MOUTH_CORNERS)]
-    width = max(float(np.linalg.norm(corners[1] - corners[0])), 1e-6)
-    apart = np.linalg.norm(frontal[:, None] - frontal[None, list(MOUTH)], axis=2).min(1) / width
-    share = np.exp(-(apart**2) / (2 * AROUND_MOUTH**2))[:, None]
+    laid = _laid_over(nearest.astype(np.float64), frontal.astype(np.float64), upper)
+    same, turned = TURNED
+    whole = float(np.clip((turned - turns.min()) / (turned - same), 0, 1))
+    share = np.maximum(whole, _beside_lips(frontal))[:, None]
     return np.asarray(frontal + share * (laid - frontal), np.float32)
+
+
+def _beside_lips(mesh: Float32Array) -> NDArray[np.float32]:
+    """(478,) 1 at the lips of a mesh (478,3), fading to 0 beside them."""
+    corners = mesh[list(MOUTH_CORNERS)]
+    width = max(float(np.linalg.norm(corners[1] - corners[0])), 1e-6)
+    apart = np.linalg.norm(mesh[:, None] - mesh[None, list(MOUTH)], axis=2).min(1) / width
+    return np.asarray(np.exp(-(apart**2) / (2 * AROUND_MOUTH**2)), np.float32)
 
 
 def _laid_over(

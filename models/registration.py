@@ -152,9 +152,15 @@ def observed_shift(
 
 
 def shift_px(shift: Float32Array, mesh: Float32Array) -> Float32Array:
-    """A shift (468,2) in eye spans as pixels of the crop."""
+    """A shift (N,2) in eye spans as pixels of the mesh's picture."""
     span, turn = _eye_frame(mesh)
     return np.asarray(shift @ turn * span, np.float32)
+
+
+def shift_spans(step_px: Float32Array, mesh: Float32Array) -> Float32Array:
+    """Inverse of `shift_px`."""
+    span, turn = _eye_frame(mesh)
+    return np.asarray(step_px @ turn.T / span, np.float32)
 
 
 def observed_tint(

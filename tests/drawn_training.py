@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,28 @@ def drawn_clips(size_px: int = 64, frames: int = 14, count: int = 2) -> list:
         who = f"p{max(seed - 1, 0)}"
         made.append(DecodedClip(np.stack(images), np.stack(meshes), f"s{seed}", who))
     return made
+
+
+def played_chunks(clips: list, recipe: Any, count: int) -> list:
+    """What the first ticks of a small recipe play, as chunks of two frames."""
+    import torch
+
+    from training.feeding.playlist import Playlist
+    from training.feeding.pool import StreamPool
+    from training.feeding.streams import StreamMaker, StreamSettings
+
+    maker = StreamMaker(clips, StreamSettings.of(recipe), 0)
+    playlist = Playlist(recipe.batch, 0, 0.5)
+    size_px = clips[0].images.shape[1]
+    pool = StreamPool(playlist.capacity(0), 8, size_px, torch.device("cpu"))
+    found = []
+    for tick in range(count):
+        turns = playlist.turns(tick)
+        for turn in turns:
+            if not pool.holds(turn.stream):
+                pool.put(turn.stream, maker.make(turn.stream))
+        found.append(pool.chunk(turns, 2))
+    return found
 
 
 def write_shards(folder: Path, frames: int = 14) -> Path:

@@ -106,7 +106,7 @@ def test_a_hidden_mouth_is_drawn_from_the_resting_view_and_the_rest_from_the_nea
     assert np.abs(change[int(mesh[CHIN, 1]) :]).max() == 0
 
 
-def test_the_lower_face_takes_its_mouth_from_a_resting_view_and_its_outline_from_the_first(
+def test_the_lower_face_takes_its_mouth_from_a_turned_view_and_its_outline_from_the_first(
     posed_mesh: MeshMaker,
 ) -> None:
     talking = with_mouth(posed_mesh(), 0.4)
@@ -115,3 +115,12 @@ def test_the_lower_face_takes_its_mouth_from_a_resting_view_and_its_outline_from
     assert mouth_gap(found) < AT_REST < mouth_gap(talking)
     assert np.linalg.norm(found[CHIN] - talking[CHIN]) < 2
     assert resting_mesh([resting, talking]) is resting
+
+
+def test_a_jaw_closes_with_the_mouth_where_a_view_in_the_same_pose_shows_it(
+    posed_mesh: MeshMaker,
+) -> None:
+    talking, resting = with_mouth(posed_mesh(), 0.4), with_mouth(posed_mesh(), 0.0)
+    talking[CHIN, 1] += 9
+    found = resting_mesh([talking, posed_mesh(yaw_deg=25.0), resting])
+    np.testing.assert_allclose(found[CHIN], resting[CHIN], atol=0.05)

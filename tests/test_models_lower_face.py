@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.lower_face import NOSE_MIDDLE, LowerFace
+from models.face.mesh import CHIN, NOSE_ROOT
+from models.lower_face import NOSE_MIDDLE, LowerFace, lengthened
 
 Mesh = NDArray[np.float32]
 
@@ -42,3 +43,16 @@ def test_a_narrower_guess_of_depth_costs_little(
     found = LowerFace(canonical_mesh).completed(flat, visible)
     off = np.linalg.norm((found - truth)[~visible, :2], axis=1)
     assert off.mean() < 0.04 * 80  # of the eye span
+
+
+def test_only_hidden_points_are_lengthened_and_along_the_face(
+    posed_mesh: Callable[..., Mesh], canonical_mesh: Mesh
+) -> None:
+    hidden = canonical_mesh[:, 1] >= canonical_mesh[NOSE_MIDDLE, 1]
+    upright, lying = posed_mesh(), posed_mesh(roll_deg=90.0)
+    for mesh in (upright, lying):
+        found = lengthened(mesh, hidden, 0.1)
+        assert np.array_equal(found[~hidden], mesh[~hidden])
+        length, before = (np.linalg.norm(m[CHIN, :2] - m[NOSE_ROOT, :2]) for m in (found, mesh))
+        assert length == pytest.approx(1.1 * before, rel=0.01)
+    np.testing.assert_allclose(lengthened(upright, hidden, 0.1)[:, 0], upright[:, 0], atol=0.01)

@@ -13,6 +13,11 @@ from streaming.bench.measure import Load, ages_ms, measure_crowd, measure_stall
 from streaming.errors import UserError
 
 
+@pytest.fixture(autouse=True)
+def settle_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "SETTLE_S", 0.1)
+
+
 def test_command_measures_a_client_process_and_writes_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -34,7 +39,6 @@ def test_command_measures_a_client_process_and_writes_what_it_found(
 def test_crowd_is_measured_with_one_client_standing_still_and_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measure, "SETTLE_S", 0.1)
     monkeypatch.setattr(measure, "CROWD_TURNS", 2)
     figures = measure_crowd(Load("frame.face", 32, 32, 20.0), 1.0, clients=2)
     assert 1 < figures["pictures"] <= 21  # of the one that is not stopped, half of the time

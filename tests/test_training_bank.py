@@ -74,6 +74,7 @@ def test_the_command_compares_the_bank_with_one_view(root: Path, tmp_path: Path)
     app.command()(evaluate)
     file = tmp_path / "bank.json"
     options = ["--data", root, "--protocol", "bank", "--method", "warp-register", "--no-lpips"]
+    options += ["--filler-size", "64"]
     result = CliRunner().invoke(app, [*map(str, options), "--json", str(file)])
     assert result.exit_code == 0, result.output
     found = json.loads(file.read_text())

@@ -8,12 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from drawn_training import drawn_clips  # noqa: E402
+from drawn_training import drawn_clips, played_chunks  # noqa: E402
 
 from models.contract import MASK  # noqa: E402
-from training.feeding.playlist import Playlist  # noqa: E402
-from training.feeding.pool import Chunk, StreamPool  # noqa: E402
-from training.feeding.streams import DecodedClip, StreamMaker, StreamSettings  # noqa: E402
+from training.feeding.streams import DecodedClip  # noqa: E402
 from training.loss_terms.features import FeatureLosses  # noqa: E402
 from training.loss_terms.terms import LossTerms  # noqa: E402
 from training.recipes.loader import load_recipe  # noqa: E402
@@ -65,20 +63,6 @@ def trainer_of(recipe: Recipe) -> Trainer:
     return Trainer(recipe, LossTerms(recipe.losses, s, features if uses else None))
 
 
-def chunks(clips: list[DecodedClip], recipe: Recipe, count: int) -> list[Chunk]:
-    maker = StreamMaker(clips, StreamSettings.of(recipe), 0)
-    playlist = Playlist(recipe.batch, 0, 0.5)
-    pool = StreamPool(playlist.capacity(0), 8, SIZE, torch.device("cpu"))
-    found = []
-    for tick in range(count):
-        turns = playlist.turns(tick)
-        for turn in turns:
-            if not pool.holds(turn.stream):
-                pool.put(turn.stream, maker.make(turn.stream))
-        found.append(pool.chunk(turns, 2))
-    return found
-
-
 def copied(module: Any) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in module.parameters()]
 
@@ -100,7 +84,7 @@ def test_a_peers_recipe_trains_network_and_adversary(name: str, clips: list[Deco
     for module in trainer.adversary.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(lambda _, given, said: seen.add(said.dtype))
-    for chunk in chunks(clips, recipe, 2):
+    for chunk in played_chunks(clips, recipe, 2):
         losses = trainer.check(trainer.step([chunk]))
     assert {"adversarial", "judge", "perceptual"} <= set(losses)
     assert changed(network, trainer.generator)
@@ -111,7 +95,7 @@ def test_a_peers_recipe_trains_network_and_adversary(name: str, clips: list[Deco
 def test_recipes_show_each_network_what_its_paper_does(clips: list[DecodedClip]) -> None:
     shown = {}
     for name in ("lgtsm-online", "stn-si-lm", "lgtsm-ref-lm"):
-        inputs = chunks(clips, small(name), 1)[0].inputs
+        inputs = played_chunks(clips, small(name), 1)[0].inputs
         hidden = inputs[:, :, MASK] > 0
         reference = inputs[:, :, 5:8]
         shown[name] = (
@@ -132,7 +116,7 @@ def test_comb_cn_is_supervised_at_half_size_too_and_its_average_keeps_its_norms(
     recipe = small("comb-cn", "optimiser.bfloat16=true")
     trainer = trainer_of(recipe)
     before = copied(trainer.generator.structure)
-    for chunk in chunks(clips, recipe, 2):
+    for chunk in played_chunks(clips, recipe, 2):
         losses = trainer.check(trainer.step([chunk]))
     assert set(losses) == {"l1", "structure", "gradient_norm"}
     assert changed(before, trainer.generator.structure)
@@ -144,7 +128,7 @@ def test_comb_cn_is_supervised_at_half_size_too_and_its_average_keeps_its_norms(
 def test_structure_is_refused_for_networks_that_draw_none(clips: list[DecodedClip]) -> None:
     recipe = small("lgtsm-online", "losses.structure=1.0")
     with pytest.raises(ValueError, match="for comb-cn only"):
-        trainer_of(recipe).step(chunks(clips, recipe, 1))
+        trainer_of(recipe).step(played_chunks(clips, recipe, 1))
 
 
 @pytest.mark.parametrize("name", ["unvisor", "comb-cn", "m-csam", "stn-lm", "lgtsm-online"])
@@ -159,14 +143,14 @@ def test_recipes_train_as_a_gpu_lays_them_out(name: str, clips: list[DecodedClip
     convolutions = [p for p in trainer.generator.parameters() if p.dim() == 4]
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in convolutions)
     before = copied(trainer.generator)
-    trainer.check(trainer.step(chunks(clips, recipe, 1)))
+    trainer.check(trainer.step(played_chunks(clips, recipe, 1)))
     assert changed(before, trainer.generator)
 
 
 def test_critics_learn_five_times_for_each_step_of_the_network(clips: list[DecodedClip]) -> None:
     recipe = small("stn-si")
     trainer = trainer_of(recipe)
-    trainer.step(chunks(clips, recipe, 1))
+    trainer.step(played_chunks(clips, recipe, 1))
     assert trainer.judge_optimiser is not None
     (steps,) = {int(state["step"]) for state in trainer.judge_optimiser.state.values()}
     assert steps == 5
@@ -184,7 +168,7 @@ def test_only_the_whole_image_is_supervised_where_pixels_are_known(
     for name, outside in (("m-csam", False), ("m-csam-whole-image", True)):
         recipe = small(name)
         trainer = trainer_of(recipe)
-        chunk = chunks(clips, recipe, 1)[0]
+        chunk = played_chunks(clips, recipe, 1)[0]
         seen = trainer._filled(chunk)
         known = (chunk.inputs[:, :, MASK] == 0).expand_as(seen.composite)
         assert torch.equal(seen.composite[known], chunk.truth[known]) != outside
@@ -193,10 +177,10 @@ def test_only_the_whole_image_is_supervised_where_pixels_are_known(
 def test_the_video_network_goes_on_from_the_still_one(clips: list[DecodedClip]) -> None:
     recipe = small("stn-si")
     stills = trainer_of(recipe)
-    stills.step(chunks(clips, recipe, 1))
+    stills.step(played_chunks(clips, recipe, 1))
     video = trainer_of(small("stn"))
     video.start_with(stills.average.state_dict())
-    chunk = chunks(clips, recipe, 1)[0]
+    chunk = played_chunks(clips, recipe, 1)[0]
     with torch.no_grad():
         expected = stills.average(chunk.inputs)[0]
         assert torch.equal(video.average(chunk.inputs)[0], expected)

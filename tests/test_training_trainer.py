@@ -10,15 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from drawn_training import drawn_clips  # noqa: E402
+from drawn_training import drawn_clips, played_chunks  # noqa: E402
 from test_models_preparation import crop_mesh  # noqa: E402
 
 from models.export import export_network  # noqa: E402
 from models.inpainting import architectures  # noqa: E402
 from models.shipped import load_network  # noqa: E402
-from training.feeding.playlist import Playlist  # noqa: E402
-from training.feeding.pool import Chunk, StreamPool  # noqa: E402
-from training.feeding.streams import DecodedClip, StreamMaker, StreamSettings  # noqa: E402
+from training.feeding.pool import Chunk  # noqa: E402
+from training.feeding.streams import DecodedClip  # noqa: E402
 from training.loss_terms.terms import LossTerms  # noqa: E402
 from training.masks.coverings import HeadsetShape, headset_mask  # noqa: E402
 from training.recipes.loader import load_recipe  # noqa: E402
@@ -27,8 +26,10 @@ from training.run import checkpoint  # noqa: E402
 from training.trainer import Trainer, TrainingDiverged  # noqa: E402
 from training.validation import Validation  # noqa: E402
 
+SIZE = 32
 SMALL = (
-    *("network.settings.width=8", "network.settings.size_px=64", "network.settings.attention=none"),
+    *("network.settings.width=8", f"network.settings.size_px={SIZE}"),
+    "network.settings.attention=none",
     *("losses.perceptual=0", "losses.style=0", "losses.expression=0"),
     *("batch.streams=2", "batch.chunk_frames=2", "batch.stream_frames=8"),
     *("batch.plays=1", "batch.kept_streams=2", "optimiser.bfloat16=false"),
@@ -38,7 +39,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def clips() -> list[DecodedClip]:
-    return drawn_clips()
+    return drawn_clips(SIZE)
 
 
 def recipe(*changes: str) -> Recipe:
@@ -52,19 +53,7 @@ def trainer(*changes: str) -> Trainer:
 
 
 def chunks(clips: list[DecodedClip], count: int) -> list[Chunk]:
-    """What the first ticks of the small recipe play."""
-    chosen = recipe()
-    maker = StreamMaker(clips, StreamSettings.of(chosen), 0)
-    playlist = Playlist(chosen.batch, 0, 0.5)
-    pool = StreamPool(playlist.capacity(0), 8, 64, torch.device("cpu"))
-    found = []
-    for tick in range(count):
-        turns = playlist.turns(tick)
-        for turn in turns:
-            if not pool.holds(turn.stream):
-                pool.put(turn.stream, maker.make(turn.stream))
-        found.append(pool.chunk(turns, 2))
-    return found
+    return played_chunks(clips, recipe(), count)
 
 
 def test_training_lowers_the_loss_on_what_it_sees(clips: list[DecodedClip]) -> None:
@@ -208,7 +197,7 @@ def test_a_trained_network_can_be_shipped(clips: list[DecodedClip], tmp_path: Pa
     rebuilt.load_state_dict(kept["average"])
     export_network(rebuilt, tmp_path / "network.onnx", {"inputs": kept["inputs"]})
     network = load_network(tmp_path / "network.onnx")
-    assert (network.width, network.size_px) == (8, 64)
+    assert (network.width, network.size_px) == (8, SIZE)
     assert network.contract == rebuilt.settings.contract
     assert not network.inputs.landmarks
 

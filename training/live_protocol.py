@@ -36,6 +36,7 @@ from models.face_fit import WearerFit
 from models.filling import Filler, Reference
 from models.headset.bare_look import BareLook
 from models.headset.reader import HeadsetReader
+from models.mesh_register import MeshRegister
 from streaming.records import Float32Array, Frame, ImageU8
 from training.clips.faces import FaceClip, FaceClips
 from training.evaluation.metrics import FrameScores, score_frames
@@ -133,17 +134,19 @@ class _Wearer:
     """Makes trackers that know one wearer."""
 
     reader: HeadsetReader
+    reference: Reference
     fit: WearerFit
     bare: BareLook
 
     @classmethod
     def of(cls, reference: Reference, reader: HeadsetReader) -> _Wearer:
         """Learn the wearer from the profile's first view."""
-        return cls(reader, wearer_fit(reference, reader), BareLook(reference))
+        return cls(reader, reference, wearer_fit(reference, reader), BareLook(reference))
 
     def tracker(self, size_px: int) -> HeadsetTracker:
         """One that follows nobody yet."""
-        return HeadsetTracker(size_px, self.reader, self.fit, bare=self.bare)
+        register = MeshRegister(self.reference)
+        return HeadsetTracker(size_px, self.reader, self.fit, bare=self.bare, register=register)
 
 
 def _ways(

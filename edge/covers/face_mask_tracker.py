@@ -20,7 +20,7 @@ from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.face_masks.reader import worn_share
 from models.headset.head_crop import crop_of_mesh
 from models.headset.outline import sharpened
-from models.lower_face import LowerFace
+from models.lower_face import LowerFace, lengthened
 from models.mesh_filter import MeshFilter
 from streaming.records import Float32Array, ImageU8
 
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 # Probability from which a pixel belongs to the mask, chosen on val clips: .74 of their straps are
 # found, .67 from a half on, and the cloth as well. A lower one reaches beyond its edges.
 LEVEL = 0.45
+# MediaPipe takes faces behind masks for shorter than they are; by so much, as measured on train
+# clips. On val ones hidden points then err by 5.9 % of the eye span, by 7.1 % without.
+SHORTENED = 0.043
 ON, OFF = 0.6, 0.35  # smoothed share of mouth and chin that is covered: put on, taken off
 MASK_SECONDS = 0.12  # time constant of that smoothing
 # Bare faces are seen whole; of masked ones the check of the person would see what we made up.
@@ -89,7 +92,8 @@ class FaceMaskTracker:
         mask = np.zeros(image.shape[:2], np.uint8)
         if self._is_on:
             mask = crop.mask_in_frame(sharpened(soft, cut), image.shape, LEVEL)
-            mesh = self._lower_face.completed(mesh, self._seen(mesh, mask))
+            seen = self._seen(mesh, mask)
+            mesh = lengthened(self._lower_face.completed(mesh, seen), ~seen, SHORTENED)
         box = self._smoother.follow(head_box(mesh), time_ns)
         frame_from_crop = frame_from_box(box, self._size_px)
         confidence = MASKED_CONFIDENCE if self._is_on else BARE_CONFIDENCE
