@@ -154,5 +154,56 @@ def test_what_is_out_of_the_ordinary_is_named_most_so_first() -> None:
     )
 
 
+def test_a_page_says_its_size_and_the_command_that_writes_it(root: Path, tmp_path: Path) -> None:
+    wanted = ["--method", "paste", "--protocol", "hmd", "--protocol", "face-mask"]
+    text = run(root, tmp_path, *wanted)
+    assert text.startswith("# Benchmarks at 32 px\n")
+    assert (
+        "unvisor benchmarks --data FACES --split test --protocol hmd --protocol face-mask "
+        f"--filler-size 32 --output {tmp_path / 'page.md'} --method paste\n"
+    ) in text
+    hmd, covered = (
+        json.loads((tmp_path / f"{name}.json").read_text())["methods"]["paste"]["psnr_masked_db"]
+        for name in ("hmd", "face-mask")
+    )
+    assert f"| paste | {hmd:.2f} | {covered:.2f} |" in text
+
+
+def test_protocols_scored_on_fewer_clips_have_a_command_of_their_own(
+    root: Path, tmp_path: Path
+) -> None:
+    paste = ["--method", "paste"]
+    run(root, tmp_path, *paste, "--protocol", "hmd")
+    run(root, tmp_path, *paste, "--protocol", "static-box", "--limit-clips", "1")
+    text = run(root, tmp_path, *paste, "--no-score")
+    lines = [line for line in text.splitlines() if line.startswith("unvisor benchmarks")]
+    assert ["--protocol hmd " in line for line in lines] == [True, False]
+    assert [
+        "--protocol static-box --filler-size 32 --limit-clips 1 " in line for line in lines
+    ] == [
+        False,
+        True,
+    ]
+
+
+def test_rows_of_small_means_are_labelled_as_such() -> None:
+    weights = {
+        "architecture": "lgtsm", "file": "lgtsm-online/best.pt", "recipe": "lgtsm-online",
+        "scale": "two-cores", "width": 16, "size_px": 64, "steps": 192, "run_steps": 240,
+        "last_fifth_db": 0.128, "hours": 0.1, "device": "1 × CPU",
+    }  # fmt: skip
+    size = {"parameters": 763_000, "giga_macs": 0.3251, "cpu_ms": 4.24}
+    text = page({"hmd": document(30.0, 30.0, weights=weights, size=size)}, "c", "x")
+    row = "| 16 | 64 | 0.76 | 0.325 | 4.2 | 192 of 240 | 0.10 | +0.13 | 1 × CPU |"
+    assert row in text
+    assert "training/recipes/scales/two-cores.toml" in text
+    assert "added nothing" not in text
+    untrained = weights | {"steps": 0}
+    text = page({"hmd": document(30.0, 30.0, weights=untrained, size=size)}, "c", "x")
+    assert "| 0 of 240 |" in text
+    assert "added nothing" in text
+    assert "scales/" not in page({"hmd": document(30.0, 30.0)}, "c", "x")
+
+
 def test_protocols_come_in_the_pages_order() -> None:
     assert protocols_in_order(["turned", "hmd", "moving-box"]) == ["hmd", "moving-box", "turned"]

@@ -81,7 +81,8 @@ def test_measures_are_those_worked_out_by_hand(full: FullScores) -> None:
     assert found["lighter"]["vfid"] == pytest.approx(3 * 0.05**2, rel=0.01)
     assert found["lighter"]["warping_ratio_masked"] == pytest.approx(1, abs=0.05)
     assert found["flicker"]["warping_ratio_masked"] > 20
-    assert "ms_ssim" not in found["lighter"]  # the crop is too small for it
+    assert found["truth"]["ms_ssim"] == pytest.approx(1)
+    assert found["lighter"]["ms_ssim"] < 0.9
     assert found["lighter"]["eyes"]["clips_with_blinks"] == 0
 
 
@@ -133,3 +134,16 @@ def test_only_counted_frames_are_scored() -> None:
 def test_missing_networks_are_named(tmp_path: Path) -> None:
     with pytest.raises(HelperWeightsError, match="--helper-weights"):
         load_networks(tmp_path, None)
+
+
+def test_without_faces_networks_what_frames_tell_is_left() -> None:
+    """Covers other than the headset are told apart without looking for eyes and identities."""
+    frames_only = Networks(None, Features(), None, None)  # type: ignore[arg-type]
+    scores = FullScores(frames_only, None, "face-mask")
+    for seed, who in ((1, "ann"), (2, "bob")):
+        each = clip(seed, who)
+        scores.add(each, {"lighter": each.truth + 51 * each.hidden[..., None]})
+    found = scores.document()["lighter"]
+    assert found["l1_masked"] == pytest.approx(0.2)
+    assert {"warping_ratio", "fd_efficientnet_lite0"} <= found.keys()
+    assert not {"identity", "expression_l1", "eyes", "vfid"} & found.keys()

@@ -15,7 +15,7 @@ from training.feeding.sources import open_source
 from training.helper_weights import DEFAULT_FOLDER, HelperWeightsError
 from training.inpainting import InpaintingTraining, Setting, worker_count
 from training.loop import Limits, Loop, Rhythm
-from training.recipes.loader import load_recipe
+from training.recipes.loader import load_recipe, scale_names
 from training.recipes.schema import Recipe
 from training.run import checkpoint
 from training.run.folder import RunFolder
@@ -37,6 +37,10 @@ def train(
     recipe: Annotated[
         str, typer.Option(help="Name in training/recipes, or a TOML file.")
     ] = "unvisor",
+    scale: Annotated[
+        str | None,
+        typer.Option(help=f"Smaller means for any recipe: {', '.join(scale_names())}."),
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", help="SECTION.KEY=VALUE in place of the recipe's; repeatable."),
@@ -68,7 +72,7 @@ def train(
 ) -> None:
     """Train an inpainting network by a recipe; start the same command again to resume."""
     cv2.setNumThreads(1)
-    chosen = load_recipe(recipe, change or ())
+    chosen = load_recipe(recipe, change or (), scale)
     # With minutes alone, the schedule follows the clock, and ends when they do.
     wanted = steps if steps is not None or minutes else chosen.optimiser.steps
     limits = Limits(wanted, minutes, stop_after)

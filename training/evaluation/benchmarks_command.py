@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,11 +22,13 @@ from training.evaluation.plan import PROTOCOLS
 from training.evaluation.run import Measures, Request, networks_of, score
 from training.evaluation.testimony import of_manifest
 from training.helper_weights import DEFAULT_FOLDER
+from training.protocol import PUBLISHED_PX
 from training.reports.scores import write_json, write_text
 
 VIDEO_PROTOCOLS = ("hmd", "hmd-far")
 # The others are told apart by their frames' scores.
 FACE_PROTOCOLS = ("eye-state", "turned", "face-mask-unseen")
+PAGE = Path("docs/BENCHMARKS.md")
 SAME = ("split", "size_px", "limit_clips", "licence_classes", "measures")
 
 
@@ -64,6 +66,13 @@ def benchmarks(
             help="Leave out all that needs other networks than LPIPS.", rich_help_panel=NETWORKS
         ),
     ] = False,
+    measures: Annotated[
+        Measures | None,
+        typer.Option(
+            help="The same measures for every protocol; default: what each is told apart by.",
+            rich_help_panel=NETWORKS,
+        ),
+    ] = None,
     score_missing: Annotated[
         bool,
         typer.Option(
@@ -80,9 +89,7 @@ def benchmarks(
             rich_help_panel=OUTPUT,
         ),
     ] = Path("out/benchmarks"),
-    output: Annotated[Path, typer.Option(help="The page.", rich_help_panel=OUTPUT)] = Path(
-        "docs/BENCHMARKS.md"
-    ),
+    output: Annotated[Path, typer.Option(help="The page.", rich_help_panel=OUTPUT)] = PAGE,
 ) -> None:
     """Score every method on every protocol and write docs/BENCHMARKS.md."""
     networks, alone = networks_of(weights or [], threads)
@@ -108,8 +115,8 @@ def benchmarks(
     )
     documents = {}
     for name in chosen:
-        measures = _measures(name, video_fid, frames_only)
-        wanted = replace(request, protocol=name, measures=measures, strips=results / name)
+        level = measures or _measures(name, video_fid, frames_only)
+        wanted = replace(request, protocol=name, measures=level, strips=results / name)
         path = results / f"{name}.json"
         if score_missing:
             documents[name] = completed(wanted, path)
@@ -117,7 +124,9 @@ def benchmarks(
             documents[name] = _of(_report(path), method)
     if not documents:
         raise UserError(f"{results} holds no report of these protocols.", "Leave out --no-score.")
-    write_text(output, page(documents, _command(weights or [], split), _commit()))
+    listed = {"protocol": protocol or [], "method": method or [], "weights": weights or []}
+    lines = _commands(request, listed, measures, output, documents)
+    write_text(output, page(documents, lines, _commit()))
     Console().print(f"{output} written from {len(documents)} reports in {results}.")
 
 
@@ -135,7 +144,9 @@ def completed(request: Request, path: Path) -> dict[str, Any]:
             found = score(replace(request, methods=missing, networks=networks), advance)
         _tell_shipped(found, request)
         report = _joined(report, found)
-        write_json(path, report)
+    for name, network in (request.networks or {}).items():
+        report["methods"][name]["size"] = asdict(network.size)  # timed side by side, every time
+    write_json(path, report)
     shown = {name: report["methods"][name] for name in request.methods}
     return report | {"methods": shown}
 
@@ -216,10 +227,46 @@ def _joined(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, An
     return {**found, "methods": {**report["methods"], **found["methods"]}, "worst_clips": worst}
 
 
-def _command(weights: list[str], split: str) -> str:
-    """The command line as another would give it: with their folders, these files."""
-    named = [f"--weights {each.partition('=')[0]}=…" for each in weights if "=" in each]
-    return " ".join(["unvisor benchmarks --data FACES", f"--split {split}", *named])
+def _commands(
+    request: Request,
+    listed: Mapping[str, list[str]],
+    measures: Measures | None,
+    output: Path,
+    documents: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Command lines as another would give them: with their folders, these files.
+
+    One for each number of clips: protocols may have been scored on more or fewer of them.
+    """
+    limits: dict[int | None, list[str]] = {}
+    for name, document in documents.items():
+        limits.setdefault(document["limit_clips"], []).append(name)
+    several = len(limits) > 1
+    return "\n".join(
+        _command(
+            replace(request, limit_clips=limit),
+            {**listed, "protocol": names if several else listed["protocol"]},
+            measures,
+            output,
+        )
+        for limit, names in limits.items()
+    )
+
+
+def _command(
+    request: Request, listed: Mapping[str, list[str]], measures: Measures | None, output: Path
+) -> str:
+    given: list[tuple[str, object]] = [("split", request.split)]
+    given += [("protocol", name) for name in listed["protocol"]]
+    given += [("filler-size", request.size_px)] if request.size_px != PUBLISHED_PX else []
+    given += [("limit-clips", request.limit_clips)] if request.limit_clips else []
+    given += [("measures", measures.value)] if measures else []
+    given += [("output", output)] if output.name != PAGE.name else []
+    given += [("method", name) for name in listed["method"]]
+    given += [
+        ("weights", f"{each.partition('=')[0]}=…") for each in listed["weights"] if "=" in each
+    ]
+    return " ".join(["unvisor benchmarks --data FACES", *(f"--{n} {v}" for n, v in given)])
 
 
 def _commit() -> str:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.evaluation.aims import aim_lines
-from training.evaluation.tables import MISSING, markdown, markdown_table, shown, value_of
+from training.evaluation.methods_told import HEADINGS, method_line, scale_notes
+from training.evaluation.tables import markdown, markdown_table, shown, value_of
 from training.evaluation.worst import WORST
+from training.protocol import PUBLISHED_PX
 
 Document = Mapping[str, Any]
 
@@ -45,13 +47,15 @@ def page(documents: Mapping[str, Document], command: str, commit: str) -> str:
     """The whole page, from one report per protocol."""
     first = next(iter(documents.values()))
     parts = [
-        "# Benchmarks\n",
+        f"# {_title(first)}\n",
         "Written by `unvisor benchmarks`; do not edit, run it again:\n",
         f"```sh\n{command}\n```\n",
         f"Split `{first['split']}`, {first['size_px']} px, commit {commit}. Every method gets the "
         "same frames, holes, references and landmarks; protocols and measures are defined in "
         "[DATA.md](DATA.md). Means over clips, ± the standard deviation over people.\n",
         *_section("Methods", _methods(documents)),
+        *scale_notes(_all_methods(documents)),
+        *_section("All protocols, PSNR in the mask, dB", _overview(documents)),
         *_section("Aims", _aims(documents)),
     ]
     for protocol, document in documents.items():
@@ -65,18 +69,32 @@ def _section(title: str, body: str) -> list[str]:
     return [f"## {title}\n", body] if body else []
 
 
+def _title(first: Document) -> str:
+    size = first["size_px"]
+    return "Benchmarks" if size == PUBLISHED_PX else f"Benchmarks at {size} px"
+
+
 def _methods(documents: Mapping[str, Document]) -> str:
-    lines = [["method", "network", "recipe", "width", "px", "steps", "hours", "device"]]
-    for name, scores in _all_methods(documents).items():
-        told = scores.get("weights")
-        if told is None:
-            lines.append([name, "none", *[MISSING] * 6])
-            continue
-        numbers = [_whole(told.get(key)) for key in ("width", "size_px", "steps")]
-        hours, recipe = shown(told.get("hours"), 2), told.get("recipe") or MISSING
-        network = f"{told['architecture']} ({told['file']})"
-        lines.append([name, network, recipe, *numbers, hours, told["device"]])
-    return markdown(lines)
+    return markdown([HEADINGS, *(method_line(*m) for m in _all_methods(documents).items())])
+
+
+def _overview(documents: Mapping[str, Document]) -> str:
+    """Every method's PSNR in the mask by protocol, where there are several protocols."""
+    if len(documents) < 2:
+        return ""
+    return markdown(
+        [
+            ["method", *documents],
+            *(
+                [name, *(_in_mask(document, name) for document in documents.values())]
+                for name in _all_methods(documents)
+            ),
+        ]
+    )
+
+
+def _in_mask(document: Document, name: str) -> str:
+    return shown(value_of(document["methods"].get(name, {}), ("psnr_masked_db",)), 2)
 
 
 def _aims(documents: Mapping[str, Document]) -> str:
@@ -178,10 +196,6 @@ def _all_methods(documents: Mapping[str, Document]) -> dict[str, Mapping[str, An
         for name, scores in document["methods"].items():
             found.setdefault(name, scores)
     return found
-
-
-def _whole(value: Any) -> str:
-    return MISSING if value is None else str(value)
 
 
 def protocols_in_order(names: Sequence[str]) -> list[str]:

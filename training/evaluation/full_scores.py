@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from training.clips.faces import ImageU8
+from training.clips.faces import Float32Array, ImageU8
 from training.evaluation import images
 from training.evaluation.efficientnet import EfficientNetLite0, load_efficientnet
 from training.evaluation.eyes_seen import EyeFinder, add_blinks
@@ -47,11 +47,11 @@ TRUTH = "truth"  # the clips themselves, measured like a method
 
 @dataclass(frozen=True)
 class Networks:
-    """What measures look through."""
+    """What measures look through; what is None leaves its measures out."""
 
-    i3d: I3d | None  # None leaves the video-FID out: it costs more than all others together
+    i3d: I3d | None  # of the video-FID, which costs more than all others together
     frames: EfficientNetLite0
-    faces: FaceReader
+    faces: FaceReader | None  # of identity and expression
     distance: nn.Module | None  # LPIPS
 
 
@@ -59,8 +59,7 @@ class Networks:
 class _Seen:
     """What networks see in one clip."""
 
-    identities: FloatArray
-    expressions: FloatArray
+    faces: dict[str, FloatArray]  # identities, expressions; may be empty
     frame_features: FloatArray
     clip_features: dict[bool, FloatArray]  # by whether it is normalised by itself; may be empty
 
@@ -80,8 +79,8 @@ class _Collected:
 class FullScores:
     """Collects the measures of every method; call `add` for each clip, then `document`."""
 
-    def __init__(self, networks: Networks, finder: EyeFinder, protocol: str) -> None:
-        """Measure through `networks`, with an open `finder`."""
+    def __init__(self, networks: Networks, finder: EyeFinder | None, protocol: str) -> None:
+        """Measure through `networks`, with an open `finder`, or without blinks if it is None."""
         self._networks, self._finder, self._protocol = networks, finder, protocol
         self._methods: dict[str, _Collected] = {}
         self._segments: list[str] = []
@@ -95,17 +94,14 @@ class FullScores:
         for name, frames in {TRUTH: clip.truth, **filled}.items():
             collected = self._methods.setdefault(name, _Collected())
             seen = truth if name == TRUTH else self._look(clip, frames)
-            found = self._finder.meshes(frames)
-            add_blinks(collected.eyes, found, clip.meshes, clip.reference_mesh)
+            if self._finder is not None:
+                found = self._finder.meshes(frames)
+                add_blinks(collected.eyes, found, clip.meshes, clip.reference_mesh)
             collected.frame_features.append(seen.frame_features)
             for mode, features in seen.clip_features.items():
                 collected.clip_features[mode].append(features)
             collected.clips.append(
-                self._over_frames(clip, frames, motion)
-                | {
-                    "identity": identity_distances(seen.identities, truth.identities),
-                    "expression_l1": expression_differences(seen.expressions, truth.expressions),
-                }
+                self._over_frames(clip, frames, motion) | _face_measures(seen.faces, truth.faces)
             )
 
     def document(self) -> dict[str, Any]:
@@ -119,7 +115,7 @@ class FullScores:
 
     def _look(self, clip: ScoredClip, frames: ImageU8) -> _Seen:
         some = np.flatnonzero(clip.scored)[::FRAME_STEP]
-        faces, whole = self._networks.faces, rgb_tensor(frames[:SCORED_FRAMES])
+        whole = rgb_tensor(frames[:SCORED_FRAMES])
         in_a_row = whole.permute(1, 0, 2, 3)[None]
         clip_features: dict[bool, FloatArray] = {}
         video = self._networks.i3d
@@ -129,11 +125,19 @@ class FullScores:
                 for mode in (False, True)
             }
         return _Seen(
-            identities=faces.identities(frames[some], clip.meshes[some]),
-            expressions=faces.expressions(frames[some], clip.meshes[some]),
+            faces=self._faces(frames[some], clip.meshes[some]),
             frame_features=_array(self._networks.frames.features(rgb_tensor(frames[some]))),
             clip_features=clip_features,
         )
+
+    def _faces(self, frames: ImageU8, meshes: Float32Array) -> dict[str, FloatArray]:
+        reader = self._networks.faces
+        if reader is None:
+            return {}
+        return {
+            "identities": reader.identities(frames, meshes),
+            "expressions": reader.expressions(frames, meshes),
+        }
 
     def _over_frames(
         self, clip: ScoredClip, frames: ImageU8, motion: ClipMotion
@@ -164,7 +168,7 @@ class FullScores:
         return {
             **_means(collected.clips),
             **self._distances(collected),
-            "eyes": collected.eyes.summary(),
+            **({} if self._finder is None else {"eyes": collected.eyes.summary()}),
             "people_mean": _mean_of(list(people.values())),
             "people_deviation": deviations(list(people.values())),
             "per_person": people,
@@ -191,16 +195,19 @@ class FullScores:
         return found
 
 
-def load_networks(folder: Path, distance: nn.Module | None, *, video: bool = True) -> Networks:
+def load_networks(
+    folder: Path, distance: nn.Module | None, *, video: bool = True, faces: bool = True
+) -> Networks:
     """Read what the measures look through; `distance` is LPIPS, or None to leave it out.
 
-    Without `video` the video-FID is left out.
+    Without `video` the video-FID is left out, without `faces` identity and expression.
 
     Raises:
         HelperWeightsError: the folder lacks one of them.
     """
     i3d = load_i3d(folder) if video else None
-    return Networks(i3d, load_efficientnet(folder), load_face_reader(folder), distance)
+    reader = load_face_reader(folder) if faces else None
+    return Networks(i3d, load_efficientnet(folder), reader, distance)
 
 
 def merge(document: dict[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,6 +231,17 @@ def _merged(scores: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
         nested = isinstance(under, Mapping) and isinstance(value, Mapping)
         both[name] = _merged(under or {}, value) if nested else value
     return both
+
+
+def _face_measures(
+    faces: Mapping[str, FloatArray], truth: Mapping[str, FloatArray]
+) -> dict[str, FloatArray]:
+    if not faces:
+        return {}
+    return {
+        "identity": identity_distances(faces["identities"], truth["identities"]),
+        "expression_l1": expression_differences(faces["expressions"], truth["expressions"]),
+    }
 
 
 def _means(clips: Sequence[Mapping[str, FloatArray]]) -> Scores:

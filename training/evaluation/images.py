@@ -13,10 +13,11 @@ from training.evaluation.metrics import SSIM_RADIUS_PX, lpips, rgb_tensor, simil
 
 FloatArray = NDArray[np.float64]
 
-# Wang et al., Asilomar 2003, have five scales; on 128 px the fifth is smaller than the window, so
-# its weight is shared out among the others. Smaller crops have no MS-SSIM.
+# Wang et al., Asilomar 2003, have five scales; where the last ones are smaller than the window, as
+# the fifth is on 128 px and the fourth on 64, their weight is shared out among the others. Crops
+# without room for three have no MS-SSIM.
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363)
-SMALLEST_MS_SSIM_PX = 97
+FEWEST_SCALES = 3
 SMALLEST_LPIPS_PX = 40  # of the box around a hole; AlexNet's last maps vanish below
 
 
@@ -37,16 +38,18 @@ def masked_ssim(image: ImageU8, other: ImageU8, hidden: NDArray[np.uint8]) -> Fl
 
 
 def ms_ssim(image: ImageU8, other: ImageU8) -> FloatArray:
-    """Multi-scale SSIM of each frame, (N,), over four scales; empty for crops below 97 px."""
-    if image.shape[1] < SMALLEST_MS_SSIM_PX:
+    """Multi-scale SSIM of each frame, (N,): four scales from 88 px on, three from 44, or empty."""
+    window = 2 * SSIM_RADIUS_PX + 1
+    weights = [w for at, w in enumerate(SCALE_WEIGHTS) if image.shape[1] >> at >= window]
+    if len(weights) < FEWEST_SCALES:
         return np.empty(0)
     a, b = rgb_tensor(image), rgb_tensor(other)
     product = torch.ones(len(a), dtype=torch.float64)
-    last = len(SCALE_WEIGHTS) - 1
-    for scale, weight in enumerate(SCALE_WEIGHTS):
+    last = len(weights) - 1
+    for scale, weight in enumerate(weights):
         luminance, structure = similarity_maps(a, b)
         similar = (luminance * structure if scale == last else structure).mean((1, 2, 3))
-        product *= similar.double().clamp_min(0) ** (weight / sum(SCALE_WEIGHTS))
+        product *= similar.double().clamp_min(0) ** (weight / sum(weights))
         a, b = functional.avg_pool2d(a, 2), functional.avg_pool2d(b, 2)
     return product.numpy()
 

@@ -5,7 +5,9 @@ A network that runs frame by frame is stepped; one that looks ahead gets the who
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,13 +21,15 @@ from models.bank.references import ReferenceBank
 from models.engine.choice import open_engine
 from models.engine.interface import Engine
 from models.filling import Filler, Reference, WarpRegisterFiller
-from models.inpainting.architectures import Inpainter, as_inpainter, build
+from models.inpainting.architectures import EVI_HRNET, Inpainter, as_inpainter, build
 from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Prepared
 from models.shipped import Network, WeightsError, load_network, manifest_path
 from streaming.errors import UserError
 from training.evaluation.testimony import Testimony, of_checkpoint, of_manifest
+from training.recipes.schema import NetworkChoice
 from training.run import checkpoint
+from training.sizes.measure import NetworkSize, measure
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -155,6 +159,16 @@ class TrainedNetwork:
             self.size_px = int(as_inpainter(self._module).settings.size_px)
             self.testimony = of_checkpoint(path, kept)
         self.shown = shown_by(manifest)
+        self._manifest = manifest
+
+    @cached_property
+    def size(self) -> NetworkSize:
+        """Parameters, multiplications and time on one core, measured when first asked for."""
+        told = self._manifest
+        choice = NetworkChoice(told.get("architecture", EVI_HRNET), dict(told.get("settings", {})))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's, of its own age
+            return measure(choice)
 
     def __call__(self, reference: Reference | Sequence[Reference], size_px: int) -> Filler:
         """A filler for crops of `size_px`.

@@ -30,7 +30,8 @@ class Measures(str, Enum):
     """How much is measured."""
 
     IMAGES = "images"  # what frames tell: PSNR, SSIM, MSE, LPIPS
-    FACES = "faces"  # motion, identity, expression, blinks, frame features too
+    FRAMES = "frames"  # L1, MS-SSIM, warping error, features of frames too
+    FACES = "faces"  # and identity, expression, blinks
     ALL = "all"  # and the video-FID
 
 
@@ -108,9 +109,10 @@ def _full_scores(
     """What measures more than frames tell; None where that is not asked. `stack` closes it."""
     if request.measures is Measures.IMAGES:
         return None
-    video = request.measures is Measures.ALL
-    looked_through = load_networks(request.helper_weights, distance, video=video)
-    return FullScores(looked_through, stack.enter_context(EyeFinder()), request.protocol)
+    video, faces = request.measures is Measures.ALL, request.measures is not Measures.FRAMES
+    looked_through = load_networks(request.helper_weights, distance, video=video, faces=faces)
+    finder = stack.enter_context(EyeFinder()) if faces else None
+    return FullScores(looked_through, finder, request.protocol)
 
 
 def networks_of(given: list[str], threads: int) -> tuple[dict[str, TrainedNetwork], Path | None]:

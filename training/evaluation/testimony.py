@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from training.evaluation.plateau import curve_end
 
 NOT_TOLD = "not told"
 
@@ -17,9 +19,12 @@ class Testimony:
     file: str  # its name, without the folder
     architecture: str
     recipe: str = ""
+    scale: str = ""  # what was laid over the recipe
     width: int | None = None
     size_px: int | None = None
     steps: int | None = None
+    run_steps: int | None = None  # of the whole run; the best weights may be earlier ones
+    last_fifth_db: float | None = None  # what val PSNR gained over the last fifth of the run
     hours: float | None = None
     device: str = NOT_TOLD
     sha256: str = ""
@@ -37,7 +42,11 @@ def of_manifest(path: Path, manifest: Mapping[str, Any]) -> Testimony:
 
 def of_checkpoint(path: Path, kept: Mapping[str, Any]) -> Testimony:
     """What the checkpoint `path` tells; a run's file is named by the run."""
-    return _testimony(path, kept, kept.get("step"))
+    end = curve_end(path.parent)
+    told = _testimony(path, kept, kept.get("step"))
+    if end is None:
+        return told
+    return replace(told, run_steps=end.steps, last_fifth_db=end.last_fifth_db)
 
 
 def _testimony(path: Path, told: Mapping[str, Any], steps: Any) -> Testimony:
@@ -51,6 +60,7 @@ def _testimony(path: Path, told: Mapping[str, Any], steps: Any) -> Testimony:
         file=path.name if path.suffix == ".onnx" else f"{path.parent.name}/{path.name}",
         architecture=str(told.get("architecture", "evi-hrnet")),
         recipe=str(recipe.get("name", "")) if isinstance(recipe, Mapping) else str(recipe),
+        scale=str(recipe.get("scale", "")) if isinstance(recipe, Mapping) else "",
         width=settings.get("width"),
         size_px=settings.get("size_px"),
         steps=None if steps is None else int(steps),

@@ -1,4 +1,7 @@
-"""Reading recipes: strict, with `extends` for rows that differ from another in one thing."""
+"""Reading recipes: strict, with `extends` for rows that differ from another in one thing.
+
+A scale is laid over any recipe, for a comparison of many by smaller means.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 from edge.strict_mapping import from_mapping
 from streaming.errors import UserError
-from training.recipes.schema import Recipe
+from training.recipes.schema import Batch, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,7 +20,9 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).parent
+SCALES = FOLDER / "scales"
 EXTENDS = "extends"
+WHOLE_STREAMS = "whole_streams"  # of a scale: for recipes whose chunks are whole streams
 
 
 def recipe_names() -> list[str]:
@@ -25,15 +30,26 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe:
+def scale_names() -> list[str]:
+    """Names of the scales that come with the project."""
+    return sorted(path.stem for path in SCALES.glob("*.toml"))
+
+
+def load_recipe(
+    name_or_path: str | Path, changes: Iterable[str] = (), scale: str | None = None
+) -> Recipe:
     """The recipe of a name or a TOML file, with `changes` such as `optimiser.learning_rate=1e-4`.
 
+    `scale` names what is laid over the recipe before the changes, in `training/recipes/scales`.
+
     Raises:
-        UserError: no such recipe, not TOML, an unknown key (the valid ones are listed), or a value
-            of the wrong type.
+        UserError: no such recipe or scale, not TOML, an unknown key (the valid ones are listed), or
+            a value of the wrong type.
     """
     path = _path(name_or_path)
     tree = _merged(path, ())
+    if scale is not None:
+        tree = _scaled(tree, scale)
     for change in changes:
         _change(tree, change)
     tree["name"] = path.stem
@@ -57,14 +73,38 @@ def _path(name_or_path: str | Path) -> Path:
     )
 
 
+def _scaled(tree: dict[str, Any], scale: str) -> dict[str, Any]:
+    """A recipe's tree with a scale over it."""
+    if scale not in scale_names():
+        raise UserError(f"There is no scale '{scale}'.", f"Use {' or '.join(scale_names())}.")
+    over = _read(SCALES / f"{scale}.toml")
+    over.pop("about", None)
+    whole_streams = over.pop(WHOLE_STREAMS, {})
+    scaled = _laid_over(tree, over)
+    if _plays_whole_streams(tree):
+        scaled = _laid_over(scaled, whole_streams)
+    return scaled | {"scale": scale}
+
+
+def _plays_whole_streams(tree: Mapping[str, Any]) -> bool:
+    """Whether chunks are all that a recipe's network sees of a clip, as it looks ahead."""
+    batch, usual = tree.get("batch", {}), Batch()
+    frames = batch.get("stream_frames", usual.stream_frames)
+    return bool(batch.get("chunk_frames", usual.chunk_frames) == frames)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from error
+
+
 def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """The tree of a file over that of the recipe it extends."""
     if path in seen:
         raise UserError(f"The recipe {path} extends itself.")
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}.") from error
+    tree = _read(path)
     parent = tree.pop(EXTENDS, None)
     if parent is None:
         return tree

@@ -131,6 +131,7 @@ class Recipe:
 
     name: str = ""
     about: str = ""
+    scale: str = ""  # what was laid over it, of `training/recipes/scales`; "": nothing
     network: NetworkChoice = field(default_factory=NetworkChoice)
     inputs: InputsChoice = field(default_factory=InputsChoice)
     masks: MaskChoice = field(default_factory=MaskChoice)
