@@ -23,8 +23,8 @@ Float32Array = NDArray[np.float32]
 ImageU8 = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
-# Chosen on the val clips; references of another brightness, tint, side of
-# light and person were tried as well, and none makes the outline worse.
+# Chosen on the val clips; references of another brightness, side of light and person were tried as
+# well: the worst costs .0002 of the intersection over union and .003 of the boundary F-score.
 WEIGHT = 0.6  # of the evidence beside the network's own, which saw the same pixels
 MOST = 4.0  # logarithm of the ratio of densities that one pixel may tell
 BINS = 24  # of each colour channel, for the headset's colours
