@@ -44,7 +44,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(shards: Path, run: Path, *changes: str, **options: Any) -> None:
     """The command in this process."""
     given = {"steps": STEPS, "workers": 0, "helper_weights": shards.parent / "weights"} | options
-    train(shards, run, "unvisor", [*small_options(), *changes], **given)
+    train(shards, run, "unvisor", change=[*small_options(), *changes], **given)
 
 
 def command(shards: Path, run: Path, *more: str) -> list[str]:
