@@ -29,11 +29,12 @@ class FieldMemory:
         """Mean (K,) and precision (K,K) of the next frame's weights; `variance` (K,) is theirs."""
         if self._known is None:
             return np.zeros(len(variance)), np.diag(1 / variance.astype(np.float64))
-        mean, covariance = self._known
+        mean, precision = self._known
         kept = self.persistence**2
-        spread = kept * covariance + (1 - kept) * np.diag(variance)
-        return self.persistence * mean, np.linalg.inv(spread)
+        # The inverse of kept / precision + (1 - kept) * variance, in one solution instead of two.
+        mixed = kept * np.eye(len(mean)) + precision * ((1 - kept) * variance)
+        return self.persistence * mean, np.linalg.solve(mixed, precision)
 
     def keep(self, mean: Float64Array, precision: Float64Array) -> None:
         """Remember what a frame has told: (K,) and (K,K)."""
-        self._known = mean, np.linalg.inv(precision)
+        self._known = mean, precision
