@@ -63,9 +63,16 @@ def backward_maps(
 def head_motion(mesh: Float32Array, reference_mesh: Float32Array) -> Float32Array:
     """Similarity (2,3) from px of `mesh` to px of `reference_mesh`, both (>=468,3).
 
-    Least squares over the points that neither jaw nor brows move (Umeyama 1991, in the plane).
+    Over the points that neither jaw nor brows move.
     """
-    points, others = mesh[_HEAD, :2], reference_mesh[_HEAD, :2]
+    return similarity(mesh[_HEAD, :2], reference_mesh[_HEAD, :2])
+
+
+def similarity(points: Float32Array, others: Float32Array) -> Float32Array:
+    """Similarity (2,3) that takes `points` (N,2) px nearest to `others` (N,2).
+
+    Least squares (Umeyama 1991, in the plane).
+    """
     middle, other_middle = points.mean(0), others.mean(0)
     offsets, other_offsets = points - middle, others - other_middle
     length = max(float((offsets**2).sum()), 1e-6)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.face.mesh import LEFT_EYE, POINT_COUNT, RIGHT_EYE
 from models.face.raster import MESH_POINTS
+from models.warp import moved, similarity
 
 Float32Array = NDArray[np.float32]
 
@@ -66,23 +67,15 @@ class ReferenceFrame:
     def motion(self, points: Float32Array) -> Float32Array:
         """Similarity (2,3) that takes `points` (478,2) px to the reference, over the whole face.
 
-        Least squares (Umeyama 1991, in the plane): errors of single points hardly move it.
+        Errors of single points hardly move it.
         """
-        here, there = points[:MESH_POINTS], self.points[:MESH_POINTS]
-        middle, other_middle = here.mean(0), there.mean(0)
-        offsets, others = here - middle, there - other_middle
-        length = max(float((offsets**2).sum()), 1e-6)
-        cosine = float((offsets * others).sum()) / length
-        sine = float((offsets[:, 0] * others[:, 1] - offsets[:, 1] * others[:, 0]).sum()) / length
-        turn = np.array([[cosine, -sine], [sine, cosine]])
-        return np.column_stack([turn, other_middle - turn @ middle]).astype(np.float32)
+        return similarity(points[:MESH_POINTS], self.points[:MESH_POINTS])
 
     def change(self, points: Float32Array, motion: Float32Array) -> Float32Array:
         """`points` (478,2) px, moved by `motion`, beside the reference: (956,) in eye spans."""
-        moved = points @ motion[:, :2].T + motion[:, 2]
-        return np.asarray((moved - self.points).ravel() / self.span_px, np.float32)
+        return np.asarray((moved(points, motion) - self.points).ravel() / self.span_px, np.float32)
 
     def points_of(self, change: Float32Array, motion: Float32Array) -> Float32Array:
         """The way back: (478,2) px from a change (956,) and the motion of its frame."""
-        moved = change.reshape(-1, 2) * self.span_px + self.points - motion[:, 2]
-        return np.asarray(moved @ np.linalg.inv(motion[:, :2]).T, np.float32)
+        there = change.reshape(-1, 2) * self.span_px + self.points - motion[:, 2]
+        return np.asarray(there @ np.linalg.inv(motion[:, :2]).T, np.float32)
