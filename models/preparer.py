@@ -27,13 +27,14 @@ class Preparer:
         self, crop: ImageU8, hidden: MaskU8, mesh: Float32Array, plate: PlateCrop | None = None
     ) -> preparation.Prepared:
         """The next frame; arguments and errors are those of `preparation.prepare`."""
-        if is_mouth_hidden(mesh, hidden):
+        no_mouth = is_mouth_hidden(mesh, hidden)
+        if no_mouth:
             # Laid over the seen ones from the wearer's own mesh, hidden landmarks do not tremble;
             # those of a masked upper face err, and would pull them off.
             self._memory.landmarks.reset()
         else:
             mesh = self._memory.landmarks.step(mesh, hidden)
-        mixture = self.bank.mixture(mesh, hidden)
+        mixture = self.bank.mixture(mesh, no_mouth=no_mouth)
         return preparation.prepare(crop, hidden, mesh, mixture, plate, self._memory)
 
     def reset(self) -> None:

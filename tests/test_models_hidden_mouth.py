@@ -96,9 +96,10 @@ def test_a_hidden_mouth_is_drawn_from_the_resting_view_and_the_rest_from_the_nea
     resting = crop_mesh(with_mouth(posed_mesh(yaw_deg=15.0), 0.0))
     bank = ReferenceBank([flat(talking, 60), flat(resting, 160)], SIZE)
     mesh, crop = crop_mesh(posed_mesh()), np.full((SIZE, SIZE, 3), 60, np.uint8)
+    mixtures = [bank.mixture(mesh, no_mouth=no_mouth) for no_mouth in (False, True)]
     seen, unseen = (
-        preparation.prepare(crop, hidden, mesh, bank.mixture(mesh, hidden)).drawn.image
-        for hidden in (hole(), mouth_hole(mesh))
+        preparation.prepare(crop, hidden, mesh, mixture).drawn.image
+        for hidden, mixture in zip((hole(), mouth_hole(mesh)), mixtures, strict=True)
     )
     change = unseen.astype(int) - seen
     column, row = np.rint(mesh[list(LIPS), :2].mean(0)).astype(int)

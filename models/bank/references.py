@@ -12,14 +12,13 @@ from models.bank.extrapolation import ViewExtrapolator
 from models.bank.layers import Ellipse, Layer, Mixture, around_eye, around_mouth
 from models.bank.look import Look, look_of
 from models.bank.mixing import Mix, ViewMixer
-from models.bank.mouth import MouthHolder, is_mouth_hidden
+from models.bank.mouth import MouthHolder
 from models.eyes.posing import EyePoser
 from models.face.mesh import EYES
 from models.face.raster import FaceRaster
 from models.reference import Reference
 
 ImageU8 = NDArray[np.uint8]
-MaskU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 
@@ -47,16 +46,20 @@ class ReferenceBank:
         """How many views there are."""
         return len(self._views)
 
-    def mixture(self, mesh: Float32Array, hidden: MaskU8 | None = None) -> Mixture:
+    def mixture(self, mesh: Float32Array, *, no_mouth: bool = False) -> Mixture:
         """What to draw the next frame from.
 
         Args:
             mesh: (478,3) px of its crop.
-            hidden: (S,S) 1 = hidden; None = no mouth is.
+            no_mouth: whether nobody sees the mouth, see `mouth.is_mouth_hidden`.
         """
         look = look_of(mesh)
         mix = self._mixer.step(look)
-        layers = (*self._layers(mix, mesh, look), *self._mouth_layers(mesh, hidden, look))
+        layers = self._layers(mix, mesh, look)
+        if no_mouth and len(self) > 1:
+            layers += self._mouth_layers(mesh, look)
+        else:
+            self._mouth.reset()
         return Mixture(layers, self._pose_change(mix, look))
 
     def reset(self) -> None:
@@ -74,13 +77,8 @@ class ReferenceBank:
         posed = {view: self._posed(view, mesh, look) for view in {view for view, _, _ in shown}}
         return tuple(replace(posed[view], share=share, where=where) for view, share, where in shown)
 
-    def _mouth_layers(
-        self, mesh: Float32Array, hidden: MaskU8 | None, look: Look
-    ) -> tuple[Layer, ...]:
+    def _mouth_layers(self, mesh: Float32Array, look: Look) -> tuple[Layer, ...]:
         """A resting mouth over the others, where nobody sees what it does."""
-        if len(self) < 2 or hidden is None or not is_mouth_hidden(mesh, hidden):
-            self._mouth.reset()
-            return ()
         where = around_mouth(mesh)
         return tuple(
             replace(self._posed(view, mesh, look), share=share, where=where)
