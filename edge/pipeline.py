@@ -1,26 +1,27 @@
 """One frame's way through the product: camera -> track -> fuse -> fill -> composite -> client.
 
-Read this file first. A frame's way has two halves, `Pipeline.track` and `Pipeline.restore`; a
-session runs the first one ahead on a thread of its own (`edge.tracking_ahead`), so that the next
-frame is tracked while one is restored. Whatever arrives meanwhile waits in a slot where the newest
-wins. `capture_time_ns` travels unchanged from the camera to the client.
+Read this file first. A frame's way has three parts, `Pipeline.track`, `prepare` and `restore`; a
+session runs the first two ahead on threads of their own (`edge.working_ahead`), so that the next
+frames are tracked and prepared while one goes through the network. Whatever arrives meanwhile waits
+in a slot where the newest wins. `capture_time_ns` travels unchanged from the camera to the client.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from edge.composite import Hole, composite, hidden_in_frame, open_hole
+from edge.composite import hidden_in_frame
 from edge.covers.statuses import bare_status, restored_statuses
 from edge.eyes.fusion import EyeFusion, EyePair
 from edge.eyes.lids import LidMover
+from edge.hole_filling import BegunFill, HoleFilling
 from edge.identity.person_check import AnyPerson, PersonCheck
 from edge.light.watch import LightWatch
 from edge.plate.backdrop import Backdrop
@@ -29,8 +30,7 @@ from edge.sinks import ViewSink
 from edge.timing import StageTimes
 from edge.tracker import Tracker
 from models.contract import RECEPTIVE_FRAMES
-from models.face.alignment import cut_crop, mesh_to_crop
-from models.filling import DetailedFiller, Filler
+from models.filling import Filler
 from streaming.records import Float32Array, Frame, ImageU8, RestoredFace, Status
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,16 @@ class NoClients:
         """Send nothing."""
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """One frame after the second part of its way: `Pipeline.prepare`."""
+
+    tracked: Tracked
+    eyes: EyePair
+    status: tuple[Status, ...]
+    begun: BegunFill | None  # None = the camera's frame passes as it is
+
+
 class Pipeline:
     """Restores one frame after the other; its states are the tracker's and the filler's."""
 
@@ -100,36 +110,32 @@ class Pipeline:
         """
         self._tracker = tracker
         self._eyes = eyes
-        self._filler = filler
+        self._filling = HoleFilling(filler, backdrop or Backdrop(), size_px, times)
         self._publisher = publisher
         self._sinks = sinks
         self._times = times
         self._lids = lids
         self._person = person or AnyPerson()
-        self._backdrop = backdrop or Backdrop()
         self._light = light or LightWatch(None)
-        self._size_px = size_px
         self._max_gap_ns = max_gap_ns
         self._last_time_ns: int | None = None
         self._is_followed = False
-        self._wants_fresh_track = threading.Event()
         self._warm_frames = 0
-        self._tracker_note = self._landmark_source = ""
+        self._tracker_note = ""
 
     def process(self, capture: Capture) -> PipelineView:
-        """Both halves of one frame's way, one after the other."""
-        return self.restore(self.track(capture))
+        """All parts of one frame's way, one after the other."""
+        return self.restore(self.prepare(self.track(capture)))
 
     def track(self, capture: Capture) -> Tracked:
-        """First half: where headset and face are.
+        """First part: where headset and face are.
 
-        May run on another thread than `restore`. What it remembers depends on nothing that
-        `restore` finds, so that running ahead changes no frame.
+        Each part may run on a thread of its own. What one remembers depends on nothing that a later
+        one finds, so that running ahead changes no frame.
         """
         self._times.begin_frame(capture.frame.frame_id)
         starts_afresh = self._is_after_gap(capture.frame)
-        if starts_afresh or self._wants_fresh_track.is_set():
-            self._wants_fresh_track.clear()
+        if starts_afresh:
             self._tracker.reset()
         with self._times.measure("track"):
             track = self._tracker.track(capture)
@@ -139,49 +145,49 @@ class Pipeline:
         tracker = self._tracker  # which of several looked may be another at the next frame
         return Tracked(capture, track, starts_afresh, tracker.note, tracker.name)
 
-    def restore(self, tracked: Tracked) -> PipelineView:
-        """Second half: restore the face, publish and show it."""
+    def prepare(self, tracked: Tracked) -> Prepared:
+        """Second part: all that the network needs, and whether there is anything to restore."""
         capture, track = tracked.capture, tracked.track
         self._times.begin_frame(capture.frame.frame_id)
-        self._tracker_note, self._landmark_source = tracked.note, tracked.landmark_source
         if tracked.starts_afresh:
             self._forget()
         with self._times.measure("fuse"):
             eyes = self._eyes.at(capture.frame.capture_time_ns)
             if track is not None and self._lids is not None and track.cover == "headset":
                 track = dataclasses.replace(track, mesh=self._lids.move(track.mesh, eyes))
-        if track is None:
-            view = self._pass_through(capture, eyes, Status.NO_FACE)
-        elif self._person.is_wrong:
-            view = self._pass_through(capture, eyes, Status.WRONG_PERSON)
-        elif not _is_worn(track):
-            view = self._pass_through(capture, eyes, bare_status(track))
+        reason = self._reason_to_pass(track)
+        if track is None or reason is not None:
+            prepared = self._passing(tracked, eyes, reason or Status.NO_FACE)
         else:
-            view = self._filled(capture, track, eyes)
+            prepared = self._begun(tracked, track, eyes)
+        with self._times.measure("identity"):  # what it finds holds from the next frame on
+            self._person.watch(capture.frame, track)
+        return prepared
+
+    def restore(self, prepared: Prepared) -> PipelineView:
+        """Third part: restore the face, publish and show it."""
+        frame, track = prepared.tracked.capture.frame, prepared.tracked.track
+        self._times.begin_frame(frame.frame_id)
+        self._tracker_note = prepared.tracked.note
+        image, crop = frame.image, NO_CROP
+        if prepared.begun is not None:
+            image, crop = prepared.begun.end(frame.image)
+        view = self._view(prepared, self._face(prepared, image, crop))
         with self._times.measure("publish"):
-            right, left = eyes
+            right, left = prepared.eyes
             self._publisher.publish_restored(view.restored, view.eyes, (right.age_ns, left.age_ns))
         with self._times.measure("show"):
             for sink in self._sinks:
                 sink.show(view)
-        with self._times.measure("identity"):  # after sending: what it finds holds from the next on
-            self._person.watch(capture.frame, track)
-        if not self._person.is_wrong:
+        if Status.WRONG_PERSON not in prepared.status:
             with self._times.measure("light"):
-                self._light.watch(capture.frame, track)
+                self._light.watch(frame, track)
         return view
 
     @property
     def note(self) -> str:
         """A detail worth telling the user now, such as a second face; empty = nothing."""
         return self._person.note or self._tracker_note
-
-    def use_filler(self, filler: Filler, backdrop: Backdrop | None = None) -> None:
-        """Go on with another profile: its filler, and what it knows of its owner's room."""
-        self._filler, self._backdrop = filler, backdrop or Backdrop()
-        self._eyes.reset()
-        self._forget()
-        self._wants_fresh_track.set()
 
     def _is_after_gap(self, frame: Frame) -> bool:
         """Whether nothing before this frame counts: the first one, or a gap before it."""
@@ -194,48 +200,36 @@ class Pipeline:
         return True
 
     def _forget(self) -> None:
-        """Zero what the filler remembers: on start, another profile, face lost, gap."""
-        self._filler.reset()
-        self._backdrop.reset()
+        """Zero what the filler remembers: on start, face lost, gap."""
+        self._filling.reset()
         self._warm_frames = 0
 
-    def _filled(self, capture: Capture, track: FaceTrack, eyes: EyePair) -> PipelineView:
-        frame = capture.frame
-        with self._times.measure("prepare"):
-            hole = open_hole(track.mask, track.frame_from_crop, self._size_px)
-            crop = cut_crop(frame.image, track.frame_from_crop, self._size_px)
-            mesh = mesh_to_crop(track.mesh, track.frame_from_crop)
-            self._backdrop.stand_behind(self._filler, crop, hole)
-        with self._times.measure("fill"):
-            filled = self._filler.fill(crop, hole.crop_hidden, mesh)
-        with self._times.measure("composite"):
-            detail = self._filler.detail if isinstance(self._filler, DetailedFiller) else None
-            image = composite(frame.image, filled, hole, detail)
-            self._backdrop.learn(self._filler, frame.image, hole, mesh)
-        self._warm_frames += 1
-        # The network looks back over so many frames; with fewer its memory is still filling.
-        is_warming = self._warm_frames < RECEPTIVE_FRAMES
-        status = restored_statuses(track, eyes, is_warming)
-        restored = self._face(frame, image, filled, track, eyes, status)
-        return self._view(capture, restored, hole)
+    def _reason_to_pass(self, track: FaceTrack | None) -> Status | None:
+        """Why nothing is restored; None = something is."""
+        if track is None:
+            return Status.NO_FACE
+        if self._person.is_wrong:
+            return Status.WRONG_PERSON
+        return None if _is_worn(track) else bare_status(track)
 
-    def _pass_through(self, capture: Capture, eyes: EyePair, reason: Status) -> PipelineView:
+    def _passing(self, tracked: Tracked, eyes: EyePair, reason: Status) -> Prepared:
         """Let the camera's frame pass as it is; an old face is never repeated."""
         if self._warm_frames:
             log.info("%s: passing the camera's frames", reason.value)
             self._forget()
-        restored = self._face(capture.frame, capture.frame.image, NO_CROP, None, eyes, (reason,))
-        return self._view(capture, restored, None)
+        return Prepared(tracked, eyes, (reason,), None)
 
-    def _face(
-        self,
-        frame: Frame,
-        image: ImageU8,
-        crop: ImageU8,
-        track: FaceTrack | None,
-        eyes: EyePair,
-        status: tuple[Status, ...],
-    ) -> RestoredFace:
+    def _begun(self, tracked: Tracked, track: FaceTrack, eyes: EyePair) -> Prepared:
+        with self._times.measure("prepare"):
+            begun = self._filling.begin(tracked.capture.frame.image, track)
+        self._warm_frames += 1
+        # The network looks back over so many frames; with fewer its memory is still filling.
+        is_warming = self._warm_frames < RECEPTIVE_FRAMES
+        status = restored_statuses(track, eyes, is_warming)
+        return Prepared(tracked, eyes, status, begun)
+
+    def _face(self, prepared: Prepared, image: ImageU8, crop: ImageU8) -> RestoredFace:
+        frame, status, begun = prepared.tracked.capture.frame, prepared.status, prepared.begun
         if self._publisher.paused:
             status = (*status, Status.PAUSED)
         return RestoredFace(
@@ -244,17 +238,18 @@ class Pipeline:
             publish_time_ns=time.monotonic_ns(),
             image=image,
             crop=crop,
-            frame_from_crop=WHOLE_FRAME if track is None else track.frame_from_crop,
-            landmarks=NO_LANDMARKS if track is None else track.mesh,
-            gaze=_gaze(eyes),
-            openness=_openness(eyes),
+            frame_from_crop=WHOLE_FRAME if begun is None else begun.hole.frame_from_crop,
+            landmarks=NO_LANDMARKS if begun is None else begun.landmarks,
+            gaze=_gaze(prepared.eyes),
+            openness=_openness(prepared.eyes),
             status=status,
-            filler="none" if track is None else self._filler.name,
-            landmark_source=self._landmark_source,
+            filler="none" if begun is None else begun.filler,
+            landmark_source=prepared.tracked.landmark_source,
         )
 
-    def _view(self, capture: Capture, restored: RestoredFace, hole: Hole | None) -> PipelineView:
-        truth = capture.truth
+    def _view(self, prepared: Prepared, restored: RestoredFace) -> PipelineView:
+        capture, begun = prepared.tracked.capture, prepared.begun
+        truth, hole = capture.truth, None if begun is None else begun.hole
         return PipelineView(
             camera=capture.frame,
             restored=restored,

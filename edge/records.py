@@ -72,7 +72,7 @@ class Capture:
 
 @dataclass(frozen=True)
 class Tracked:
-    """One frame after the first half of its way: `edge.pipeline.Pipeline.track`."""
+    """One frame after the first part of its way: `edge.pipeline.Pipeline.track`."""
 
     capture: Capture
     track: FaceTrack | None  # None = no face was found

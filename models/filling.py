@@ -34,6 +34,7 @@ __all__ = [
     "Filler",
     "PlateFiller",
     "Reference",
+    "StagedFiller",
     "make_filler",
 ]
 
@@ -61,12 +62,26 @@ class Filler(Protocol):
 
 
 @runtime_checkable
+class StagedFiller(Filler, Protocol):
+    """A filler whose work has two halves, so that two threads can share a session's frames.
+
+    One thread begins all frames in their order, and resets; another one ends them in that order.
+    """
+
+    def begin(
+        self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
+    ) -> Callable[[], ImageU8]:
+        """The first half of `fill`; what is returned is the second half."""
+        ...
+
+
+@runtime_checkable
 class DetailedFiller(Filler, Protocol):
     """A filler that can tell how its last fill is drawn at the frame's resolution."""
 
     @property
     def detail(self) -> Detail | None:
-        """Of the last fill; None before one, after a reset, and of fills not made of the views."""
+        """Of the last fill begun; None before one, after a reset, and where no view was used."""
         ...
 
 
@@ -78,7 +93,7 @@ class PlateFiller(Filler, Protocol):
 
     @property
     def matte(self) -> Float32Array | None:
-        """Where the last fill shows the person, (S,S) 0..1; None where that is not known."""
+        """Where the last fill begun shows the person, (S,S) 0..1; None = that is not known."""
         ...
 
 
@@ -139,8 +154,14 @@ class WarpRegisterFiller:
 
     def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
         """See `Filler.fill`."""
+        return self.begin(crop, hidden, mesh)()
+
+    def begin(
+        self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
+    ) -> Callable[[], ImageU8]:
+        """See `StagedFiller.begin`."""
         prepared = self._prepared(crop, hidden, mesh)
-        return preparation.compose(prepared.reference, crop, hidden)
+        return lambda: preparation.compose(prepared.reference, crop, hidden)
 
     def reset(self) -> None:
         """Forget earlier frames."""
@@ -156,7 +177,10 @@ class WarpRegisterFiller:
 
 
 class NetworkFiller(WarpRegisterFiller):
-    """A recurrent network, run by an engine: ours on top of the prepared reference, or a peer."""
+    """A recurrent network, run by an engine: ours on top of the prepared reference, or a peer.
+
+    The first half of a fill prepares, the second one runs the network.
+    """
 
     name = "unvisor"
 
@@ -166,19 +190,34 @@ class NetworkFiller(WarpRegisterFiller):
         """Fill from the views of `bank` with a loaded network of their size, shown `inputs`."""
         super().__init__(bank)
         self.engine, self.inputs = engine, inputs or InputsChoice()
+        self._starts_afresh = False
 
-    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
-        """See `Filler.fill`."""
+    def begin(
+        self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
+    ) -> Callable[[], ImageU8]:
+        """See `StagedFiller.begin`."""
         prepared = self._prepared(crop, hidden, mesh)
-        planes = self.engine.step(self.inputs.network_input(prepared)[None])[0]
         if self.inputs.reference != "prepared":
             self.detail = None  # of views that this fill does not come from
-        return preparation.compose(preparation.image_from_planes(planes), crop, hidden)
+        inputs = self.inputs.network_input(prepared)[None]
+        starts_afresh, self._starts_afresh = self._starts_afresh, False
+        return lambda: self._drawn(inputs, crop, hidden, starts_afresh)
 
     def reset(self) -> None:
-        """Zero the network's states; forget earlier frames."""
+        """Forget earlier frames; the network's states are zeroed when the next frame's turn comes.
+
+        Until then the one before may still be on its way through the network.
+        """
         super().reset()
-        self.engine.reset()
+        self._starts_afresh = True
+
+    def _drawn(
+        self, inputs: Float32Array, crop: ImageU8, hidden: NDArray[np.uint8], starts_afresh: bool
+    ) -> ImageU8:
+        if starts_afresh:
+            self.engine.reset()
+        planes = self.engine.step(inputs)[0]
+        return preparation.compose(preparation.image_from_planes(planes), crop, hidden)
 
 
 FILLERS = ("paste", "warp", "warp-blend", "warp-register", "unvisor")

@@ -11,7 +11,6 @@ from edge.covers.witnesses import AGREEING, EVERY
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
 from edge.pipeline import Pipeline
-from edge.plate.backdrop import Backdrop
 from edge.profile import EyeCalibration
 from edge.records import Capture, CoverKind, FaceTrack, PipelineView, Truth
 from edge.timing import StageTimes
@@ -185,28 +184,6 @@ def test_a_clock_that_jumps_back_resets() -> None:
     before = bench.filler.resets
     bench.step(pause_ms=-1000)
     assert bench.filler.resets == before + 1
-
-
-def test_another_profile_resets() -> None:
-    bench = Bench()
-    for _ in range(20):
-        bench.step()
-    other = GreenFiller()
-    other.name = "other"
-    bench.pipeline.use_filler(other)
-    view = bench.step()
-    assert other.resets == 1
-    assert view.restored.filler == "other"
-    assert view.restored.status[0] is Status.WARMING
-
-
-def test_another_profile_brings_its_own_room() -> None:
-    bench, room = Bench(), Backdrop()
-    before = bench.pipeline._backdrop
-    bench.pipeline.use_filler(GreenFiller(), room)
-    assert bench.pipeline._backdrop is room
-    bench.pipeline.use_filler(GreenFiller())
-    assert bench.pipeline._backdrop not in (before, room)
 
 
 def test_while_paused_nothing_is_sent_and_the_preview_says_why() -> None:

@@ -21,7 +21,7 @@ CLIENT_THREAD = 1
 # The order of the tracks follows a frame's way.
 PROCESS_ORDER = {"hmd_capture": 0, "edge": 1, "client": 2}
 THREAD_NAMES = {"MainThread": "pipeline"}
-THREAD_ORDER = {"camera": 0, "tracking": 1, "pipeline": 2}
+THREAD_ORDER = {"camera": 0, "tracking": 1, "preparing": 2, "pipeline": 3}
 
 
 def trace_events(recording: Recording, spans: Iterable[ProcessSpans]) -> list[Event]:

@@ -8,12 +8,12 @@ import pytest
 from test_edge_pipeline import MS, SIZE, Inbox, face_mesh
 
 from edge.eyes.fusion import EyeFusion
-from edge.pipeline import Pipeline
+from edge.pipeline import Pipeline, Prepared
 from edge.profile import EyeCalibration
-from edge.records import Capture, FaceTrack, PipelineView, Tracked
+from edge.records import Capture, FaceTrack, PipelineView
 from edge.settings import Landmarks
 from edge.timing import StageTimes
-from edge.tracking_ahead import TrackingAhead
+from edge.working_ahead import Frames, Gate, WorkingAhead
 from models.engine.onnx import session_options, threads_by_cores
 from streaming.errors import UserError
 from streaming.records import EyeParameters, Float32Array, Frame, ImageU8, Side, Status
@@ -57,19 +57,31 @@ class CountingTracker:
 
 
 class CountingFiller:
-    """Fills with the number of frames it remembers."""
+    """Fills with the number of frames it remembers, in each of its halves."""
 
     name = "counting"
 
     def __init__(self) -> None:
-        self.seen = 0
+        self.begun = self.ended = 0
+        self.starts_afresh = True
 
     def fill(self, crop: ImageU8, hidden: ImageU8, mesh: Float32Array) -> ImageU8:
-        self.seen += 1
-        return np.where(hidden[..., None] > 0, np.uint8(self.seen), crop)
+        return self.begin(crop, hidden, mesh)()
+
+    def begin(self, crop: ImageU8, hidden: ImageU8, mesh: Float32Array) -> Callable[[], ImageU8]:
+        self.begun += 1
+        number, starts_afresh, self.starts_afresh = self.begun, self.starts_afresh, False
+
+        def end() -> ImageU8:
+            self.ended = 1 if starts_afresh else self.ended + 1
+            assert self.ended == number
+            return np.where(hidden[..., None] > 0, np.uint8(number), crop)
+
+        return end
 
     def reset(self) -> None:
-        self.seen = 0
+        self.begun = 0
+        self.starts_afresh = True
 
 
 class Owner:
@@ -148,28 +160,39 @@ def capture(frame_id: int) -> Capture:
     return Capture(Frame(frame_id, frame_id * 40 * MS, np.zeros((4, 4, 3), np.uint8)))
 
 
-def as_it_is(seen: Capture) -> Tracked:
-    return Tracked(seen, None, False, "", "oracle")
+def as_it_is(seen: Capture) -> Capture:
+    return seen
 
 
-def number(tracked: Tracked | None) -> int:
-    assert tracked is not None
-    return tracked.capture.frame.frame_id
+def number(taken: Capture | None) -> int:
+    assert taken is not None
+    return taken.frame.frame_id
 
 
-def all_of(ahead: TrackingAhead, restore: Callable[[Tracked], PipelineView]) -> list[PipelineView]:
+def all_of(
+    prepared: Frames[Prepared], restore: Callable[[Prepared], PipelineView]
+) -> list[PipelineView]:
     views = []
     while True:
-        has_ended = ahead.has_ended
-        tracked = ahead.take(0.1)
-        if tracked is not None:
-            views.append(restore(tracked))
+        has_ended = prepared.has_ended
+        frame = prepared.take(0.1)
+        if frame is not None:
+            views.append(restore(frame))
         elif has_ended:
             return views
 
 
+def overlapped(
+    frames: Frames[Capture], pipeline: Pipeline, restore: Callable[[Prepared], PipelineView]
+) -> list[PipelineView]:
+    """All frames, with each part of their way on a thread of its own."""
+    tracking = WorkingAhead(frames, pipeline.track, "tracking")
+    with tracking, WorkingAhead(tracking, pipeline.prepare, "preparing") as prepared:
+        return all_of(prepared, restore)
+
+
 def test_running_ahead_changes_no_frame() -> None:
-    one_by_one, overlapped = Bench(), Bench()
+    one_by_one, ahead = Bench(), Bench()
     expected, notes = [], []
     for each in scripted():
         expected.append(one_by_one.pipeline.process(each))
@@ -177,13 +200,12 @@ def test_running_ahead_changes_no_frame() -> None:
 
     told = []
 
-    def restore(tracked: Tracked) -> PipelineView:
-        view = overlapped.pipeline.restore(tracked)
-        told.append(overlapped.pipeline.note)
+    def restore(prepared: Prepared) -> PipelineView:
+        view = ahead.pipeline.restore(prepared)
+        told.append(ahead.pipeline.note)
         return view
 
-    with TrackingAhead(Waiting(scripted()), overlapped.pipeline.track) as ahead:
-        found = all_of(ahead, restore)
+    found = overlapped(Waiting(scripted()), ahead.pipeline, restore)
     assert len(found) == len(expected) == 44
     assert told == notes == [f"frame {i}" for i in range(44)]
     for one, other in zip(expected, found, strict=True):
@@ -192,7 +214,7 @@ def test_running_ahead_changes_no_frame() -> None:
         assert np.array_equal(one.restored.landmarks, other.restored.landmarks)
         assert one.restored.frame_id == other.restored.frame_id
     # Start, gap, face lost, headset off, clock; another person in view moves no face.
-    assert one_by_one.tracker.resets == overlapped.tracker.resets == [-1, 9, 14, 20, 39]
+    assert one_by_one.tracker.resets == ahead.tracker.resets == [-1, 9, 14, 20, 39]
     by_frame = [view.restored.status[0] for view in found]
     assert by_frame[14] is Status.NO_FACE
     assert by_frame[21] is Status.NO_HEADSET
@@ -209,78 +231,83 @@ def test_a_frame_names_the_tracker_that_looked_at_it_and_not_the_next_ones() -> 
     tracked = bench.pipeline.track(first)
     bench.tracker.name = "mediapipe"  # it goes over to another cover with the next frame
     later = bench.pipeline.track(second)
-    assert bench.pipeline.restore(tracked).restored.landmark_source == "oracle"
-    assert bench.pipeline.restore(later).restored.landmark_source == "mediapipe"
+    prepared = [bench.pipeline.prepare(each) for each in (tracked, later)]
+    views = [bench.pipeline.restore(each) for each in prepared]
+    assert [view.restored.landmark_source for view in views] == ["oracle", "mediapipe"]
 
 
-def test_the_next_frame_is_tracked_while_one_is_restored_and_none_after_it() -> None:
+def test_a_part_works_on_the_next_frame_while_one_waits_and_on_none_after_it() -> None:
     begun: list[int] = []
-    tracked_two = threading.Event()
+    has_two = threading.Event()
 
-    def track(seen: Capture) -> Tracked:
+    def work(seen: Capture) -> Capture:
         begun.append(seen.frame.frame_id)
         if seen.frame.frame_id == 2:
-            tracked_two.set()
-        return as_it_is(seen)
+            has_two.set()
+        return seen
 
     frames = Waiting([capture(i) for i in (1, 2, 3, 4)])
-    with TrackingAhead(frames, track) as ahead:
+    with WorkingAhead(frames, work, "work") as ahead:
         assert number(ahead.take(LONG_S)) == 1
-        # Frame 1 counts as being restored until the next one is asked for.
-        assert tracked_two.wait(LONG_S)
+        assert has_two.wait(LONG_S)
         assert not ahead.has_ended
         assert begun == [1, 2]
         assert [c.frame.frame_id for c in frames.captures] == [3, 4]
         assert number(ahead.take(LONG_S)) == 2
 
 
-def test_an_idle_restorer_gets_the_newest_frame_at_once_and_a_busy_one_just_in_time() -> None:
-    now = [100.0]
-    begun: list[int] = []
-
-    def track(seen: Capture) -> Tracked:
-        now[0] += 10.0
-        begun.append(seen.frame.frame_id)
-        return as_it_is(seen)
-
+def test_frames_wait_at_the_gate_where_a_newer_one_takes_their_place() -> None:
     camera = Live()
-    with TrackingAhead(camera, track, clock=lambda: now[0]) as ahead:
-        camera.put(1)
-        assert number(ahead.take(LONG_S)) == 1  # nobody knew how long restoring would take
-        now[0] += 3600.0
-        assert ahead.take(0.0) is None
-        camera.put(2)
-        assert number(ahead.take(LONG_S)) == 2  # idle: at once
-        # Restoring takes an hour by now, tracking seconds: the next frame can be a later one.
+    gate = Gate(camera, 2)
+    first = WorkingAhead(gate, as_it_is, "first")
+    with first, WorkingAhead(first, as_it_is, "second") as second:
+        for frame_id in (1, 2):
+            camera.put(frame_id)
+            assert number(second.take(LONG_S)) == frame_id
         camera.put(3)
         camera.put(4)
+        assert second.take(0.3) is None  # 1 and 2 are still on their way
+        gate.leave()
+        assert number(second.take(LONG_S)) == 4
+        assert camera.slot.drops == 1
         camera.put(5)
-        assert begun == [1, 2]
-        assert number(ahead.take(LONG_S)) == 5
-        assert begun == [1, 2, 5]
-        assert camera.slot.drops == 2
+        assert second.take(0.3) is None
+        gate.leave()
+        assert number(second.take(LONG_S)) == 5
+
+
+def test_a_silent_camera_keeps_no_place_taken() -> None:
+    camera = Live()
+    gate = Gate(camera, 1)
+    assert [gate.take(0.01) for _ in range(3)] == [None] * 3
+    camera.put(1)
+    assert number(gate.take(LONG_S)) == 1
+    camera.put(2)
+    assert gate.take(0.01) is None
+    gate.leave()
+    assert number(gate.take(LONG_S)) == 2
 
 
 def test_what_fails_is_raised_after_the_frames_before_it() -> None:
-    def track(seen: Capture) -> Tracked:
+    def work(seen: Capture) -> Capture:
         if seen.frame.frame_id == 3:
             raise UserError("No oracle here.", "Leave it out.")
-        return as_it_is(seen)
+        return seen
 
     frames = [capture(i) for i in (1, 2, 3, 4)]
-    with TrackingAhead(Waiting(frames), track) as ahead:
+    with WorkingAhead(Waiting(frames), work, "work") as ahead:
         assert [number(ahead.take(LONG_S)) for _ in range(2)] == [1, 2]
         with pytest.raises(UserError, match="No oracle"):
             ahead.take(LONG_S)
     lost = UserError("The file is damaged.", "Repair it.")
-    with TrackingAhead(Waiting(frames[:2], lost), as_it_is) as ahead:
+    with WorkingAhead(Waiting(frames[:2], lost), as_it_is, "work") as ahead:
         assert [number(ahead.take(LONG_S)) for _ in range(2)] == [1, 2]
         with pytest.raises(UserError, match="damaged"):
             ahead.take(LONG_S)
 
 
 def test_the_last_frame_is_handed_over_before_the_end_is_told() -> None:
-    with TrackingAhead(Waiting([capture(7)]), as_it_is) as ahead:
+    with WorkingAhead(Waiting([capture(7)]), as_it_is, "work") as ahead:
         assert number(ahead.take(LONG_S)) == 7
         assert ahead.take(LONG_S) is None
         assert ahead.has_ended
@@ -291,11 +318,11 @@ def test_it_stops_wherever_it_is(frames: int) -> None:
     camera = Live()
     taken = threading.Event()
 
-    def track(seen: Capture) -> Tracked:
+    def work(seen: Capture) -> Capture:
         taken.set()
-        return as_it_is(seen)
+        return seen
 
-    with TrackingAhead(camera, track) as ahead:
+    with WorkingAhead(camera, work, "work") as ahead:
         for index in range(frames):
             camera.put(index)
         if frames:
@@ -310,34 +337,20 @@ def test_eyes_seen_while_a_frame_waited_are_in_it() -> None:
     for side in Side:
         values = EyeParameters(side, seen.frame.capture_time_ns, 0.25, np.zeros(2, np.float32))
         bench.eyes.observe(values)
-    restored = bench.pipeline.restore(tracked).restored
+    restored = bench.pipeline.restore(bench.pipeline.prepare(tracked)).restored
     assert Status.STALE_EYES not in restored.status
     assert restored.openness.tolist() == pytest.approx([0.25, 0.25])
 
 
-def test_another_profile_starts_the_tracker_afresh_with_the_frame_after_the_one_on_its_way() -> (
-    None
-):
-    bench, (first, second, third, *_) = Bench(), scripted()
-    bench.pipeline.restore(bench.pipeline.track(first))
-    on_its_way = bench.pipeline.track(second)
-    other = CountingFiller()
-    bench.pipeline.use_filler(other)
-    assert int(bench.pipeline.restore(on_its_way).restored.crop.min()) == 1
-    bench.pipeline.process(third)
-    assert bench.tracker.resets == [-1, 1]
-    assert other.seen == 2
-
-
-def test_each_half_is_timed_for_its_own_frame_on_its_own_thread() -> None:
+def test_each_part_is_timed_for_its_own_frame_on_its_own_thread() -> None:
     spans = SpanRecorder()
     bench = Bench(StageTimes(spans=spans))
-    with TrackingAhead(Waiting(scripted()), bench.pipeline.track) as ahead:
-        all_of(ahead, bench.pipeline.restore)
-    frames = {name: [s[4] for s in spans._spans if s[0] == name] for name in ("track", "publish")}
-    assert frames["track"] == frames["publish"] == list(range(44))
-    threads = {name: {s[5] for s in spans._spans if s[0] == name} for name in ("track", "publish")}
-    assert len(threads["track"] | threads["publish"]) == 2
+    overlapped(Waiting(scripted()), bench.pipeline, bench.pipeline.restore)
+    stages = ("track", "fuse", "publish")
+    frames = {name: [s[4] for s in spans._spans if s[0] == name] for name in stages}
+    assert frames["track"] == frames["fuse"] == frames["publish"] == list(range(44))
+    threads = {name: {s[5] for s in spans._spans if s[0] == name} for name in stages}
+    assert len(threads["track"] | threads["fuse"] | threads["publish"]) == 3
 
 
 def test_tracker_and_filler_share_the_cores() -> None:
