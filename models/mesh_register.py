@@ -31,8 +31,8 @@ Bools = NDArray[np.bool_]
 ERRORS_FILE = Path(__file__).parent / "weights" / "mesh_errors.npz"
 SIZE_PX = 128  # side of the crops that are compared, the one that the shifts' prior was fitted at
 # Chosen on the val clips.
-LOOK_NS = 150_000_000  # between two looks
-EASE_SECONDS = 0.15  # time constant of what they tell
+LOOK_NS = 60_000_000  # between two looks; at every frame the mesh is nearer by 2 %, for 4 core-ms more
+EASE_SECONDS = 0.05  # time constant of what they tell
 HIDDEN_SHARE = 0.5  # of the correction for points that nobody sees: restored faces are best so
 
 
