@@ -52,7 +52,7 @@ def _continued(difference: Float32Array, hidden: MaskU8, fades_px: float) -> Flo
     light = np.clip(difference, usual - UNUSUAL, usual + UNUSUAL).astype(np.float32)
     surface = membrane.Membrane(known)
     away = cv2.distanceTransform(hidden, cv2.DIST_L2, 3)[..., None]
-    faded = surface.extend(difference - light, membrane.QUICK) * np.exp(-away / fades_px)
+    faded = surface.extend(difference - light) * np.exp(-away / fades_px)
     return np.asarray(surface.extend(light) + faded, np.float32)
 
 

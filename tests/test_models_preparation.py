@@ -49,14 +49,31 @@ def test_a_linear_ramp_is_continued_exactly_enough() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31), st.floats(0.02, 0.98))
-def test_a_membrane_stays_within_what_is_known(seed: int, share: float) -> None:
+def test_a_membrane_of_noise_hardly_leaves_the_range_of_what_is_known(
+    seed: int, share: float
+) -> None:
     random = np.random.default_rng(seed)
     values = random.uniform(-50, 50, (33, 47, 2)).astype(np.float32)
     known = random.random((33, 47)) < share
     known[3, 4] = True
     extended = membrane.extend(np.where(known[..., None], values, 1e9), known)
-    assert extended.min() >= values[known].min() - 1e-3
-    assert extended.max() <= values[known].max() + 1e-3
+    # Not at all once harmonic; the few sweeps made leave 7 of 100 at most (6,000 random tries).
+    assert extended.min() >= values[known].min() - 10
+    assert extended.max() <= values[known].max() + 10
+
+
+def test_a_membrane_of_few_sweeps_is_near_to_the_harmonic_one() -> None:
+    random = np.random.default_rng(3)
+    known = np.ones((60, 90), bool)
+    known[15:45, 20:70] = False
+    values = preparation.cv2.GaussianBlur(random.normal(0, 300, (60, 90, 3)), (0, 0), 4)
+    given = (values * known[..., None]).astype(np.float32)
+    harmonic = given.copy()
+    for _ in range(4000):
+        rolled = [np.roll(harmonic, step, axis) for step in (-1, 1) for axis in (0, 1)]
+        harmonic[~known] = np.mean(rolled, 0)[~known]
+    off = (membrane.extend(given, known) - harmonic)[~known]
+    assert np.sqrt((off**2).mean()) < 0.1 * values[known].std()
 
 
 def test_nothing_known_is_refused() -> None:
@@ -192,6 +209,6 @@ def test_one_membrane_continues_several_fields_as_it_would_each() -> None:
     prepared = membrane.Membrane(known)
     for channels in (1, 2, 4):
         values = random.random((24, 31, channels)).astype(np.float32)
-        alone = membrane.extend(values, known, membrane.QUICK)
-        assert np.array_equal(prepared.extend(values, membrane.QUICK), alone)
+        alone = membrane.extend(values, known)
+        assert np.array_equal(prepared.extend(values), alone)
         assert np.array_equal(alone[known], values[known])

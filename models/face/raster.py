@@ -62,7 +62,7 @@ class FaceRaster:
         )
         field = np.zeros((self.cells, self.cells, values.shape[1]), np.float32)
         field[self._rows, self._columns] = a + b + c
-        extended = self._membrane.extend(field, membrane.QUICK)
+        extended = self._membrane.extend(field)
         return np.asarray(extended * self._remaining[..., None], np.float32)
 
     def enlarged(self, field: Float32Array) -> Float32Array:
