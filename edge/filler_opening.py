@@ -44,9 +44,9 @@ def open_filler(
             engine="onnx" if own else models.engine,
             tell=tell,
         )
+        _warm_up(filler, profile.reference(models.size_px))
     except (WeightsError, ValueError) as error:
         raise UserError(str(error), "Or choose --filler warp-blend.") from error
-    _warm_up(filler, profile.reference(models.size_px))
     if not isinstance(filler, NetworkFiller):
         return filler, ""
     filler.engine = TimedEngine(filler.engine, times)

@@ -70,7 +70,7 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
         if settings.edge.cover == "headset" and name == "mediapipe":
             return MediaPipeTracker(size_px)
         return cover_tracker(settings, profile, _headset_tracker)
-    except WeightsError as error:
+    except (WeightsError, ValueError) as error:
         raise UserError(str(error), "Or choose --landmarks mediapipe.") from error
 
 

@@ -22,6 +22,7 @@ from models.face.alignment import crop_from_mesh, cut_crop, mesh_to_crop
 from models.face.mesh import POINT_COUNT
 from models.preparation import warp_reference
 from models.reference import Reference
+from models.statistics import read_arrays
 
 ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]
@@ -31,7 +32,7 @@ Bools = NDArray[np.bool_]
 ERRORS_FILE = Path(__file__).parent / "weights" / "mesh_errors.npz"
 SIZE_PX = 128  # side of the crops that are compared, the one that the shifts' prior was fitted at
 # Chosen on the val clips.
-LOOK_NS = 60_000_000  # between two looks; at every frame the mesh is nearer by 2 %, for 4 core-ms more
+LOOK_NS = 60_000_000  # between two looks; twice as many bring it nearer by a fiftieth
 EASE_SECONDS = 0.05  # time constant of what they tell
 HIDDEN_SHARE = 0.5  # of the correction for points that nobody sees: restored faces are best so
 
@@ -52,17 +53,8 @@ class MeshErrors:
 @lru_cache(maxsize=2)
 def load_errors(path: Path = ERRORS_FILE) -> MeshErrors:
     """Read what `unvisor fit-tracker` wrote; ValueError when it is unusable."""
-    try:
-        with np.load(path) as stored:
-            usual, by_shift = (stored[name].astype(np.float32) for name in ("usual", "by_shift"))
-        if usual.shape != (POINT_COUNT, 2) or by_shift.shape[1:] != (2 * POINT_COUNT,):
-            raise ValueError(f"arrays of shapes {usual.shape} and {by_shift.shape}")
-    except (OSError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} is missing or damaged ({error}); restore it with "
-            "`git checkout -- models/weights`"
-        ) from error
-    return MeshErrors(usual, by_shift)
+    stored = read_arrays(path, usual=(POINT_COUNT, 2), by_shift=(None, 2 * POINT_COUNT))
+    return MeshErrors(stored["usual"], stored["by_shift"])
 
 
 class OwnView:

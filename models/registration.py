@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.face.raster import MESH_POINTS
 from models.memory.fields import FieldMemory
+from models.statistics import Shape, read_arrays
 from models.warp import look_up
 
 ImageU8 = NDArray[np.uint8]
@@ -30,8 +31,7 @@ Bools = NDArray[np.bool_]
 
 PRIOR_FILE = Path(__file__).parent / "weights" / "registration.npz"
 # Chosen on the val clips. Shifts are in eye spans, turned with the eyes; tints in 8-bit steps.
-SHIFT_NOISE_VARIANCE = 0.7 / 61**2
-TINT_NOISE_VARIANCE = 300.0
+NOISE = {"shift": 0.7 / 61**2, "tint": 300.0}  # variance of what is seen at one point
 LARGEST_SHIFT = 4 / 61
 LARGEST_TINT = 60.0
 REPEATED_NOISE = 2.0  # part of an error is the same in the next frame: told twice, not known twice
@@ -92,26 +92,21 @@ class RegistrationPrior:
 @lru_cache(maxsize=2)
 def load_prior(path: Path = PRIOR_FILE) -> RegistrationPrior:
     """Read a prior written by `unvisor fit-registration`; ValueError when it is unusable."""
-    try:
-        with np.load(path) as stored:
-            fields = {name: stored[name].astype(np.float32) for name in stored.files}
-        noise = {"shift": SHIFT_NOISE_VARIANCE, "tint": TINT_NOISE_VARIANCE}
-        shift, tint = (
-            FieldPrior(
-                fields[f"{name}_by_pose"],
-                fields[f"{name}_basis"],
-                fields[f"{name}_variance"],
-                noise_variance,
-            )
-            for name, noise_variance in noise.items()
+    shapes: dict[str, Shape] = {"pose_basis": (None, 3 * MESH_POINTS)}
+    for name in NOISE:
+        shapes |= {f"{name}_by_pose": (None, None), f"{name}_basis": (None, None)}
+        shapes |= {f"{name}_variance": (None,)}
+    stored = read_arrays(path, **shapes)
+    shift, tint = (
+        FieldPrior(
+            stored[f"{name}_by_pose"],
+            stored[f"{name}_basis"],
+            stored[f"{name}_variance"],
+            noise_variance,
         )
-        pose_basis = fields["pose_basis"]
-    except (OSError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} is missing or damaged ({error}); restore it with "
-            "`git checkout -- models/weights`"
-        ) from error
-    return RegistrationPrior(pose_basis, shift, tint)
+        for name, noise_variance in NOISE.items()
+    )
+    return RegistrationPrior(stored["pose_basis"], shift, tint)
 
 
 def face_shape(mesh: Float32Array) -> Float32Array:

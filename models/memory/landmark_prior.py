@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.face.mesh import LEFT_EYE, POINT_COUNT, RIGHT_EYE
 from models.face.raster import MESH_POINTS
+from models.statistics import read_arrays
 from models.warp import moved, similarity
 
 Float32Array = NDArray[np.float32]
@@ -36,18 +37,11 @@ class LandmarkPrior:
 @lru_cache(maxsize=2)
 def load_landmark_prior(path: Path = PRIOR_FILE) -> LandmarkPrior:
     """Read a prior written by `unvisor fit-landmarks`; ValueError when it is unusable."""
-    try:
-        with np.load(path) as stored:
-            basis, variance, trembling = (
-                stored[name].astype(np.float32) for name in ("basis", "variance", "trembling")
-            )
-            left = float(stored["left"])
-    except (OSError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} is missing or damaged ({error}); restore it with "
-            "`git checkout -- models/weights`"
-        ) from error
-    return LandmarkPrior(basis, variance, left, trembling)
+    stored = read_arrays(
+        path, basis=(None, 2 * POINT_COUNT), variance=(None,), left=(), trembling=(None,)
+    )
+    basis, variance, left, trembling = stored.values()
+    return LandmarkPrior(basis, variance, float(left), trembling)
 
 
 @dataclass(frozen=True)
