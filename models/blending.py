@@ -13,7 +13,7 @@ ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
-UNUSUAL = 16.0  # 8-bit steps beside the median difference around the hole
+UNUSUAL = 10.0  # 8-bit steps beside the median difference around the hole
 FADES = 1 / 32  # of the crop's side: over so far an unusual difference dies away
 
 
