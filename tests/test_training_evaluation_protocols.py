@@ -17,6 +17,7 @@ from training.evaluation import evaluate as evaluation
 from training.evaluation import ghost, hard_cases, plan
 from training.evaluation.worst import circumstances, worst_clips
 from training.protocol import ScoredClip
+from training.relighting import LIGHTS, relit
 
 SHARED_FACES = Path(__file__).parents[2] / "shared" / "data" / "faces"
 
@@ -85,6 +86,21 @@ def test_perturbed_landmarks_err_where_hidden_and_nowhere_else(root: Path) -> No
     errors = (clip.given - clip.meshes)[under][:, :2]
     assert errors.std() == pytest.approx(0.02 * width_px, rel=0.05)
     np.testing.assert_array_equal(clip.given, load(root, "perturbed").given)
+
+
+def test_relit_frames_are_those_of_hmd_in_another_light_and_the_reference_is_the_same(
+    root: Path,
+) -> None:
+    plain, other = load(root, "hmd"), load(root, "relit")
+    np.testing.assert_array_equal(other.reference_image, plain.reference_image)
+    np.testing.assert_array_equal(other.hidden, plain.hidden)
+    assert np.abs(other.truth.astype(int) - plain.truth).mean() > 5
+    grey = np.full((2, 4, 5, 3), 100, np.uint8)
+    dim, warm, side = (relit(grey, light) for light in LIGHTS)
+    assert np.unique(dim).tolist() == [round(100 * 0.6 ** (1 / 2.2))]
+    assert warm[0, 0, 0, 0] < 100 == warm[0, 0, 0, 1] < warm[0, 0, 0, 2]
+    assert (np.diff(side[0, 0, :, 0].astype(int)) > 0).all()
+    assert side[0, 0, 2, 0] == 100
 
 
 class Mirror:

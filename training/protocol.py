@@ -5,8 +5,9 @@ later frame, the one whose head turn differs most from theirs. `static-box`, `mo
 `free-form` have the frames of `hmd` under other holes, fixed by the clip's place in its split.
 `face-mask` has holes of face masks and scarves; in `face-mask-unseen` the landmarks behind them are
 the reference's, laid over what is seen, as in a session: there nobody knows what the mouth does.
-`perturbed` is `hmd` with landmarks that err where they are hidden. The published values are at
-128 px. Harder choices of frames are in `training.evaluation.hard_cases`.
+`perturbed` is `hmd` with landmarks that err where they are hidden, `relit` is `hmd` with all frames
+but the reference in another light, dim, warm or from a side, clip by clip in turns. The published
+values are at 128 px. Harder choices of frames are in `training.evaluation.hard_cases`.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips, FaceDataError, Float32Array, ImageU8
 from training.masks import MASKS, MaskSource
 from training.masks.headset import PROTOCOL_HEADSET
+from training.relighting import LIGHTS, relit
 
-HMD, FAR, PERTURBED = "hmd", "hmd-far", "perturbed"
+HMD, FAR, PERTURBED, RELIT = "hmd", "hmd-far", "perturbed", "relit"
 BOXES = ("static-box", "moving-box", "free-form")  # kinds of `training.masks`
 FACE_MASK, UNSEEN_MOUTH = "face-mask", "face-mask-unseen"
-PROTOCOLS = (HMD, FAR, *BOXES, FACE_MASK, UNSEEN_MOUTH, PERTURBED)
+PROTOCOLS = (HMD, FAR, *BOXES, FACE_MASK, UNSEEN_MOUTH, PERTURBED, RELIT)
 # What a report says of the landmarks where they are not simply true ones.
 GIVEN_LANDMARKS = {PERTURBED: "erring where hidden", UNSEEN_MOUTH: "the reference's where hidden"}
 PUBLISHED_PX = 128
@@ -91,6 +93,9 @@ def load(clips: FaceClips, row: FaceClip, protocol: str, size_px: int = PUBLISHE
     reference_index = _far_index(clips.yaw(row)) if protocol == FAR else 0
     place = clips.rows(row.split).index(row)
     hidden = holes(meshes[scored], size_px, protocol, place)
+    truth = images[scored]
+    if protocol == RELIT:
+        truth = relit(truth, LIGHTS[place % len(LIGHTS)])
     noisy = None
     if protocol == PERTURBED:
         noisy = with_noise(meshes[scored], hidden, place)
@@ -101,7 +106,7 @@ def load(clips: FaceClips, row: FaceClip, protocol: str, size_px: int = PUBLISHE
         identity=row.identity,
         reference_image=images[reference_index],
         reference_mesh=meshes[reference_index],
-        truth=images[scored],
+        truth=truth,
         meshes=meshes[scored],
         hidden=hidden,
         noisy_meshes=noisy,

@@ -23,6 +23,7 @@ TITLES = {
     "eye-state": "reference with the eyes in another state",
     "turned": "head turned by 12° and more from the reference",
     "perturbed": "hidden landmarks that err by 2 % of the face's width",
+    "relit": "frames in another light than the reference",
     "face-mask": "a face mask or a scarf instead of the headset",
     "face-mask-unseen": "the same, with the mouth's landmarks as in the reference",
 }

@@ -95,8 +95,9 @@ def evaluate(
 ) -> None:
     """Score fillers and networks on face clips under a simulated headset.
 
-    hmd and hmd-far give the true outline and landmarks; perturbed gives landmarks that err; the
-    boxes and free-form hide other places; eye-state and turned take a reference that is far off.
+    hmd and hmd-far give the true outline and landmarks; perturbed gives landmarks that err; relit
+    changes the light; the boxes and free-form hide other places; eye-state and turned take a
+    reference that is far off.
     bank scores several views, detail a fill enlarged to portraits of 512 px. live gives nothing:
     the product finds all. eyes scores the network that reads eye cameras, on near-eye images.
     """
