@@ -36,31 +36,36 @@ class Frames(Protocol[Given_co]):
 
 
 class Gate(Generic[Given]):
-    """Lets frames in while fewer than a number of them are on their way."""
+    """Lets frames in while fewer than a number of them are on their way; for one taker."""
 
     def __init__(self, frames: Frames[Given], places: int) -> None:
         """At most `places` frames are between `take` and `leave`."""
         self._frames = frames
-        self._free = threading.Semaphore(places)
+        self._changed = threading.Condition()
+        self._free = places
 
     @property
     def has_ended(self) -> bool:
-        """See `Frames.has_ended`."""
-        return self._frames.has_ended
+        """See `Frames.has_ended`; not before there is a place for the last one."""
+        return self._frames.has_ended and self._free > 0
 
     def take(self, timeout_s: float) -> Given | None:
         """The newest frame once there is a place for it, or None after the timeout."""
         deadline_s = time.monotonic() + timeout_s
-        if not self._free.acquire(timeout=max(0.0, timeout_s)):
-            return None
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._free > 0, timeout_s):
+                return None
         frame = self._frames.take(max(0.0, deadline_s - time.monotonic()))
-        if frame is None:
-            self._free.release()
+        if frame is not None:
+            with self._changed:
+                self._free -= 1
         return frame
 
     def leave(self) -> None:
         """One frame has gone all its way."""
-        self._free.release()
+        with self._changed:
+            self._free += 1
+            self._changed.notify_all()
 
 
 class WorkingAhead(Generic[Given, Done]):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -274,6 +275,29 @@ def test_frames_wait_at_the_gate_where_a_newer_one_takes_their_place() -> None:
         assert second.take(0.3) is None
         gate.leave()
         assert number(second.take(LONG_S)) == 5
+
+
+def test_the_last_frame_is_waited_for_while_the_gate_is_full() -> None:
+    gate = Gate(Waiting([capture(1), capture(2)]), 1)
+    assert number(gate.take(LONG_S)) == 1
+    assert gate.take(0.01) is None  # no place, which is not the end
+    assert not gate.has_ended
+    gate.leave()
+    assert number(gate.take(LONG_S)) == 2
+    assert not gate.has_ended
+    gate.leave()
+    assert gate.has_ended
+
+
+def test_no_frame_is_lost_at_the_end_however_slow_the_last_part_is() -> None:
+    gate = Gate(Waiting([capture(i) for i in range(5)]), 2)
+    seen = []
+    with WorkingAhead(gate, as_it_is, "work") as ahead:
+        while (taken := ahead.take(LONG_S)) is not None:
+            seen.append(number(taken))
+            time.sleep(0.25)  # longer than the part before waits for a place
+            gate.leave()
+    assert seen == [0, 1, 2, 3, 4]
 
 
 def test_a_silent_camera_keeps_no_place_taken() -> None:
