@@ -29,6 +29,7 @@ WEIGHT = 0.6  # of the evidence beside the network's own, which saw the same pix
 MOST = 4.0  # logarithm of the ratio of densities that one pixel may tell
 BINS = 24  # of each colour channel, for the headset's colours
 BIN_BLUR = 1.0  # bins
+BIN_OF = (np.arange(256) * BINS // 256).astype(np.intp)  # of an 8-bit value
 FEW_PX = 2.0  # pixels of any colour that are taken for seen on every headset
 STRANGE_SHARE = 0.1  # of bare pixels show what the reference does not
 SURELY, SURELY_BARE = 0.5, 0.02  # probability of headset: from here up, up to here
@@ -61,7 +62,7 @@ class BareLook:
 
         `points` (478,>=2) is the face's mesh in shares of the crop's side.
         """
-        seen = cv2.resize(cut, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+        seen = np.asarray(cv2.resize(cut, SIZE, interpolation=cv2.INTER_AREA), np.uint8)
         motion = head_motion(_pixels(points), self._points)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         moved = cv2.warpAffine(self._picture, motion, SIZE, flags=flags)
@@ -71,7 +72,7 @@ class BareLook:
         asked = known & ~bare & (mask < 1 - SURELY_BARE)
         if min(tested.sum(), asked.sum()) < LEAST_PX:
             return mask
-        light = _Light(seen, moved[..., :3].astype(np.float32), tested)
+        light = _Light(seen, np.asarray(moved[..., :3], np.uint8), tested)
         told = _headset_density(mask, seen, asked) - light.density(asked)
         told = np.clip(told, -MOST, MOST) * np.where(told > 0, light.unlike, light.alike) * WEIGHT
         chance = mask[asked]
@@ -84,15 +85,16 @@ class BareLook:
 class _Light:
     """The reference in the light of the frame, and how well it then agrees."""
 
-    def __init__(self, seen: Float32Array, picture: Float32Array, tested: Bools) -> None:
+    def __init__(self, seen: ImageU8, picture: ImageU8, tested: Bools) -> None:
         """`seen` and `picture` are (M,M,3) colours; fitted where `tested` (M,M)."""
         some = tested[::2, ::2]  # as good as all of them
-        here, there = seen[::2, ::2][some], picture[::2, ::2][some]
+        here, there = (image[::2, ::2][some].astype(np.float32) for image in (seen, picture))
         gain = _gain(here, there)
         off = here - there * gain
         shift = np.median(off, axis=0)
         spread = np.maximum(1.48 * np.median(np.abs(off - shift), axis=0), LEAST_SPREAD)
-        self._seen, self._expected = seen / spread, (picture * gain + shift) / spread
+        self._seen, self._picture = seen, picture
+        self._gain, self._shift, self._spread = gain, shift, spread
         self._peak = (1 - STRANGE_SHARE) / float(np.sqrt((2 * np.pi) ** 3) * spread.prod())
         mean = float(spread.mean())
         self.alike = min(1.0, (BARE_SPREAD / mean) ** 2)  # how far it is believed: is bare
@@ -100,12 +102,14 @@ class _Light:
 
     def density(self, asked: Bools) -> Float32Array:
         """Logarithm of the density of the frame's colours if the reference is seen, (N,)."""
-        expected = cv2.copyMakeBorder(self._expected, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        picture = cv2.copyMakeBorder(self._picture, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         rows, columns = np.nonzero(asked)
-        here = self._seen[rows, columns]
+        # Scaled where it is asked for alone: that is a part of the picture.
+        here = (self._seen[rows, columns] - self._shift) / self._spread
+        scale = self._gain / self._spread
         nearest = np.full(len(here), np.inf, np.float32)
         for right, down in STEPS_PX:  # the head is placed no better than that
-            off = here - expected[rows + 1 + down, columns + 1 + right]
+            off = here - picture[rows + 1 + down, columns + 1 + right] * scale
             nearest = np.minimum(nearest, (off**2).sum(axis=1))
         strange = 8 * STRANGE_SHARE / COLOURS
         return np.asarray(np.log(self._peak * np.exp(-nearest / 2) + strange), np.float32)
@@ -134,10 +138,10 @@ def _near(mask: Float32Array) -> Bools:
     return np.asarray(cv2.dilate(sure, np.ones((2 * AROUND_PX + 1,) * 2, np.uint8)) > 0)
 
 
-def _headset_density(mask: Float32Array, seen: Float32Array, asked: Bools) -> Float32Array:
+def _headset_density(mask: Float32Array, seen: ImageU8, asked: Bools) -> Float32Array:
     """Logarithm of the density of the asked pixels' colours on what surely is headset, (N,)."""
-    bins = (seen * (BINS / 256)).astype(np.intp)
-    place = (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
+    blue, green, red = (BIN_OF[seen[..., channel]] for channel in range(3))
+    place = (blue * BINS + green) * BINS + red
     weight = np.where(mask > SURELY, mask, 0).ravel()
     counts = np.bincount(place.ravel(), weight, BINS**3).astype(np.float32)
     smooth = _blurred(counts.reshape(BINS, BINS, BINS)).ravel()
