@@ -205,5 +205,18 @@ def test_rows_of_small_means_are_labelled_as_such() -> None:
     assert "scales/" not in page({"hmd": document(30.0, 30.0)}, "c", "x")
 
 
+def test_runs_of_different_lengths_are_told_apart() -> None:
+    weights = {
+        "architecture": "lgtsm", "file": "best.pt", "scale": "two-cores", "steps": 240,
+        "run_steps": 240, "device": "1 × CPU",
+    }  # fmt: skip
+    size = {"parameters": 763_000, "giga_macs": 0.3251, "cpu_ms": 4.24}
+    of_two = document(30.0, 30.0, weights=weights, size=size)
+    ours = of_two["methods"]["unvisor"]
+    assert "side by side" not in page({"hmd": of_two}, "c", "x")
+    of_two["methods"]["longer"] = ours | {"weights": weights | {"run_steps": 720}}
+    assert "Runs of 240 and 720 steps stand side by side" in page({"hmd": of_two}, "c", "x")
+
+
 def test_protocols_come_in_the_pages_order() -> None:
     assert protocols_in_order(["turned", "hmd", "moving-box"]) == ["hmd", "moving-box", "turned"]

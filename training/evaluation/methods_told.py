@@ -50,6 +50,12 @@ def scale_notes(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "about the figures that others have published.\n"
         for scale in sorted(scales)
     ]
+    lengths = {(s.get("weights") or {}).get("run_steps") for s in methods.values()} - {None}
+    if scales and len(lengths) > 1:
+        notes.append(
+            f"Runs of {' and '.join(str(steps) for steps in sorted(lengths))} steps stand side by "
+            "side: only rows of the same length can be compared.\n"
+        )
     if any((s.get("weights") or {}).get("steps") == 0 for s in methods.values()):
         notes.append(
             "Weights of step 0 were the best of their run: training added nothing yet, and what "
