@@ -155,9 +155,10 @@ class Pipeline:
             eyes = self._eyes.at(capture.frame.capture_time_ns)
             if track is not None and self._lids is not None and track.cover == "headset":
                 track = dataclasses.replace(track, mesh=self._lids.move(track.mesh, eyes))
-        reason = self._reason_to_pass(track)
-        if track is None or reason is not None:
-            prepared = self._passing(tracked, eyes, reason or Status.NO_FACE)
+        if track is None:
+            prepared = self._passing(tracked, eyes, Status.NO_FACE)
+        elif (reason := self._reason_to_pass(track)) is not None:
+            prepared = self._passing(tracked, eyes, reason)
         else:
             prepared = self._begun(tracked, track, eyes)
         with self._times.measure("identity"):  # what it finds holds from the next frame on
@@ -204,10 +205,8 @@ class Pipeline:
         self._filling.reset()
         self._warm_frames = 0
 
-    def _reason_to_pass(self, track: FaceTrack | None) -> Status | None:
-        """Why nothing is restored; None = something is."""
-        if track is None:
-            return Status.NO_FACE
+    def _reason_to_pass(self, track: FaceTrack) -> Status | None:
+        """Why a face is not restored; None = it is."""
         if self._person.is_wrong:
             return Status.WRONG_PERSON
         return None if _is_worn(track) else bare_status(track)
