@@ -50,10 +50,11 @@ def scale_notes(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "about the figures that others have published.\n"
         for scale in sorted(scales)
     ]
-    lengths = {(s.get("weights") or {}).get("run_steps") for s in methods.values()} - {None}
+    told = (s.get("weights") or {} for s in methods.values())
+    lengths = sorted({int(weights["run_steps"]) for weights in told if weights.get("run_steps")})
     if scales and len(lengths) > 1:
         notes.append(
-            f"Runs of {' and '.join(str(steps) for steps in sorted(lengths))} steps stand side by "
+            f"Runs of {' and '.join(map(str, lengths))} steps stand side by "
             "side: only rows of the same length can be compared.\n"
         )
     if any((s.get("weights") or {}).get("steps") == 0 for s in methods.values()):
