@@ -12,12 +12,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from streaming.closing import Closing
 
 Given = TypeVar("Given")
 Given_co = TypeVar("Given_co", covariant=True)
 Done = TypeVar("Done")
+SelfT = TypeVar("SelfT", bound="WorkingAhead[Any, Any]")
 
 POLL_S = 0.1
 
@@ -68,7 +70,7 @@ class Gate(Generic[Given]):
             self._changed.notify_all()
 
 
-class WorkingAhead(Generic[Given, Done]):
+class WorkingAhead(Closing, Generic[Given, Done]):
     """Hands frames that are worked on over as a camera does frames; use as a context manager."""
 
     def __init__(self, frames: Frames[Given], work: Callable[[Given], Done], name: str) -> None:
@@ -81,17 +83,12 @@ class WorkingAhead(Generic[Given, Done]):
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def __enter__(self) -> WorkingAhead[Given, Done]:
+    def __enter__(self: SelfT) -> SelfT:
         """Start the thread."""
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Stop after the frame that is worked on; one that waits is given up."""
         with self._changed:
             self._is_stopped = True

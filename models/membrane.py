@@ -3,8 +3,8 @@
 Solves Laplace's equation with the known pixels as boundary (Pérez, Gangnet, Blake: Poisson Image
 Editing, 2003, eq. 4 with zero guidance) by a coarse-to-fine relaxation: each level starts from the
 next coarser solution, and a few sweeps take away what that cannot know. Their lengths differ as
-Chebyshev's polynomials say (Golub and Varga 1961), which leaves less than half the error that as
-many alike leave.
+Chebyshev's polynomials say (Golub and Varga 1961), which leaves about half the error that as many
+alike leave, less where the values are smoother.
 """
 
 from __future__ import annotations
