@@ -22,7 +22,8 @@ from models.engine.plans.library import PRECISIONS, TensorRt, find_tensorrt
 from models.engine.plans.making import choose_precision, make_engine
 from models.engine.plans.progress import OnProgress
 from models.engine.plans.store import EngineStore, StoredPlan
-from models.shipped import SHIPPED_NETWORK, Network, WeightsError, load_network
+from models.shipped import SHIPPED_NETWORK, Network, load_network
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 
 LEAST_STEP = 0.005  # of the share done, between two progress events

@@ -39,7 +39,8 @@ from edge.profile.sealing import Lock
 from edge.profile.unlock import lock_for, passphrase_for
 from models.covers.reader import CoverReader
 from models.face.mediapipe_mesh import FaceMesher
-from models.shipped import SHIPPED_NETWORK, WeightsError, load_network
+from models.shipped import SHIPPED_NETWORK, load_network
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,8 @@ from models.engine.plans.library import TensorRt, find_tensorrt
 from models.engine.plans.making import choose_precision
 from models.engine.plans.manifest import identity_of
 from models.engine.plans.store import EngineStore, Unusable
-from models.shipped import SHIPPED_NETWORK, WeightsError, load_network
+from models.shipped import SHIPPED_NETWORK, load_network
+from models.weights_error import WeightsError
 
 # JetPack by release of its Linux for Tegra, newest revision first.
 JETPACKS = (

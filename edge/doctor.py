@@ -175,7 +175,8 @@ def check_opencv_loads(load: Callable[[str], object] = importlib.import_module) 
 
 def check_weights(network: Path | None = None) -> Check:
     """The shipped network is there and is the file that its manifest describes."""
-    from models.shipped import SHIPPED_NETWORK, WeightsError, load_network
+    from models.shipped import SHIPPED_NETWORK, load_network
+    from models.weights_error import WeightsError
 
     try:
         loaded = load_network(SHIPPED_NETWORK if network is None else network)
@@ -188,7 +189,8 @@ def check_eye_network(network: Path | None = None) -> Check:
     """The network that reads the eye cameras is there and is what its manifest describes."""
     from models.eyes.contract import EYE_NET
     from models.eyes.reader import SHIPPED_EYE_NET
-    from models.shipped import WeightsError, check_manifest
+    from models.shipped import check_manifest
+    from models.weights_error import WeightsError
 
     path = SHIPPED_EYE_NET if network is None else network
     try:
@@ -200,7 +202,8 @@ def check_eye_network(network: Path | None = None) -> Check:
 
 def check_all_networks(folder: Path | None = None) -> Check:
     """Every network file is what its manifest says, INT8 forms are of the networks beside them."""
-    from models.shipped import WEIGHTS_FOLDER, WeightsError, check_manifest, int8_path, why_unfit
+    from models.shipped import WEIGHTS_FOLDER, check_manifest, int8_path, why_unfit
+    from models.weights_error import WeightsError
 
     folder = WEIGHTS_FOLDER if folder is None else folder
     names = {path.stem for kind in ("*.onnx", "*.json") for path in folder.glob(kind)}

@@ -12,7 +12,8 @@ from edge.settings import SessionSettings
 from models.engine.choice import wants_build
 from models.engine.cuda.driver import find_gpu
 from models.filling import DEFAULT_FILLER
-from models.shipped import SHIPPED_NETWORK, WeightsError, load_network
+from models.shipped import SHIPPED_NETWORK, load_network
+from models.weights_error import WeightsError
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from edge.settings import ModelsSettings
 from edge.timing import StageTimes, TimedEngine
 from models.engine.choice import runs_tensorrt, session_network
 from models.filling import DEFAULT_FILLER, FILLERS, Filler, NetworkFiller, Reference, make_filler
-from models.shipped import SHIPPED_NETWORK, Network, WeightsError, load_network
+from models.shipped import SHIPPED_NETWORK, Network, load_network
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 
 OWN = "the profile's own"  # network, in reports
@@ -45,7 +46,7 @@ def open_filler(
             tell=tell,
         )
         _warm_up(filler, profile.reference(models.size_px))
-    except (WeightsError, ValueError) as error:
+    except WeightsError as error:
         raise UserError(str(error), "Or choose --filler warp-blend.") from error
     if not isinstance(filler, NetworkFiller):
         return filler, ""

@@ -21,7 +21,7 @@ from edge.wearer import wearer_fit
 from models.headset.bare_look import BareLook
 from models.headset.reader import HeadsetReader
 from models.mesh_register import MeshRegister
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 
 
@@ -70,7 +70,7 @@ def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
         if settings.edge.cover == "headset" and name == "mediapipe":
             return MediaPipeTracker(size_px)
         return cover_tracker(settings, profile, _headset_tracker)
-    except (WeightsError, ValueError) as error:
+    except WeightsError as error:
         raise UserError(str(error), "Or choose --landmarks mediapipe.") from error
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from hmd_capture.sources.device import BadPicture
 from hmd_capture.sources.pictures import grey
 from models.eyes.reader import SHIPPED_EYE_NET, EyeReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.clock import NS_PER_S
 from streaming.errors import UserError
 from streaming.messages import EyeImage

@@ -32,7 +32,8 @@ from models.identity.network import FacePrintNet
 from models.inpainting import architectures
 from models.quantisation.filter_storage import store_filters_in_8_bit
 from models.quantisation.half import QuantisedGraph, write_half_precision
-from models.shipped import MANIFEST_SCHEMA, WeightsError, manifest_path, sha256
+from models.shipped import MANIFEST_SCHEMA, manifest_path, sha256
+from models.weights_error import WeightsError
 
 # What checkpoints of `unvisor train` say about themselves, and manifests repeat.
 TOLD = (

@@ -26,6 +26,7 @@ from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Reference
 from models.preparer import Preparer
 from models.shipped import SHIPPED_NETWORK, Network, load_network
+from models.weights_error import WeightsError
 
 __all__ = [
     "DEFAULT_FILLER",
@@ -261,8 +262,8 @@ def make_filler(
         raise ValueError(f"unknown filler '{name}'; choose one of {', '.join(FILLERS)}")
     network = weights if isinstance(weights, Network) else load_network(weights or SHIPPED_NETWORK)
     if network.size_px != size_px:
-        raise ValueError(
-            f"{network.path.name} works at {network.size_px} px, the reference has {size_px} px"
+        raise WeightsError(
+            f"{network.path.name} works at {network.size_px} px, the reference has {size_px} px."
         )
     opened = open_engine(network, engine, threads, tell=tell)
     return NetworkFiller(ReferenceBank(views, size_px), opened, network.inputs)

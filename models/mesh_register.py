@@ -52,7 +52,7 @@ class MeshErrors:
 
 @lru_cache(maxsize=2)
 def load_errors(path: Path = ERRORS_FILE) -> MeshErrors:
-    """Read what `unvisor fit-tracker` wrote; ValueError when it is unusable."""
+    """Read what `unvisor fit-tracker` wrote; WeightsError when it is unusable."""
     stored = read_arrays(path, usual=(POINT_COUNT, 2), by_shift=(None, 2 * POINT_COUNT))
     return MeshErrors(stored["usual"], stored["by_shift"])
 
@@ -94,7 +94,7 @@ class MeshRegister:
         """Know the wearer by a view of the bare face.
 
         Raises:
-            ValueError: the shipped statistics are missing or damaged.
+            WeightsError: the shipped statistics are missing or damaged.
         """
         self._view, self._errors = OwnView(reference), load_errors()
         self._looked_ns = self._time_ns = 0

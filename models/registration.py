@@ -91,7 +91,7 @@ class RegistrationPrior:
 
 @lru_cache(maxsize=2)
 def load_prior(path: Path = PRIOR_FILE) -> RegistrationPrior:
-    """Read a prior written by `unvisor fit-registration`; ValueError when it is unusable."""
+    """Read a prior written by `unvisor fit-registration`; WeightsError when it is unusable."""
     shapes: dict[str, Shape] = {"pose_basis": (None, 3 * MESH_POINTS)}
     for name in NOISE:
         shapes |= {f"{name}_by_pose": (None, None), f"{name}_basis": (None, None)}

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from models.contract import TensorContract, contract_from, evi_hrnet_contract, states_in_rows
 from models.inpainting.inputs_choice import InputsChoice
+from models.weights_error import REMEDY, WeightsError
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +26,6 @@ CPU_INFO = Path("/proc/cpuinfo")
 Precision = Literal["auto", "fp32", "int8"]
 MANIFEST_SCHEMA = 1
 INPAINTING = "inpainting"  # the kind of manifests that name none
-REMEDY = "restore it with `git checkout -- models/weights`, or export your own network again"
-
-
-class WeightsError(Exception):
-    """A network file is missing, damaged or not of this product; the message says what to do."""
 
 
 @dataclass(frozen=True)

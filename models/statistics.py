@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.weights_error import REMEDY, WeightsError
+
 Float32Array = NDArray[np.float32]
 Shape = tuple[int | None, ...]  # None = any length
 
@@ -16,7 +18,7 @@ def read_arrays(path: Path, **shapes: Shape) -> dict[str, Float32Array]:
     """The arrays named, float32, in the order and each of the shape given.
 
     Raises:
-        ValueError: the file is missing or damaged; the message says what to do.
+        WeightsError: the file is missing or damaged.
     """
     try:
         with np.load(path) as stored:
@@ -24,10 +26,7 @@ def read_arrays(path: Path, **shapes: Shape) -> dict[str, Float32Array]:
         for name, shape in shapes.items():
             _check(name, arrays[name].shape, shape)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} is missing or damaged ({error}); restore it with "
-            "`git checkout -- models/weights`"
-        ) from error
+        raise WeightsError(f"{path} is missing or damaged ({error}): {REMEDY}.") from error
     return arrays
 
 

@@ -30,7 +30,8 @@ from models.engine.cuda.driver import Gpu
 from models.engine.onnx import OnnxEngine
 from models.personal.exchange import Answer, Order
 from models.personal.network import PersonalWeights, parameters_of
-from models.shipped import SHIPPED_NETWORK, Network, WeightsError, load_network
+from models.shipped import SHIPPED_NETWORK, Network, load_network
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 
 NAME = "conv11.feature.bias"

@@ -27,7 +27,7 @@ from edge.profile import EyeCalibration, SessionProfile, load_profile, save_prof
 from edge.profile.own_network import OwnNetwork
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE
 from models.personal.network import PersonalWeights
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 
 GUIDED = EyeCalibration(0.09, 0.31, (0.01, 0.02), (2.2, 0.1, -0.1, -2.4))
 LENS = CalibratedLens("webcam:0", (400, 240), np.diag([500.0, 500.0, 1.0]), np.zeros(5), 0.2, 12)

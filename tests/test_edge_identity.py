@@ -34,7 +34,7 @@ from edge.supervisor import Session
 from edge.timing import StageTimes
 from models.filling import Reference
 from models.identity.reader import FacePrintReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from streaming.messages import Notification
 from streaming.publisher import is_synthesised

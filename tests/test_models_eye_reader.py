@@ -16,7 +16,8 @@ from models.eyes.contract import SIZE_PX, eye_net_contract
 from models.eyes.ellipse import ellipse_of, moments_of, moved_moments
 from models.eyes.fit import fitted, input_from_image, reading_of
 from models.eyes.reader import SHIPPED_EYE_NET, EyeReader
-from models.shipped import WeightsError, check_manifest, load_network
+from models.shipped import check_manifest, load_network
+from models.weights_error import WeightsError
 
 
 @pytest.fixture(scope="module")

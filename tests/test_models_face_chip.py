@@ -24,7 +24,7 @@ from models.identity.face_chip import (
     sharpness,
 )
 from models.identity.reader import SHIPPED_FACE_PRINT, FacePrintReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 
 Picture = NDArray[np.uint8]
 

@@ -8,7 +8,8 @@ import pytest
 
 from models.headset.contract import HEAD_CHANNELS, MAP_PX, MASK_PX, SIZE_PX, headset_net_contract
 from models.headset.reader import SHIPPED_HEADSET_NET, HeadsetReader, _peaks
-from models.shipped import WeightsError, check_manifest, load_network
+from models.shipped import check_manifest, load_network
+from models.weights_error import WeightsError
 
 
 @pytest.fixture(scope="module")

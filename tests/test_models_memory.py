@@ -22,6 +22,7 @@ from models.preparation import prepare
 from models.preparer import Preparer
 from models.reference import Reference
 from models.registration import load_prior
+from models.weights_error import WeightsError
 
 NOTHING = np.zeros((SIZE, SIZE), np.uint8)
 
@@ -107,7 +108,7 @@ def test_points_beside_the_hole_may_err_too(posed_mesh: MeshMaker) -> None:
 def test_a_missing_or_damaged_prior_of_landmarks_says_how_to_restore_it(tmp_path: Path) -> None:
     (tmp_path / "landmarks.npz").write_bytes(b"not a file of arrays")
     for name in ("landmarks.npz", "absent.npz"):
-        with pytest.raises(ValueError, match="git checkout"):
+        with pytest.raises(WeightsError, match="git checkout"):
             load_landmark_prior(tmp_path / name)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.mesh_register import HIDDEN_SHARE, MeshRegister, OwnView, load_errors
 from models.reference import Reference
+from models.weights_error import WeightsError
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -108,5 +109,5 @@ def test_a_face_that_is_not_seen_is_left_as_it_is(person: Reference) -> None:
 def test_damaged_statistics_are_said_with_the_way_out(tmp_path: Path) -> None:
     file = tmp_path / "mesh_errors.npz"
     np.savez(file, usual=np.zeros((3, 2)), by_shift=np.zeros((60, 956)))
-    with pytest.raises(ValueError, match="git checkout"):
+    with pytest.raises(WeightsError, match="git checkout"):
         load_errors(file)

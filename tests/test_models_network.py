@@ -12,7 +12,8 @@ from models.contract import MASK, RECEPTIVE_FRAMES, REFERENCE_RGB, evi_hrnet_con
 from models.engine.onnx import OnnxEngine  # noqa: E402
 from models.export import export, export_network  # noqa: E402
 from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
-from models.shipped import SHIPPED_NETWORK, WeightsError, load_network, manifest_path  # noqa: E402
+from models.shipped import SHIPPED_NETWORK, load_network, manifest_path  # noqa: E402
+from models.weights_error import WeightsError  # noqa: E402
 
 SMALL = {"width": 8, "size_px": 32}
 

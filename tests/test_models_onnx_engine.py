@@ -11,7 +11,8 @@ import pytest
 from models.contract import TensorContract
 from models.engine.onnx import OnnxEngine
 from models.engine.plans.trial import made_up_frames
-from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, Network, WeightsError, load_network
+from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, Network, load_network
+from models.weights_error import WeightsError
 
 
 def described_as(network: Network, contract: TensorContract) -> Network:

@@ -15,7 +15,8 @@ from test_models_preparation import crop_mesh, smooth_image  # noqa: E402
 
 from models.export import export_network  # noqa: E402
 from models.filling import DetailedFiller, Reference, make_filler  # noqa: E402
-from models.shipped import WeightsError, load_network  # noqa: E402
+from models.shipped import load_network  # noqa: E402
+from models.weights_error import WeightsError  # noqa: E402
 from training.masks.coverings import headset_mask  # noqa: E402
 
 

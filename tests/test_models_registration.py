@@ -9,6 +9,7 @@ from test_models_preparation import SIZE, crop_mesh, hole, smooth_image
 from models import preparation, registration
 from models.bank.references import ReferenceBank
 from models.preparation import Reference
+from models.weights_error import WeightsError
 
 NOTHING_HIDDEN = np.zeros((SIZE, SIZE), np.uint8)
 
@@ -96,5 +97,5 @@ def test_registration_pulls_a_misplaced_reference_into_place(canonical_mesh: np.
 def test_a_missing_or_damaged_prior_says_how_to_restore_it(tmp_path: Path) -> None:
     (tmp_path / "registration.npz").write_bytes(b"not a file of arrays")
     for name in ("registration.npz", "absent.npz"):
-        with pytest.raises(ValueError, match="git checkout"):
+        with pytest.raises(WeightsError, match="git checkout"):
             registration.load_prior(tmp_path / name)

@@ -15,7 +15,7 @@ from models.face_masks.contract import SIZE_PX
 from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
 from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
 from models.headset.head_crop import crop_of_mesh
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from training.face_masks import scenes
 from training.face_masks.evaluate import MaskMeasures, score_alarms, score_masks
 from training.face_masks.scenes import MaskScenes

@@ -20,7 +20,7 @@ from edge.head_search import search
 from edge.headset_tracker import HeadsetTracker
 from edge.records import Capture, FaceTrack
 from models.headset.reader import HeadsetReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame, ImageU8
 from training.clips.faces import FaceClips

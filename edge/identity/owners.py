@@ -14,7 +14,7 @@ from edge.identity.print_making import print_of_views
 from edge.profile import SessionProfile
 from models.identity.face_chip import BARE
 from models.identity.reader import FacePrintReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def is_same_person(new: SessionProfile, old: SessionProfile) -> bool | None:
         seen, known = _print_of(new, reader), _print_of(old, reader)
         counted = fitted()
         if counted.network != reader.version:
-            raise ValueError(f"weights for {counted.network}, not {reader.version}")
+            raise WeightsError(f"weights for {counted.network}, not {reader.version}")
     except (WeightsError, UserError, ValueError) as error:
         log.warning("not compared whether both profiles are of one person: %s", error)
         return None

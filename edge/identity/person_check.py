@@ -15,7 +15,7 @@ from edge.profile import SessionProfile
 from edge.records import FaceTrack
 from models.face.alignment import head_box
 from models.identity.reader import FacePrintReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from streaming.records import Float32Array, Frame
 

@@ -14,7 +14,7 @@ from models.face.geometry import lower_face_shape
 from models.filling import Reference
 from models.identity.face_chip import BARE, LOWER, cut_chip
 from models.identity.reader import FacePrintReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)

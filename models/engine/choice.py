@@ -18,14 +18,8 @@ from models.engine.plans.library import find_tensorrt
 from models.engine.plans.making import choose_precision
 from models.engine.plans.manifest import identity_of
 from models.engine.plans.store import EngineStore, Unusable
-from models.shipped import (
-    SHIPPED_NETWORK,
-    Network,
-    Precision,
-    WeightsError,
-    load_network,
-    shipped_network,
-)
+from models.shipped import SHIPPED_NETWORK, Network, Precision, load_network, shipped_network
+from models.weights_error import WeightsError
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.contract import FILL, INPUT, TensorContract, TensorSpec, next_name
-from models.shipped import REMEDY, Network, WeightsError, manifest_path
+from models.shipped import Network, manifest_path
+from models.weights_error import REMEDY, WeightsError
 
 Float32Array = NDArray[np.float32]
 # In a file's metadata: the byte that means 0, by state. Other states are numbers that start as 0.

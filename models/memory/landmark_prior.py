@@ -36,7 +36,7 @@ class LandmarkPrior:
 
 @lru_cache(maxsize=2)
 def load_landmark_prior(path: Path = PRIOR_FILE) -> LandmarkPrior:
-    """Read a prior written by `unvisor fit-landmarks`; ValueError when it is unusable."""
+    """Read a prior written by `unvisor fit-landmarks`; WeightsError when it is unusable."""
     stored = read_arrays(
         path, basis=(None, 2 * POINT_COUNT), variance=(None,), left=(), trembling=(None,)
     )

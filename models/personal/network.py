@@ -14,7 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from models.shipped import Network, WeightsError
+from models.shipped import Network
+from models.weights_error import WeightsError
 
 LARGEST = 100.0  # of a parameter; the shipped ones stay below 1, and finite fills need a bound
 PREFIX = "network."  # of the names that export gives the parameters

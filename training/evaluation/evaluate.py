@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from models.filling import FILLERS, Filler, Reference, make_filler
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training import protocol as protocols
 from training.clips.faces import FaceClips, ImageU8
@@ -178,7 +178,7 @@ def makers_of(
                 return make_filler(
                     name, reference, size_px=size_px, threads=threads, weights=chosen
                 )
-            except (WeightsError, ValueError) as error:  # another size than the network's
+            except WeightsError as error:  # another size than the network's
                 reason = str(error).rstrip(".")
                 raise UserError(f"'{name}' cannot run at {size_px} px: {reason}.") from error
 

@@ -24,7 +24,8 @@ from models.filling import Filler, Reference, WarpRegisterFiller
 from models.inpainting.architectures import EVI_HRNET, Inpainter, as_inpainter, build
 from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Prepared
-from models.shipped import Network, WeightsError, load_network, manifest_path
+from models.shipped import Network, load_network, manifest_path
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.evaluation.testimony import Testimony, of_checkpoint, of_manifest
 from training.recipes.schema import NetworkChoice

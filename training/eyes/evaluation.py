@@ -13,7 +13,7 @@ import numpy as np
 from edge.eyes.measures import aperture, iris_offset
 from models.eyes.fit import EyeReading
 from models.eyes.reader import SHIPPED_EYE_NET, EyeReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.clips.faces import FaceClips
 from training.eyes.real import real_eyes

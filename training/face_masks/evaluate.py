@@ -25,7 +25,7 @@ from hmd_capture.simulated import covered
 from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader, worn_share
 from models.headset.head_crop import crop_of_mesh
 from models.headset.outline import sharpened
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.clips.faces import FaceClips, FaceDataError
 from training.face_covers.covers import hand

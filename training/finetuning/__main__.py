@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 from models.personal.exchange import Answer, Order
 from models.personal.network import parameters_of
-from models.shipped import WeightsError, load_network
+from models.shipped import load_network
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.finetuning.clip import WearerClip
 from training.finetuning.learning import LAYERS, Finetuned, finetune

@@ -24,7 +24,7 @@ from edge.identity.likeness import Fitted, fitted
 from hmd_capture.headset_render import Headset
 from models.headset.reader import HeadsetReader
 from models.identity.reader import FacePrintReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips, FaceDataError
 from training.identity.looks import Trial, trials

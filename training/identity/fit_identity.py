@@ -23,7 +23,7 @@ from edge.identity.evidence import EvidenceSettings
 from edge.identity.likeness import FITTED, Weights
 from models.headset.reader import HeadsetReader
 from models.identity.reader import SHIPPED_FACE_PRINT, FacePrintReader
-from models.shipped import WeightsError
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips
 from training.identity.fitting import choose_settings, fit_weights, flagged_share

@@ -19,7 +19,8 @@ from models.headset.contract import CROP, HEADSET_NET
 from models.headset.reader import SHIPPED_HEADSET_NET
 from models.quantisation.feed_forward import quantise_feed_forward
 from models.quantisation.online import Feed
-from models.shipped import WeightsError, check_manifest, int8_path, manifest_path, sha256
+from models.shipped import check_manifest, int8_path, manifest_path, sha256
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.clips.faces import FaceClips, FaceDataError
 from training.quantisation.acceptance import accepted_as

@@ -19,11 +19,11 @@ from models.shipped import (
     MANIFEST_SCHEMA,
     SHIPPED_NETWORK,
     Network,
-    WeightsError,
     load_network,
     manifest_path,
     sha256,
 )
+from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips
 from training.feeding.streams import DecodedClip, StreamMaker, StreamSettings
