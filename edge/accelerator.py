@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edge.doctor import Check
+from edge.check import Check
 from models.engine.cuda.driver import Gpu, find_gpu
 from models.engine.interface import EngineError
 from models.engine.opening import BUILD_COMMAND

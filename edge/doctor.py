@@ -14,13 +14,15 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+from edge.check import Check
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = ("edge", "hmd_capture", "streaming", "models", "training", "calibration")
@@ -33,18 +35,7 @@ OPENCV_WHEELS = (
 )
 MARKS = {"ok": "[green]ok[/]     ", "missing": "[red]missing[/]", "optional": "[yellow]note[/]   "}
 
-State = Literal["ok", "missing", "optional"]
 Versions = Callable[[str], str | None]
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one check found."""
-
-    name: str
-    state: State  # "optional": absent, and the product runs without it
-    detail: str
-    fix: str = ""  # the exact thing to do; empty when nothing is to be done
 
 
 def doctor(
@@ -82,7 +73,7 @@ def all_checks() -> Iterator[Check]:
     yield from check_ports()
     yield check_cameras()
     yield check_npm()
-    # Imported late: it needs `Check`, and with it the TensorRT that may be what is broken.
+    # Imported late: with it comes the TensorRT that may be what is broken.
     from edge.accelerator import check_accelerator
 
     yield from check_accelerator()

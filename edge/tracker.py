@@ -8,21 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge.bare_face_trackers import MediaPipeTracker, OracleTracker
-from edge.covers.opening import cover_tracker
-from edge.headset_tracker import HeadsetTracker
-from edge.lens.store import lens_for
-from edge.marker.detector import read_marker
-from edge.marker.guide import MarkerGuide
-from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack
-from edge.settings import Landmarks, SessionSettings
-from edge.wearer import wearer_fit
-from models.headset.bare_look import BareLook
-from models.headset.reader import HeadsetReader
-from models.mesh_register import MeshRegister
-from models.weights_error import WeightsError
-from streaming.errors import UserError
+from edge.settings import Landmarks
 
 
 class Tracker(Protocol):
@@ -54,35 +41,3 @@ class Tracker(Protocol):
     def close(self) -> None:
         """Free what it holds."""
         ...
-
-
-def make_tracker(settings: SessionSettings, profile: SessionProfile) -> Tracker:
-    """The tracker that the settings name, for the wearer of a profile.
-
-    Raises:
-        UserError: its network cannot be used, or the settings name no person or no marker.
-    """
-    size_px = settings.models.size_px
-    name = settings.edge.landmarks
-    if name == "oracle":
-        return OracleTracker(size_px, settings.edge.simulation.cover)
-    try:
-        if settings.edge.cover == "headset" and name == "mediapipe":
-            return MediaPipeTracker(size_px)
-        return cover_tracker(settings, profile, _headset_tracker)
-    except WeightsError as error:
-        raise UserError(str(error), "Or choose --landmarks mediapipe.") from error
-
-
-def _headset_tracker(
-    settings: SessionSettings, profile: SessionProfile, reader: HeadsetReader
-) -> HeadsetTracker:
-    reference = profile.references[0]
-    fit, bare = wearer_fit(reference, reader), BareLook(reference)
-    choice = read_marker(settings.edge.marker)
-    lens = lens_for(settings.edge.camera, profile)
-    guide = None if choice is None else MarkerGuide(choice, lens)
-    size_px, person = settings.models.size_px, settings.edge.person
-    # Where a marker says exactly how the headset lies, nothing else shall move what it hides.
-    register = MeshRegister(reference) if guide is None else None
-    return HeadsetTracker(size_px, reader, fit, person, guide, bare, register)

@@ -43,7 +43,8 @@ from edge.simulation import open_simulation
 from edge.sinks import ViewSink, close_sinks, open_sinks
 from edge.status_ticker import StatusTicker
 from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
-from edge.tracker import Tracker, make_tracker
+from edge.tracker import Tracker
+from edge.tracker_opening import make_tracker
 from edge.webcam import Webcam
 from edge.working_ahead import Frames, Gate, WorkingAhead
 from models.filling import Filler

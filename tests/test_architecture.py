@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,29 @@ def test_imports_follow_the_table(package: str) -> None:
     ]
     assert sources(package)
     assert not broken, "\n".join(broken)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    names = {module_name(path): path for package in MAY_IMPORT for path in sources(package)}
+    graph = {name: set(own_modules(path, names)) - {name} for name, path in names.items()}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # a CycleError names the circle
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def own_modules(path: Path, names: Container[str]) -> Iterator[str]:
+    """Our modules among the imports of a file, those for annotations included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            inside = [f"{node.module}.{name.name}" for name in node.names]
+            found = [name if name in names else node.module for name in inside]
+        else:
+            continue
+        yield from (name for name in found if name in names)
 
 
 @pytest.mark.parametrize("package", TORCH_FREE)

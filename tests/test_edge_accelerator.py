@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from edge.accelerator import check_accelerator, check_engine, jetpack, jetson_release
-from edge.doctor import Check
+from edge.check import Check
 from models.engine.cuda.driver import Gpu
 from models.engine.interface import EngineError
 from models.engine.plans.library import TensorRt

@@ -11,8 +11,8 @@ import pytest
 
 from edge import doctor as module
 from edge.__main__ import main
+from edge.check import Check
 from edge.doctor import (
-    Check,
     all_checks,
     check_all_networks,
     check_cameras,

@@ -21,7 +21,7 @@ from edge.quality import psnr_db, score_view
 from edge.records import Capture, PipelineView, Truth
 from edge.settings import SessionSettings
 from edge.timing import StageTimes
-from edge.tracker import make_tracker
+from edge.tracker_opening import make_tracker
 from hmd_capture.simulated import SimulatedHeadset
 from models.face.alignment import crop_from_mesh, cut_crop
 from models.filling import DEFAULT_FILLER, make_filler

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge.covers.witnesses import Watch, Witness
 from edge.records import Capture, CoverKind, FaceTrack
 from edge.settings import Landmarks
+from edge.tracker import Tracker
 from edge.visibility import is_visible
 from models.face.alignment import crop_from_mesh
 from streaming.records import Float32Array
-
-if TYPE_CHECKING:  # edge.tracker opens these
-    from edge.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from edge.covers.cover_trackers import AutoTracker, MindingTracker
 from edge.covers.face_mask_tracker import FaceMaskTracker
 from edge.covers.witnesses import FaceMaskWitness, HeadsetWitness
 from edge.profile import SessionProfile
 from edge.settings import SessionSettings
+from edge.tracker import Tracker
 from models.face.mediapipe_mesh import FaceMesher
 from models.face_masks.reader import FaceMaskReader
 from models.headset.reader import HeadsetReader
 from models.lower_face import LowerFace, resting_mesh
 
-if TYPE_CHECKING:  # it opens these
-    from edge.tracker import Tracker
-
-HeadsetOpener = Callable[[SessionSettings, SessionProfile, HeadsetReader], "Tracker"]
+HeadsetOpener = Callable[[SessionSettings, SessionProfile, HeadsetReader], Tracker]
 
 
 def cover_tracker(

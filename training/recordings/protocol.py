@@ -22,7 +22,7 @@ from edge.profile import SessionProfile
 from edge.records import Capture, Truth
 from edge.settings import SessionSettings, override
 from edge.timing import StageTimes
-from edge.tracker import make_tracker
+from edge.tracker_opening import make_tracker
 from hmd_capture.eye_source import EyeReader, OracleEyeReader
 from hmd_capture.network_eyes import NetworkEyeReader
 from hmd_capture.simulated import SimulatedHeadset, Worn
