@@ -151,6 +151,15 @@ def test_the_runtime_imports_without_torch() -> None:
     assert run_python(script).split() == ["ok"]
 
 
+def test_no_tracked_file_is_a_link() -> None:
+    """One machine's link leads nowhere on another, and stands in the way of what belongs there."""
+    asked = subprocess.run(["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True)
+    if asked.returncode:
+        pytest.skip("not a git checkout")
+    assert asked.stdout
+    assert [line for line in asked.stdout.splitlines() if line.startswith("120000")] == []
+
+
 def test_no_module_is_a_drawer() -> None:
     stems = {relative(path): path.stem for package in MAY_IMPORT for path in sources(package)}
     drawers = sorted(path for path, stem in stems.items() if stem in BANNED_STEMS)
