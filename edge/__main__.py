@@ -208,9 +208,7 @@ def calibrate_reference() -> None:
 
 def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
     try:
-        loaded = _load(name)
-        app = loaded if isinstance(loaded, typer.Typer) else _alone(loaded)
-        command = typer.main.get_command(app)
+        command = command_of(name)
         _show_short_paths(command)
         if COMMANDS[name][0].startswith("training."):
             show_log("training")
@@ -222,6 +220,12 @@ def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
         _end_with(
             f"{place} may not be used: {error.strerror}. Change whose it is, or name another."
         )
+
+
+def command_of(name: str) -> Any:
+    """The command of a name in `COMMANDS`, with its options; raises UserError as it needs torch."""
+    loaded = _load(name)
+    return typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else _alone(loaded))
 
 
 def _end_with(sentence: str) -> NoReturn:

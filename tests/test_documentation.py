@@ -1,13 +1,14 @@
-"""README.md and docs/: links lead somewhere, and the commands they name exist."""
+"""README.md and docs/: links, commands, options, files and rooms that they name exist."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge.__main__ import COMMANDS
+from edge.__main__ import COMMANDS, command_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -16,6 +17,13 @@ HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 # Where a command can begin: at a line or span of code, after && or an assignment, in a folder.
 COMMAND = re.compile(r"(?:^\s*|`|/|&& |=\d+ )unvisor ([a-z][a-z0-9-]+)", re.MULTILINE)
+# A command with what follows it on its line, in a block or a span of code.
+CALL = re.compile(r"(?:unvisor ([a-z][a-z0-9-]+)|(calibrate-reference)|make demo)([^`&#\n]*)")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+OURS = r"(?:streaming|models|hmd_capture|edge|calibration|training|tests)"
+FILE = re.compile(rf"`({OURS}/[\w./-]*)`")
+WITH_TORCH = ("training.", "models.")  # whose commands take seconds to import
+PLACEHOLDER = re.compile(r"[A-Z]{3,}")  # such as NAME in `training/recipes/NAME.toml`
 # Words that follow the program's name there, but are no command of it.
 NOT_COMMANDS = {"sealed"}
 
@@ -41,6 +49,63 @@ def test_the_table_of_commands_names_each_one_once() -> None:
     rows = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
     named = [name for row in rows for name in COMMAND.findall(row)]
     assert sorted(named) == sorted(COMMANDS)
+
+
+def test_every_option_that_a_page_gives_to_a_command_exists() -> None:
+    given = _given_options()
+    quick = [name for name in given if not COMMANDS[name][0].startswith(WITH_TORCH)]
+    assert len(quick) > 10
+    _assert_known(given, quick)
+
+
+@pytest.mark.slow  # imports torch
+def test_every_option_that_a_page_gives_to_a_training_exists() -> None:
+    given = _given_options()
+    _assert_known(given, [name for name in given if COMMANDS[name][0].startswith(WITH_TORCH)])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_of_ours_that_a_page_names_exists(page: Path) -> None:
+    named = FILE.findall(page.read_text(encoding="utf-8"))
+    assert [name for name in named if not PLACEHOLDER.search(name)] == [
+        name for name in named if (ROOT / name).exists()
+    ]
+
+
+def test_the_architecture_names_every_room() -> None:
+    text = (ROOT / "docs/ARCHITECTURE.md").read_text(encoding="utf-8")
+    rooms = [
+        path.parent
+        for package in OURS[3:-1].split("|")
+        for path in ROOT.glob(f"{package}/*/__init__.py")
+    ]
+    assert len(rooms) > 50
+    for room in rooms:
+        path = room.relative_to(ROOT).as_posix()
+        # The table of packages names the rooms of calibration without it.
+        assert f"`{path}/`" in text or f"`{path.removeprefix('calibration/')}/`" in text, path
+
+
+def _given_options() -> dict[str, set[str]]:
+    """Options by command, of all that the pages and the clients' own pages give it."""
+    given: dict[str, set[str]] = {}
+    for page in [*PAGES, *ROOT.glob("streaming/clients/*/README.md")]:
+        code = "\n".join(CODE.findall(page.read_text(encoding="utf-8"))).replace("\\\n", " ")
+        for name, alias, rest in CALL.findall(code):
+            command = name or alias or "demo"
+            if command in COMMANDS and (options := OPTION.findall(rest)):
+                given.setdefault(command, set()).update(options)
+    return given
+
+
+def _assert_known(given: dict[str, set[str]], names: list[str]) -> None:
+    for name in names:
+        assert given[name] <= _options(command_of(name)), name
+
+
+def _options(command: Any) -> set[str]:
+    own = {"--help"}.union(*(each.opts + each.secondary_opts for each in command.params))
+    return own.union(*(_options(part) for part in getattr(command, "commands", {}).values()))
 
 
 def _anchors(page: Path) -> set[str]:
