@@ -201,6 +201,12 @@ def test_the_command_says_who_is_silent_and_leaves_no_file(
     assert not path.exists()
 
 
+def test_a_topic_that_nobody_sends_is_named(stream: Stream, tmp_path: Path) -> None:
+    arguments = [stream.publisher.endpoint, "--out", str(tmp_path / "a.uvrec"), "--timeout", "0.2"]
+    with pytest.raises(UserError, match=r"Nothing of frame\.fce came .*spelling of --topic"):
+        CliRunner().invoke(APP, [*arguments, "--topic", "frame.fce"], catch_exceptions=False)
+
+
 def started(stream: Stream, path: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "edge", "record", stream.publisher.endpoint]
     process = subprocess.Popen(

@@ -68,14 +68,22 @@ def record(
         out.unlink()
         if recorder.trouble is not None:
             raise recorder.trouble
-        raise NobodyPublishes(
-            f"Nothing came from {recorder.endpoint}, so nothing was recorded.",
-            "Start `unvisor run` or `unvisor demo` first, or give the address it prints.",
-        )
+        raise _nothing_came(recorder.endpoint, topic or [])
     if json:
         typer.echo(json_module.dumps(_summary(recorder)))
     else:
         errors.print(f"{_told(recorder)} in {out}")
+
+
+def _nothing_came(endpoint: str, topics: list[str]) -> NobodyPublishes:
+    """With topics of the user's own these are as likely to be wrong as the address."""
+    wanted = f" of {' or '.join(topics)}" if topics else ""
+    return NobodyPublishes(
+        f"Nothing{wanted} came from {endpoint}, so nothing was recorded.",
+        "Check the spelling of --topic, or leave it out, and that `unvisor run` sends."
+        if topics
+        else "Start `unvisor run` or `unvisor demo` first, or give the address it prints.",
+    )
 
 
 def _follow(
