@@ -84,7 +84,7 @@ def routine_from_recording(path: Path) -> EyeRoutine:
     """The routine as it was recorded: the first observation is its beginning.
 
     Raises:
-        UserError: it is no recording.
+        UserError: it is no recording, or not of the eye cameras.
     """
     routine: EyeRoutine | None = None
     for arrival in Recording(path).arrivals(*EYES):
@@ -93,7 +93,12 @@ def routine_from_recording(path: Path) -> EyeRoutine:
             time_s = seen.capture_time_ns / 1e9
             routine = routine or EyeRoutine(time_s)
             routine.observe(seen, time_s)
-    return routine or EyeRoutine(0.0)
+    if routine is None:
+        raise UserError(
+            f"{path} holds nothing that an eye camera saw (topics {' and '.join(EYES)}).",
+            "Record the eye cameras' own port: `unvisor record 127.0.0.1:50022 --out FILE`.",
+        )
+    return routine
 
 
 def _guided(settings: SessionSettings, prompter: Prompter) -> EyeRoutine:

@@ -90,6 +90,14 @@ def test_a_routine_without_closed_eyes_changes_nothing(folder: Path, tmp_path: P
     assert (folder / "profile.json").read_bytes() == document
 
 
+def test_a_recording_without_eyes_says_what_to_record(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "session.uvrec"
+    with RecordingWriter(path, "tcp://127.0.0.1:50021", ["frame.world"]):
+        pass
+    with pytest.raises(UserError, match=r"nothing that an eye camera saw .*unvisor record"):
+        calibrate("--profile", str(folder), "--from", str(path))
+
+
 def test_a_missing_profile_is_told_before_the_wearer_takes_the_trouble(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no profile"):
         calibrate("--profile", str(tmp_path / "nobody"))
