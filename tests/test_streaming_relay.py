@@ -25,6 +25,7 @@ from streaming.clock import PublishingClock, monotonic_ns
 from streaming.control import ControlServer
 from streaming.control_client import ControlClient
 from streaming.endpoints import AddressInUse, AddressMalformed
+from streaming.errors import UserError
 from streaming.messages import FaceState, FrameMessage, Notification
 from streaming.publisher import Publisher
 from streaming.relay.both_halves import Relay
@@ -311,6 +312,12 @@ def test_the_command_names_its_trouble(server: Server, folder: KeyFolder, tmp_pa
     outcome = CliRunner().invoke(APP, [*arguments, *free], catch_exceptions=False)
     assert outcome.exit_code == 0
     assert "does not allow" in json.loads(outcome.stdout)["trouble"]
+
+
+def test_the_command_does_not_relay_to_itself(tmp_path: Path) -> None:
+    arguments = ["127.0.0.1:50999", "--control-port", "50999", "--key", str(tmp_path / "anna.key")]
+    with pytest.raises(UserError, match=r"where the relay itself would listen.*Name the machine"):
+        CliRunner().invoke(APP, arguments, catch_exceptions=False)
 
 
 def test_relayed_pictures_are_the_servers(relay: Relay) -> None:

@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streaming.endpoints import AddressMalformed
+from streaming.endpoints import AddressMalformed, is_loopback
+from streaming.errors import UserError
 from streaming.live_line import LiveLine
 from streaming.relay.both_halves import Relay
 from streaming.security.keys import load_client
@@ -44,6 +45,11 @@ def relay(
     Existing clients connect to 127.0.0.1 as if the server ran here. Ends with Ctrl-C.
     """
     host, port = server_address(server)
+    if (host == "localhost" or is_loopback(host)) and port in (control_port, publisher_port):
+        raise UserError(
+            f"Port {port} of {host} is where the relay itself would listen.",
+            "Name the machine that runs `unvisor run`; its own clients need no relay.",
+        )
     keys = load_client(key, server_key)
     ends_s = time.monotonic() + (seconds or math.inf)
     with (
