@@ -41,7 +41,10 @@ def imported(content: bytes, passphrase: Callable[[], str]) -> SessionProfile:
         document, files = unpack(content)
         return dataclasses.replace(from_document(document, lambda name, _: files[name]), lock=None)
     except WrongPassphrase as error:
-        raise UserError("The passphrase of the file is wrong.") from error
+        raise UserError(
+            "The passphrase of the file is wrong.",
+            "Nothing was changed: run the command again and type it anew.",
+        ) from error
     except WrongSchema as error:
         raise UserError(
             f"The profile in the file has schema {error.schema}.", "Update unvisor."

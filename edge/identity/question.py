@@ -56,7 +56,7 @@ def confirm_person(
     if not is_owner:
         raise UserError(
             f"Not started: the profile {name} is of somebody else.",
-            "Name yours with --profile, or make one with `calibrate-reference`.",
+            "Name yours with --profile, or make one with `calibrate-reference --profile NAME`.",
         )
 
 

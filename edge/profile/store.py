@@ -181,7 +181,10 @@ def _profile(document: bytes, folder: Path, passphrase: str | None) -> SessionPr
             "Update unvisor, or make it again with `calibrate-reference`.",
         ) from error
     except WrongPassphrase as error:
-        raise UserError(f"The passphrase of the profile {folder.name} is wrong.") from error
+        raise UserError(
+            f"The passphrase of the profile {folder.name} is wrong.",
+            "Nothing was changed: run the command again and type it anew.",
+        ) from error
     except OSError as error:
         raise UserError(
             f"{error.filename} of the profile cannot be read: {error.strerror}.", MAKE_AGAIN
