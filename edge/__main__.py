@@ -257,7 +257,7 @@ def _load(name: str):  # type: ignore[no-untyped-def]  # typer reads the functio
         if error.name == "torch":
             raise UserError(
                 f"`unvisor {name}` needs torch, which is not installed.",
-                'Install it with `pip install -e ".[train]"`.',
+                "Install it with `make install` in the checkout.",
             ) from error
         raise
 

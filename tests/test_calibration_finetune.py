@@ -178,7 +178,7 @@ def test_without_torch_the_command_says_so_before_anybody_sits_still(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(processes, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"needs torch.*unvisor\[train\]"):
+    with pytest.raises(UserError, match=r"needs torch.*make install"):
         check_torch()
     with pytest.raises(SystemExit) as ended:
         main(["calibrate-reference", "--profile", "a", "--camera", "none", "--finetune", "3"])

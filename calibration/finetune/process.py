@@ -33,7 +33,7 @@ def check_torch() -> None:
     if find_spec("torch") is None:
         raise UserError(
             "Fine-tuning needs torch, which is not installed.",
-            "Install it with `pip install 'unvisor[train]'`, or leave out --finetune.",
+            "Install it with `make install` in the checkout, or leave out --finetune.",
         )
 
 
