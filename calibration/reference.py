@@ -33,7 +33,7 @@ from calibration.guide.prompters import (
 )
 from calibration.page.session import DEFAULT_PORT, MakeDraft, run_on_page
 from edge.camera import Source
-from edge.profile import SessionProfile, load_profile, profile_path
+from edge.profile import DOCUMENT, SessionProfile, load_profile, profile_path
 from edge.profile.passphrase import new_passphrase
 from edge.profile.sealing import Lock
 from edge.profile.unlock import lock_for, passphrase_for
@@ -86,6 +86,11 @@ def calibrate_reference(
     open_source = CaptureSource(video, camera)
     folder = profile_path(profile)
     lock, passphrase = _lock(folder, encrypt)  # asks before anybody sits still for the camera
+    if (folder / DOCUMENT).exists():
+        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(
+            f"There is a profile {profile} already: the new one takes its place when it is saved. "
+            "Ctrl-C before that keeps it."
+        )
     make = partial(make_draft, with_plate=not no_plate, setup=open_source.setup)
     kept = Kept()
 

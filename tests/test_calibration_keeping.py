@@ -85,7 +85,9 @@ def test_a_recapture_keeps_the_eye_calibration_and_the_lens_and_says_so(
     folder = tmp_path / "anna"
     save_profile(calibrated(a_capture), folder)
     captured(folder, pictures)
-    said = " ".join(capsys.readouterr().out.split())
+    told = capsys.readouterr()
+    assert "already: the new one takes its place when it is saved" in " ".join(told.err.split())
+    said = " ".join(told.out.split())
     assert "eye calibration and camera's lens are kept from the profile that was there" in said
     assert "unvisor calibrate-eyes" not in said
     after = load_profile(folder)
