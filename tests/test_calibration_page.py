@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -273,6 +274,15 @@ def asked(page: CapturePage, method: str, path: str, body: str = "", **headers: 
     status = connection.getresponse().status
     connection.close()
     return status
+
+
+def test_a_port_in_use_names_the_option_of_the_capture() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port {port}.*--page-port"):
+            CapturePage(port)
 
 
 def test_only_the_address_with_its_token_shows_the_face_or_takes_a_wish() -> None:

@@ -51,7 +51,7 @@ class CapturePage(Closing):
         self._view = View({"phase": "opening"})
         self._encoding = threading.Lock()
         self._encoded: tuple[int, Mapping[str, bytes]] = (-1, {})
-        self._server = PageServer("127.0.0.1", port, self)
+        self._server = PageServer("127.0.0.1", port, self, option="--page-port")
 
     @property
     def url(self) -> str:

@@ -57,14 +57,19 @@ class PageContent(Protocol):
 class PageServer:
     """Serves one page from threads of its own until closed."""
 
-    def __init__(self, host: str, port: int, content: PageContent) -> None:
-        """Start at once; `port` 0 takes any free one. Raises UserError when it is taken."""
+    def __init__(
+        self, host: str, port: int, content: PageContent, option: str = "--preview-port"
+    ) -> None:
+        """Start at once; `port` 0 takes any free one. Raises UserError when it is taken.
+
+        `option` is how the user of the page's program names another port.
+        """
         try:
             self._server = _Server((host, port), _Handler)
         except OSError as error:
             raise UserError(
-                f"The preview cannot listen on port {port}: {error.strerror}.",
-                "Stop the other program, or choose another port with `--preview-port`.",
+                f"The page cannot listen on port {port}: {error.strerror}.",
+                f"Stop the other program, or choose another port with `{option}`.",
             ) from error
         self._server.content = content
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
