@@ -163,6 +163,16 @@ def test_what_cannot_be_edited_is_told(
     assert message in capsys.readouterr().err
 
 
+def test_without_the_network_that_compares_faces_an_older_strip_stays(
+    faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strip = faces / "strip.png"
+    strip.write_bytes(b"older")
+    assert run("a1", "--data", faces, "--strip", strip, "--helper-weights", faces) == 1
+    assert "--helper-weights" in capsys.readouterr().err
+    assert strip.read_bytes() == b"older"
+
+
 class ColourReader:
     """Stands for the face recognition network: a face is its mean colour."""
 

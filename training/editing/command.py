@@ -16,7 +16,12 @@ from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
 from training import protocol as protocols
 from training.clips.faces import FaceClip, FaceClips, Float32Array, ImageU8
-from training.editing.distances import IdentityMeasure, of_other_people, of_the_same_person
+from training.editing.distances import (
+    IdentityMeasure,
+    IdentityReader,
+    of_other_people,
+    of_the_same_person,
+)
 from training.editing.landmarks import perturbed, swapped
 from training.evaluation.evaluate import MethodScores, fill_clip
 from training.evaluation.faces_seen import load_face_reader
@@ -66,6 +71,7 @@ def edit(
     """
     network = TrainedNetwork("edit", weights)
     _check(network, weights, privacy, perturb, bool(landmarks))
+    reader = load_face_reader(helper_weights) if identity else None  # before anything is written
     clips = FaceClips(data)
     row = _row(clips, clip)
     scored = protocols.load(clips, row, "hmd", network.size_px)
@@ -78,8 +84,8 @@ def edit(
     score_report.write_strip(strip.parent, replace(scored, segment=strip.stem), filled)
     document: dict[str, Any] = {"clip": clip, "weights": weights.name}
     document["reference"] = network.shown.reference
-    if identity:
-        found = _distances(clips, row, scored, filled, edits, helper_weights)
+    if reader is not None:
+        found = _distances(clips, row, scored, filled, edits, reader)
         document["identity_distance"] = found
         Console().print(_table(found))
     if json_file is not None:
@@ -139,9 +145,9 @@ def _distances(
     clip: ScoredClip,
     filled: Mapping[str, ImageU8],
     edits: Mapping[str, Float32Array],
-    helper_weights: Path,
+    reader: IdentityReader,
 ) -> dict[str, float]:
-    measure = IdentityMeasure(load_face_reader(helper_weights), clip.truth, clip.meshes)
+    measure = IdentityMeasure(reader, clip.truth, clip.meshes)
     found = {name: measure.filled(images, edits[name]) for name, images in filled.items()}
     size = clip.truth.shape[1]
     compared = {
