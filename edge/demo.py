@@ -262,8 +262,8 @@ def _ages(age_ms: dict[str, float]) -> str:
     return f"median {age_ms['p50']:.0f} ms, p99 {age_ms['p99']:.0f} ms"
 
 
-def _memory(after_10s: float, at_the_end: float) -> str:
-    settled = f"{after_10s:.0f} MiB after 10 s, " if after_10s else ""  # 0: it was over by then
+def _memory(after_10s: float | None, at_the_end: float) -> str:
+    settled = "" if after_10s is None else f"{after_10s:.0f} MiB after 10 s, "
     return f"{settled}{at_the_end:.0f} MiB at the end"
 
 

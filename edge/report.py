@@ -26,7 +26,7 @@ class SessionReport:
     stages_ms: Mapping[str, Mapping[str, float]]  # p50, p95, p99, max per stage
     cpu_cores: float  # mean cores kept busy by all processes of the product
     rss_mib: float  # resident memory of the edge process at the end
-    rss_mib_10s: float  # the same ten seconds after the start
+    rss_mib_10s: float | None  # the same ten seconds after the start; None if it was over by then
     device: str
     landmarks: str  # oracle | tracker | mediapipe
     filler: str

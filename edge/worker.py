@@ -243,7 +243,7 @@ class Worker:
             stages_ms=self._times.summary(),
             cpu_cores=round(self._usage.cpu_cores(), 3),
             rss_mib=round(self._final_mib, 1),
-            rss_mib_10s=round(self._settled_mib, 1),
+            rss_mib_10s=round(self._settled_mib, 1) or None,
             device=device_name(),
             landmarks=tracker.name,
             filler=filler.name,

@@ -216,7 +216,7 @@ def test_the_numbers_of_both_runs_end_in_one_tree() -> None:
 def test_a_run_that_was_over_after_eight_seconds_tells_no_memory_after_ten(
     tmp_path: Path,
 ) -> None:
-    short = demo_tree(_scene(), _report(rss_mib_10s=0.0), None)
+    short = demo_tree(_scene(), _report(rss_mib_10s=None), None)
     assert result_words(short, tmp_path)["memory"] == "200 MiB at the end"
     long = demo_tree(_scene(), _report(), None)
     assert result_words(long, tmp_path)["memory"] == "199 MiB after 10 s, 200 MiB at the end"
