@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -225,7 +227,16 @@ def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
 def command_of(name: str) -> Any:
     """The command of a name in `COMMANDS`, with its options; raises UserError as it needs torch."""
     loaded = _load(name)
-    return typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else _alone(loaded))
+    command = typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else _alone(loaded))
+    _flow(command)
+    return command
+
+
+def _flow(command: Any) -> None:
+    """Let paragraphs of help fill the terminal: their lines were broken for the source's width."""
+    for part in getattr(command, "commands", {}).values():
+        _flow(part)
+    command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help or ""))
 
 
 def _end_with(sentence: str) -> NoReturn:

@@ -47,6 +47,16 @@ def test_help_names_default_files_as_seen_from_the_checkout(
     assert str(ROOT) not in shown
 
 
+def test_help_fills_the_lines_of_a_wide_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run_main("watch", "--help") == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert any("Ages are true" in line and "a camera or a page." in line for line in shown)
+    assert not any("drops, status" in line and "Ages are true" in line for line in shown)
+
+
 def test_an_unknown_command_is_refused_and_the_likely_one_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
