@@ -60,7 +60,7 @@ def bind_address(socket: zmq.Socket[bytes], host: str, port: int) -> int:
             raise AddressInUse(
                 f"Port {port} on {host} is already in use or reserved.",
                 "Stop the other program (perhaps another `unvisor run` or `unvisor demo`) "
-                "or choose another port.",
+                "or give this one another port, by its option or its config file.",
             ) from error
         raise AddressMalformed(
             f"Cannot listen on {host}:{port}: {error.strerror}.",
