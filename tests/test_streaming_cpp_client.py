@@ -218,6 +218,16 @@ def test_it_says_which_option_is_wrong(build: Path) -> None:
         code, _, errors = finish(process)
     assert code == 2
     assert "--colour" in errors
+    with watching(build, "--seconds", "soon") as process:
+        code, _, errors = finish(process)
+    assert (code, errors) == (2, "--seconds takes a number, not 'soon'.\n")
+
+
+def test_its_help_names_the_options(build: Path) -> None:
+    with watching(build, "--help") as process:
+        code, said, _ = finish(process)
+    assert code == 0
+    assert all(option in said for option in ("--control", "--key", "--topic", "--save", "--every"))
 
 
 def test_with_its_key_file_an_encrypted_stream_arrives_and_with_another_it_says_so(

@@ -62,6 +62,26 @@ class Statistics {
   Clock::time_point first_, last_;
 };
 
+constexpr char kUsage[] =
+    "unvisor-watch [--control tcp://127.0.0.1:50020] [--key me.key] [--topic jpeg.face]\n"
+    "              [--seconds 5] [--frames N] [--save picture.jpg|picture.ppm] [--every] [--lines]\n"
+    "Tells how fast and how old the pictures arrive; --every: in order, not the newest only;\n"
+    "--lines: one line for each. Ends with Ctrl-C, --seconds or --frames.\n";
+
+double number_of(const std::string& name, const std::string& value) {
+  std::size_t used = 0;
+  double number = 0;
+  try {
+    number = std::stod(value, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  if (used == 0 || used != value.size()) {
+    throw std::invalid_argument(name + " takes a number, not '" + value + "'.");
+  }
+  return number;
+}
+
 Arguments read_arguments(int count, char** values) {
   Arguments arguments;
   for (int i = 1; i < count; ++i) {
@@ -76,9 +96,9 @@ Arguments read_arguments(int count, char** values) {
     else if (name == "--key") arguments.options.key_file = value;
     else if (name == "--topic") arguments.topic = value;
     else if (name == "--save") arguments.save = value;
-    else if (name == "--seconds") arguments.seconds = std::stod(value);
-    else if (name == "--frames") arguments.frames = std::stol(value);
-    else throw std::invalid_argument("There is no option " + name + ".");
+    else if (name == "--seconds") arguments.seconds = number_of(name, value);
+    else if (name == "--frames") arguments.frames = static_cast<long>(number_of(name, value));
+    else throw std::invalid_argument("There is no option " + name + ". --help lists them.");
   }
   arguments.options.topics = {arguments.topic};
   return arguments;
@@ -151,6 +171,10 @@ void watch_newest(const Arguments& arguments, Statistics& seen, unvisor::Frame& 
 }  // namespace
 
 int main(int count, char** values) {
+  if (count == 2 && (std::string(values[1]) == "--help" || std::string(values[1]) == "-h")) {
+    std::cout << kUsage;
+    return 0;
+  }
   try {
     const Arguments arguments = read_arguments(count, values);
     Statistics seen;
