@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streaming.errors import UserError
+
 
 @dataclass(frozen=True)
 class SessionReport:
@@ -52,6 +54,20 @@ def report_from_json(text: str) -> SessionReport:
     known = {field.name for field in dataclasses.fields(SessionReport)} - {"results"}
     results = {key: value for key, value in tree.items() if key not in known}
     return SessionReport(**{k: v for k, v in tree.items() if k in known}, results=results)
+
+
+def check_report_path(path: Path) -> None:
+    """Make the report's folder; raises UserError, before a session, if none could be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or "no reason given") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise _unwritable(path, "it is a folder" if path.is_dir() else "its folder is read-only")
+
+
+def _unwritable(path: Path, reason: str) -> UserError:
+    return UserError(f"The report {path} cannot be written: {reason}.", "Name another --report.")
 
 
 def write_report(report: SessionReport, path: Path) -> None:

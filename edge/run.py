@@ -16,7 +16,7 @@ from edge.marker.detector import read_marker
 from edge.person_choice import check_person
 from edge.profile import SessionProfile, load_profile, profile_path
 from edge.profile.unlock import passphrase_for
-from edge.report import SessionReport
+from edge.report import SessionReport, check_report_path
 from edge.settings import (
     SessionSettings,
     keys_path,
@@ -141,6 +141,8 @@ def _run(
     is_camera_named: bool,
 ) -> None:
     _check(settings)
+    if settings.edge.report:
+        check_report_path(Path(settings.edge.report))
     folder = Path(settings.edge.profile)
     passphrase = passphrase_for(folder)  # asked for before anything starts
     profile = load_profile(folder, passphrase)  # a wrong profile should be told before, too
