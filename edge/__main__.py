@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import inspect
-import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from edge.command_line import ended_at_once_by_ctrl_c, let_help_flow, show_short_paths
 from edge.terminal_log import show_log
 from streaming.errors import UserError
 
@@ -211,7 +209,7 @@ def calibrate_reference() -> None:
 def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
     try:
         command = command_of(name)
-        _show_short_paths(command)
+        show_short_paths(command, CHECKOUT)
         if COMMANDS[name][0].startswith("training."):
             show_log("training")
         command(args=list(arguments), prog_name=shown_as)
@@ -222,21 +220,20 @@ def _run(name: str, shown_as: str, arguments: Sequence[str]) -> None:
         _end_with(
             f"{place} may not be used: {error.strerror}. Change whose it is, or name another."
         )
+    except OSError as error:
+        if error.filename is None:  # no word of the user's: a fault of ours, which is to be seen
+            raise
+        _end_with(
+            f"{error.filename} cannot be used: {error.strerror}. Correct it, or name another."
+        )
 
 
 def command_of(name: str) -> Any:
     """The command of a name in `COMMANDS`, with its options; raises UserError as it needs torch."""
     loaded = _load(name)
     command = typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else _alone(loaded))
-    _flow(command)
+    let_help_flow(command)
     return command
-
-
-def _flow(command: Any) -> None:
-    """Let paragraphs of help fill the terminal: their lines were broken for the source's width."""
-    for part in getattr(command, "commands", {}).values():
-        _flow(part)
-    command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help or ""))
 
 
 def _end_with(sentence: str) -> NoReturn:
@@ -250,20 +247,11 @@ def _alone(function: Callable[..., None]) -> typer.Typer:
     return app
 
 
-def _show_short_paths(command: Any) -> None:
-    """Let help name default files as seen from the checkout, not by where that happens to lie."""
-    for part in getattr(command, "commands", {}).values():
-        _show_short_paths(part)
-    for parameter in command.params:
-        default = getattr(parameter, "default", None)
-        if isinstance(default, Path) and default.is_absolute():
-            parameter.show_default = os.path.relpath(default, CHECKOUT)
-
-
 def _load(name: str):  # type: ignore[no-untyped-def]  # typer reads the function's own annotations
     module, _, function = COMMANDS[name][0].partition(":")
     try:
-        return getattr(importlib.import_module(module), function)
+        with ended_at_once_by_ctrl_c():
+            return getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
         if error.name == "torch":
             raise UserError(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +79,8 @@ def test_an_unknown_option_is_refused() -> None:
         (["run", "--profile", "/nowhere/at all"], "no profile"),
         (["run", "--config", "/nowhere/x.toml"], "x.toml"),
         (["run", "--landmarks", "guess"], "guess"),
+        (["run", "--profile", "/no/one", "--report", "/proc/none/r.json"], "Name another --report"),
+        (["run", "--profile", "/no/one", "--report", "."], "it is a folder"),
         (["run", "--eyes", "guess"], "network, oracle"),
         (["run", "--marker", "aruco:999"], "0 to 49"),
         (["calibrate-reference", "--profile", "/tmp/x"], "--video"),
@@ -178,3 +182,41 @@ def test_a_forbidden_place_is_one_sentence(
     told = capsys.readouterr().err
     assert told.startswith("/root/profiles may not be used: Permission denied.")
     assert "Traceback" not in told
+
+
+def test_a_place_that_cannot_be_used_is_one_sentence_and_a_fault_of_ours_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", "out/x.json")
+
+    def ours() -> None:
+        raise OSError("socket closed twice")
+
+    monkeypatch.setattr("edge.devices.devices", missing)
+    assert run_main("devices") == 1
+    assert capsys.readouterr().err.startswith("out/x.json cannot be used: Not a directory.")
+    monkeypatch.setattr("edge.devices.devices", ours)
+    with pytest.raises(OSError, match="closed twice"):
+        main(["devices"])
+
+
+def test_ctrl_c_while_a_command_loads_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "slow_command.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nsignal.pause()\n"
+    )
+    code = (
+        "import signal, edge.__main__ as table\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "table.COMMANDS['slow'] = ('slow_command:slow', '')\n"
+        "table.main(['slow'])\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
