@@ -48,7 +48,8 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
+                errors="replace",  # a driver's bytes must not end a reader, and with it the child
                 start_new_session=True,
                 env=_environment() | variables,
                 pass_fds=descriptors,
@@ -92,7 +93,8 @@ class Child:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             log.warning("%s did not stop within %.0f s; killing it", self.name, STOP_S)
-            self._process.kill()
+            # With the programs that it started: nobody else would end them.
+            os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
         for reader in self._readers:
             reader.join(timeout=1.0)
