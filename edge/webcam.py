@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
+SILENT_S = 2.0  # a driver waits for ten before it gives a camera up
 SILENT = 0  # OpenCV's level of its own log
 
 
@@ -66,12 +67,23 @@ class Webcam:
         self._max_side_px = max_side_px
         self._open_device = open_device or _open_opencv
         self._stop = threading.Event()
+        self._asked_s: float | None = None  # since when an image is waited for
         self._device = self._open()
         if self._device is None:
             raise UserError(
                 f"Camera {camera_id!r} cannot be opened.",
                 "Run `unvisor devices` to see what is connected, and close programs that use it.",
             )
+
+    @property
+    def trouble(self) -> str:
+        """Why no image comes, in a sentence for the user; empty = all is well. From any thread."""
+        if self.is_lost:
+            return "the camera is lost: check its cable; reconnecting"
+        asked_s = self._asked_s
+        if asked_s is None or time.monotonic() - asked_s < SILENT_S:
+            return ""
+        return "the camera sends no pictures: check its cable, and close programs that use it"
 
     def frames(self) -> Iterator[tuple[int, ImageU8]]:
         """Yield images until `close`; a lost camera is waited for."""
@@ -99,7 +111,9 @@ class Webcam:
     def _read(self) -> ImageU8 | None:
         if self._device is None:
             return None
+        self._asked_s = time.monotonic()
         is_read, image = self._device.read()
+        self._asked_s = None
         picture = as_bgr(image) if is_read and image is not None else None
         if picture is not None:
             return _at_most(picture, self._max_side_px)

@@ -92,7 +92,7 @@ class Worker:
         self._ticker = StatusTicker()
         self._statuses: Counter[str] = Counter()
         self._last_status: tuple[str, ...] = ()
-        self._frames = self._first_id = self._last_id = 0
+        self._frames = self._last_id = 0
         self._begin_s = self._end_s = 0.0
         self._settled_mib = self._final_mib = 0.0
         self._network = ""  # file of the filler's network
@@ -131,7 +131,7 @@ class Worker:
             tracking = WorkingAhead(gate, pipeline.track, "tracking")
             preparing = WorkingAhead(tracking, pipeline.prepare, "preparing")
             with camera, tracking, preparing:
-                while (prepared := self._next(preparing, source)) is not None:
+                while (prepared := self._next(preparing, source, publisher)) is not None:
                     self._count(prepared.tracked.capture, pipeline.restore(prepared))
                     gate.leave()
                     urgent = (renewal.note, pipeline.note, arrivals.note)
@@ -181,22 +181,24 @@ class Worker:
             max_gap_ns=round(edge.max_gap_ms * 1e6),
         )
 
-    def _next(self, ahead: Frames[Prepared], source: Source) -> Prepared | None:
+    def _next(
+        self, ahead: Frames[Prepared], source: Source, publisher: Publisher
+    ) -> Prepared | None:
         """The next prepared frame; None when the source is over or the run was stopped."""
         while not self._stop.is_set():
             has_ended = ahead.has_ended  # asked first: what came before the end is still taken
             prepared = ahead.take(0.1)
             if prepared is not None or has_ended:
                 return prepared
-            if isinstance(source, Webcam) and source.is_lost:
+            if isinstance(source, Webcam) and source.trouble:
                 self._last_status = ()
-                self._tell(False, "the camera is lost: check its cable; reconnecting")
+                self._tell(publisher.paused, source.trouble)
         return None
 
     def _count(self, capture: Capture, view: PipelineView) -> None:
         now_s = time.monotonic()
         if not self._frames:
-            self._first_id, self._begin_s = capture.frame.frame_id, now_s
+            self._begin_s = now_s
             self._usage.restart()
         self._frames += 1
         self._last_id, self._end_s = capture.frame.frame_id, now_s
