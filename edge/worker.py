@@ -40,7 +40,7 @@ from edge.remote import open_control, open_publisher, open_recorder
 from edge.report import SessionReport, write_report
 from edge.settings import SessionSettings, from_json, keys_path
 from edge.simulation import open_simulation
-from edge.sinks import ViewSink, close_sinks, open_sinks
+from edge.sinks import ViewSink, close_sinks, open_sinks, trouble_of
 from edge.status_ticker import StatusTicker
 from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
 from edge.tracker import Tracker
@@ -135,7 +135,7 @@ class Worker:
                     self._count(prepared.tracked.capture, pipeline.restore(prepared))
                     gate.leave()
                     urgent = (renewal.note, pipeline.note, arrivals.note)
-                    notes = (*urgent, light.note, self._lasting_note)
+                    notes = (*urgent, trouble_of(sinks), light.note, self._lasting_note)
                     self._tell(publisher.paused, next(filter(None, notes), ""))
                 self._final_mib = rss_mib()  # with everything still open, as the settled one
                 if edge.spans:
