@@ -20,7 +20,7 @@ from pathlib import Path
 
 import cv2
 
-from edge.camera import CameraThread, Source, open_source
+from edge.camera import CameraThread, Source, is_live, open_source
 from edge.engine_names import engine_names
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
@@ -235,7 +235,7 @@ class Worker:
         settings = self._settings
         wall_s = self._end_s - self._begin_s
         fps = (self._frames - 1) / wall_s if self._frames > 1 and wall_s > 0 else 0.0
-        is_paced = settings.edge.camera.paced
+        is_paced = settings.edge.camera.paced or is_live(settings.edge.camera.source)
         return SessionReport(
             frames=self._frames,
             fps=round(fps, 2),
