@@ -6,10 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.pixel_format import as_bgr
 from hmd_capture.camera_address import opencv_address
@@ -31,7 +32,7 @@ class Device(Protocol):
         """Whether the camera answers."""
         ...
 
-    def read(self) -> tuple[bool, ImageU8]:
+    def read(self) -> tuple[bool, NDArray[Any]]:
         """Wait for an image; False when the camera is gone."""
         ...
 
@@ -149,7 +150,7 @@ def _open_opencv(address: int | str, fps: float) -> Device:
         cv2.setLogLevel(before)
     device.set(cv2.CAP_PROP_FPS, fps)
     device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else the driver queues up to four old images
-    return device  # type: ignore[return-value]
+    return device
 
 
 def _at_most(image: ImageU8, max_side_px: int) -> ImageU8:
