@@ -94,7 +94,7 @@ class Worker:
         self._last_status: tuple[str, ...] = ()
         self._frames = self._last_id = 0
         self._begin_s = self._end_s = 0.0
-        self._settled_mib = self._final_mib = 0.0
+        self._settled_mib = self._final_mib = self._cpu_cores = 0.0
         self._network = ""  # file of the filler's network
         self._lasting_note = ""
 
@@ -137,7 +137,8 @@ class Worker:
                     urgent = (renewal.note, pipeline.note, arrivals.note)
                     notes = (*urgent, trouble_of(sinks), light.note, self._lasting_note)
                     self._tell(publisher.paused, next(filter(None, notes), ""))
-                self._final_mib = rss_mib()  # with everything still open, as the settled one
+                # With everything still open: closing is not what is measured.
+                self._final_mib, self._cpu_cores = rss_mib(), self._usage.cpu_cores()
                 if edge.spans:
                     self._spans.save(Path(edge.spans) / "edge.npz", "edge")
         return self._report(filler, tracker, results)
@@ -243,7 +244,7 @@ class Worker:
             age_ms={},
             drops=self._drops(),
             stages_ms=self._times.summary(),
-            cpu_cores=round(self._usage.cpu_cores(), 3),
+            cpu_cores=round(self._cpu_cores, 3),
             rss_mib=round(self._final_mib, 1),
             rss_mib_10s=round(self._settled_mib, 1),
             device=device_name(),
