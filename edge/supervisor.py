@@ -228,11 +228,13 @@ class Session:
         known = {name: age for name, age in ages.items() if age is not None and report.paced}
         seconds = report.frames / report.fps if report.fps else 0.0
         hmd_cores = hmd_cpu_s / seconds if seconds else 0.0
+        seen = self._ages.summary()
+        del seen["drops"]  # while the camera's frame passes there is no face to send: no drop
         return dataclasses.replace(
             report,
             age_ms=known,
             cpu_cores=round(report.cpu_cores + hmd_cores, 3),
-            client=self._ages.summary(),
+            client=seen,
         )
 
     def _tell_meshes(self, done: int, total: int) -> None:

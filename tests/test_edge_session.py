@@ -137,6 +137,7 @@ def test_a_simulated_session_restores_publishes_and_reports(
     assert report.statuses["LIVE"] > 0
     assert report.statuses.get("STALE_EYES", 0) < report.frames - report.statuses["NO_FACE"]
     assert report.client["frames"] > 0
+    assert "drops" not in report.client  # frames without a face were told as dropped
     assert report.age_ms["p50"] > 0
     assert (report.filler, report.landmarks, report.paced) == ("warp", landmarks, True)
     assert {"decode", "simulate", "track", "fill", "composite"} <= set(report.stages_ms)
