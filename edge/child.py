@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -93,9 +94,11 @@ class Child:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             log.warning("%s did not stop within %.0f s; killing it", self.name, STOP_S)
-            # With the programs that it started: nobody else would end them.
-            os.killpg(self.pid, signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
+        # What it started and left behind, having been killed or crashed, nobody else would end.
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         for reader in self._readers:
             reader.join(timeout=1.0)
         if self._process.stdin is not None:

@@ -97,6 +97,16 @@ def test_a_child_that_is_killed_takes_its_own_programs_along(
     assert is_gone_soon(helper)
 
 
+def test_a_child_that_crashes_leaves_no_program_behind(module: Write) -> None:
+    crashing = STUCK.replace("time.sleep(60)", "import os; os._exit(139)")
+    child = Child("test", module(crashing), [])
+    helper = first_event(child)["helper"]
+    while child.exit_code is None:
+        time.sleep(0.01)
+    assert child.stop() == 139
+    assert is_gone_soon(helper)
+
+
 def test_when_the_parent_dies_a_stuck_child_goes_with_its_programs(module: Write) -> None:
     run = "import sys, edge.leash as leash; leash.GRACE_S = 0.2; leash.main()"
     child = subprocess.Popen(
