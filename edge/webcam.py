@@ -69,6 +69,7 @@ class Webcam:
         self._open_device = open_device or _open_opencv
         self._stop = threading.Event()
         self._asked_s: float | None = None  # since when an image is waited for
+        self._lost_s, self._pause_s = 0.0, FIRST_PAUSE_S
         self._device = self._open()
         if self._device is None:
             raise UserError(
@@ -117,6 +118,7 @@ class Webcam:
         self._asked_s = None
         picture = as_bgr(image) if is_read and image is not None else None
         if picture is not None:
+            self._tell_that_it_is_back()
             return _at_most(picture, self._max_side_px)
         self._device.release()
         self._device = None
@@ -124,15 +126,19 @@ class Webcam:
         return None
 
     def _reconnect(self) -> None:
-        self.is_lost = True
-        log.warning("camera %s is lost: check its cable; trying again", self.camera_id)
-        since, pause_s = time.monotonic(), FIRST_PAUSE_S
-        while self._device is None and not self._stop.wait(pause_s):
+        """Open it again; it counts as lost until it gives an image."""
+        if not self.is_lost:
+            self.is_lost, self._lost_s, self._pause_s = True, time.monotonic(), FIRST_PAUSE_S
+            log.warning("camera %s is lost: check its cable; trying again", self.camera_id)
+        while self._device is None and not self._stop.wait(self._pause_s):
             self._device = self._open()
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        if self._device is not None:
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def _tell_that_it_is_back(self) -> None:
+        if self.is_lost:
             self.is_lost = False
-            log.warning("camera %s is back after %.1f s", self.camera_id, time.monotonic() - since)
+            away_s = time.monotonic() - self._lost_s
+            log.warning("camera %s is back after %.1f s", self.camera_id, away_s)
 
     def _open(self) -> Device | None:
         device = self._open_device(opencv_address(self.camera_id), self.fps)

@@ -212,6 +212,27 @@ def test_a_lost_webcam_is_opened_again_until_it_answers(
     webcam.close()
 
 
+def test_a_camera_that_opens_and_gives_nothing_is_lost_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was told as lost and as back again and again, without a pause that grew."""
+    monkeypatch.setattr("edge.webcam.FIRST_PAUSE_S", 0.001)
+    opened: list[FakeDevice] = []
+
+    def plug(address: int | str, fps: float) -> FakeDevice:
+        opened.append(FakeDevice(True))
+        opened[-1].left = 2 if len(opened) in (1, 6) else 0
+        return opened[-1]
+
+    webcam = Webcam("7", open_device=plug)
+    frames = webcam.frames()
+    assert [next(frames)[0] for _ in range(3)] == [0, 1, 2]
+    assert len(opened) == 6
+    assert [caplog.text.count(word) for word in ("is lost", "is back")] == [1, 1]
+    assert webcam.trouble == ""
+    webcam.close()
+
+
 def test_a_session_that_is_stopped_does_not_wait_for_a_lost_webcam(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
