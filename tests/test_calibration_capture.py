@@ -111,6 +111,9 @@ def test_without_anybody_the_capture_ends_and_says_so(picture: ImageU8) -> None:
         (["blurred"] * 19 + [""] * 21, ""),
         (["eyes closed"] * 50, "eyes closed"),
         ([], "no face"),
+        ([""] * 3, "too few frames"),
+        (["", "", "turned away"], "too few frames"),
+        (["blurred"] * 3, "blurred"),
     ],
 )
 def test_a_capture_is_refused_for_what_was_wrong_with_most_of_it(
