@@ -112,7 +112,11 @@ class Feeder:
         self._frames = recipe.batch.chunk_frames
         self._makers: Makers = make_makers(settings, seed, size_px, workers)
         capacity = playlist.capacity(self._makers.most_waiting)
-        self._pool = StreamPool(capacity, settings.frames, size_px, device)
+        try:
+            self._pool = StreamPool(capacity, settings.frames, size_px, device)
+        except ValueError:
+            self._makers.close()
+            raise
         self._ordered: set[int] = set()
         self.waited_s = 0.0  # for streams, since the start
         self.made_streams = 0
