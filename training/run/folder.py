@@ -127,7 +127,7 @@ def _told(path: Path) -> Iterator[None]:
         ) from error
 
 
-def commit() -> str:
+def commit(digits: int = 40) -> str:
     """Commit of this checkout, with `+` when files differ from it; `unknown` outside of one."""
     here = Path(__file__).parent
 
@@ -138,4 +138,4 @@ def commit() -> str:
         return done.stdout.strip()
 
     head = ask("rev-parse", "HEAD")
-    return head + "+" * bool(ask("status", "--porcelain", "-uno")) if head else "unknown"
+    return head[:digits] + "+" * bool(ask("status", "--porcelain", "-uno")) if head else "unknown"
