@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from training.identity.report import area, flagged_at, plot, scores  # noqa: E40
 from training.identity.teacher import NAMES, teacher_embeddings, teacher_weights  # noqa: E402
 from training.identity.trainer import IdentitySettings, IdentityTrainer, likenesses  # noqa: E402
 from training.identity.views import view  # noqa: E402
+from training.run.checkpoint import CheckpointError  # noqa: E402
 from training.scenes.bare_faces import BareFace, is_held_back  # noqa: E402
 
 DECISION = EvidenceSettings(6, 2, -6, 3, -10, 10)
@@ -246,3 +248,26 @@ def test_figures_and_plot_of_trials(tmp_path: Path) -> None:
         {"decision": (np.array([0, 0.5, 1.0]), np.array([0, 0.9, 1.0]))}, tmp_path / "roc.png", "t"
     )
     assert cv2.imread(str(tmp_path / "roc.png")) is not None
+
+
+def test_kept_faces_are_for_their_owner_and_never_half_there(
+    faces: PersonFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was there stayed readable for all, and a full disk left half of one."""
+    path = tmp_path / "faces.npz"
+    path.write_bytes(b"half of a file")
+    path.chmod(0o644)
+    with pytest.raises(CheckpointError, match="damaged; delete it"):
+        PersonFaces.load(path)
+    faces.save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    kept = path.read_bytes()
+
+    def full(file: object, **arrays: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        faces.save(path)
+    assert path.read_bytes() == kept
+    assert [each.name for each in tmp_path.iterdir()] == ["faces.npz"]
