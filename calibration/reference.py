@@ -209,15 +209,6 @@ def follow(feed: Feed, taker: Taker, mesher: FaceMesher, seconds: float) -> Take
     return taker.finish()
 
 
-def make_profile(source: Source, seconds: float) -> Draft:
-    """Look at the first seconds of a recording and make a profile of it, without any prompt.
-
-    Raises:
-        UserError: too few frames are good; says what was wrong with most of them.
-    """
-    return _run_in_terminal(lambda: source, Chorus([]), seconds)
-
-
 def open_reader() -> CoverReader:
     """The network that notices hands and hair.
 

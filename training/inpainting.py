@@ -69,7 +69,7 @@ class InpaintingTraining:
         torch.manual_seed(setting.seed)
         terms = LossTerms.load(recipe.losses, recipe.loss_settings, setting.helper_weights)
         self.trainer = Trainer(recipe, terms, processes)
-        self._size_px = int(self.trainer.generator.settings.size_px)  # type: ignore[union-attr, arg-type]
+        self._size_px = self.trainer.inpainter.settings.size_px
         cache, threads = folder.path / DECODED, max(1, setting.workers)
         parts, val = setting.source.parts("train"), setting.source.parts("val")
         _check_apart(setting.source)

@@ -6,6 +6,7 @@ import logging
 import queue
 import webbrowser
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -165,10 +166,10 @@ class PageSession:
     def _is_accepted(self, draft: Draft) -> bool:
         """Show the result; True once it is saved, False to take it again."""
         facts: dict[str, Any] = {"phase": "result", "result": _result_facts(draft)}
-        panes = {
+        panes: dict[str, Callable[[], bytes]] = {
             "trial": lambda: as_jpeg(draft.trial.picture),
             **{
-                f"view{index}": lambda image=image: as_jpeg(image)  # type: ignore[misc]
+                f"view{index}": partial(as_jpeg, image)
                 for index, image in enumerate(view_pictures(draft.profile.references))
             },
         }

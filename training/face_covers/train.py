@@ -162,6 +162,6 @@ def _step(network: CoverNet, batch: Batch, optimiser: torch.optim.Optimizer) -> 
     logits = network(batch.crops)
     losses = functional.binary_cross_entropy_with_logits(logits, batch.covered, batch.weight)
     optimiser.zero_grad()
-    losses.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(losses)
     optimiser.step()
     return float(losses.detach())

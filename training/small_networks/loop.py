@@ -34,7 +34,7 @@ class Verdict:
     @classmethod
     def of(cls, score: Score) -> Verdict:
         """Of a score, which is a dataclass of numbers."""
-        return cls(score.total, {"validation": asdict(score)}, str(score))  # type: ignore[call-overload]
+        return cls(score.total, {"validation": asdict(score)}, str(score))
 
 
 @dataclass(frozen=True)

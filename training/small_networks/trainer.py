@@ -64,7 +64,7 @@ class AveragedTrainer(Generic[NetworkT]):
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * _rate(share, self.settings.warm_up_share)
         self._optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(total)
         limit = self.settings.gradient_limit
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
         # Else weights that are no numbers would be saved over the last good checkpoint.
