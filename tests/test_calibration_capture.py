@@ -172,6 +172,17 @@ def test_a_folder_of_pictures_is_a_source(tmp_path: Path) -> None:
     assert [image.shape for _, image in source.frames()] == [(240, 400, 3)] * 3
 
 
+def test_pictures_that_cannot_be_read_are_not_laid_to_a_camera(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one.jpg").write_text("no picture")
+    command = ["calibrate-reference", "--profile", str(tmp_path / "anna"), "--video", str(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 1
+    assert "of a video or pictures, whether other programs open them" in capsys.readouterr().err
+
+
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no pictures"):
         open_capture_source(tmp_path, None)

@@ -72,6 +72,7 @@ def test_an_unknown_key_is_refused_with_the_valid_ones(tmp_path: Path) -> None:
         ("batch.accumulate=0", "batch.accumulate is 0; it has to be at least 1"),
         ("watching.validate_every_steps=0", "it has to be at least 1"),
         ("loss_settings.perceptual_share=0.0", "it has to be 0.001 to 1"),
+        ("loss_settings.first_layer=3", "layers 3 to 5 of VGG16; the last one is 4"),
         ("augmentation.lowest_jpeg_quality=90", "it has to be 1 to 84"),
     ],
 )

@@ -210,6 +210,17 @@ def test_clips_shorter_than_a_stream_are_refused(shards: Path, tmp_path: Path) -
         start(shards, tmp_path, "batch.stream_frames=32")
 
 
+def test_too_small_a_gpu_is_said_in_a_sentence(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("training.train._train", full)
+    with pytest.raises(UserError, match=r"memory is too small.*batch\.streams"):
+        start(shards, tmp_path)
+
+
 def test_a_run_of_another_network_is_refused_and_kept(shards: Path, tmp_path: Path) -> None:
     start(shards, tmp_path, steps=1)
     kept = (tmp_path / "last.pt").read_bytes()

@@ -124,3 +124,16 @@ def test_a_clip_with_a_dot_in_its_name_is_refused_before_it_is_packed(tmp_path: 
     named = FaceClips(write_folder(tmp_path / "faces", rows, np.zeros(FRAMES, np.float32)))
     with pytest.raises(ShardError, match=r"'one\.two' has a dot in its name"):
         pack_clips(named, tmp_path / "shards")
+
+
+def test_clips_that_were_cut_anew_are_other_data(tmp_path: Path) -> None:
+    """A run went on with what it had decoded of the clips before, and told the same data hash."""
+    root = write_folder(tmp_path / "faces", ROWS, np.zeros(FRAMES, np.float32))
+    before = open_source(root)
+    again = open_source(root)
+    assert again.data_hash == before.data_hash
+    video = root / "video" / "a.mp4"
+    video.write_bytes(video.read_bytes() + b"more")
+    after = open_source(root)
+    assert after.data_hash != before.data_hash
+    assert after.parts("train")[0].key != before.parts("train")[0].key

@@ -54,7 +54,11 @@ class Take:
         """Raise UserError with advice when no profile can be made of this."""
         worst = self.refusal()
         if not self.problems:
-            raise UserError("The camera gave no frames.", "Check its cable and try again.")
+            raise UserError(
+                "No picture came.",
+                "Check the camera's cable; of a video or pictures, whether other programs open "
+                "them.",
+            )
         if worst == TOO_FEW:
             raise UserError(
                 f"No profile was made: there are {len(self.problems)} frames, and "

@@ -23,6 +23,7 @@ else:
 FOLDER = Path(__file__).parent
 SCALES = FOLDER / "scales"
 EXTENDS = "extends"
+VGG_LAYERS = 5  # activations that the losses can look at
 BOUNDS: Mapping[str, tuple[float, float]] = {  # of settings, least and most
     "batch.streams": (1, math.inf),
     "batch.chunk_frames": (1, math.inf),
@@ -36,6 +37,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {  # of settings, least and most
     "watching.val_frame_step": (1, math.inf),
     "loss_settings.perceptual_share": (0.001, 1),
     "loss_settings.expression_share": (0.001, 1),
+    "loss_settings.first_layer": (0, VGG_LAYERS - 1),
+    "loss_settings.layers": (1, VGG_LAYERS),
     "augmentation.lowest_jpeg_quality": (1, BEST_JPEG_QUALITY - 1),
 }
 WHOLE_STREAMS = "whole_streams"  # of a scale: for recipes whose chunks are whole streams
@@ -173,6 +176,12 @@ def _check_bounds(recipe: Recipe) -> None:
         if not least <= value <= most:
             wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
             raise UserError(f"{recipe.name}: {key} is {value:g}; it has to be {wanted}.")
+    looks = recipe.loss_settings
+    if looks.first_layer + looks.layers > VGG_LAYERS:
+        raise UserError(
+            f"{recipe.name}: loss_settings asks for layers {looks.first_layer} to "
+            f"{looks.first_layer + looks.layers - 1} of VGG16; the last one is {VGG_LAYERS - 1}."
+        )
 
 
 def _check_shares(recipe: Recipe) -> None:
