@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import membrane
-from models.memory.light import LightMemory
+from models.memory.session import SessionMemory
 
 ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]
@@ -18,7 +18,7 @@ FADES = 1 / 32  # of the crop's side: over so far an unusual difference dies awa
 
 
 def blend(
-    warped: ImageU8, crop: ImageU8, hidden: MaskU8, memory: LightMemory | None = None
+    warped: ImageU8, crop: ImageU8, hidden: MaskU8, memory: SessionMemory | None = None
 ) -> ImageU8:
     """`warped` (S,S,3) with its difference to `crop` at the hole's border continued into the hole.
 
@@ -28,19 +28,21 @@ def blend(
         return warped
     top, bottom, left, right = _box_around(hidden)
     part = np.s_[top:bottom, left:right]
-    continued = np.zeros(crop.shape, np.float32)
     difference = crop[part].astype(np.float32) - warped[part]
-    continued[part] = _continued(difference, hidden[part], FADES * len(hidden))
+    light, outlines = (np.zeros(crop.shape, np.float32) for _ in range(2))
+    light[part], outlines[part] = _continued(difference, hidden[part], FADES * len(hidden))
     if memory is not None:
-        continued = memory.step(continued, hidden)
+        light, outlines = memory.light.step(light, hidden), memory.outlines.step(outlines, hidden)
     blended = warped.copy()
-    corrected = warped[part] + continued[part]
+    corrected = warped[part] + light[part] + outlines[part]
     blended[part] = np.clip(corrected + 0.5, 0, 255).astype(np.uint8)
     return blended
 
 
-def _continued(difference: Float32Array, hidden: MaskU8, fades_px: float) -> Float32Array:
-    """`difference` (H,W,3) of a hole's surroundings continued into it.
+def _continued(
+    difference: Float32Array, hidden: MaskU8, fades_px: float
+) -> tuple[Float32Array, Float32Array]:
+    """`difference` (H,W,3) of a hole's surroundings continued into it: light, and outlines.
 
     Another light differs alike all around: it is continued to the other side. What differs by more
     is an outline that lies elsewhere, wall where the view has hair; it tells nothing of the inside
@@ -53,7 +55,7 @@ def _continued(difference: Float32Array, hidden: MaskU8, fades_px: float) -> Flo
     surface = membrane.Membrane(known)
     away = cv2.distanceTransform(hidden, cv2.DIST_L2, 3)[..., None]
     faded = surface.extend(difference - light) * np.exp(-away / fades_px)
-    return np.asarray(surface.extend(light) + faded, np.float32)
+    return surface.extend(light), np.asarray(faded, np.float32)
 
 
 def _box_around(hidden: MaskU8) -> tuple[int, int, int, int]:

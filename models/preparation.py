@@ -86,7 +86,7 @@ def prepare(
             f"crop {crop.shape} and mask {hidden.shape} do not fit a {size} px reference"
         )
     aligned, drawn = registered(crop, hidden, mesh, mixture, plate, memory)
-    blended = blend(aligned, crop, hidden, memory.light if memory else None)
+    blended = blend(aligned, crop, hidden, memory)
     return Prepared(crop, hidden, mesh, blended, drawn)
 
 

@@ -18,6 +18,7 @@ from models.memory.fields import FieldMemory
 from models.memory.landmark_prior import ReferenceFrame, load_landmark_prior
 from models.memory.landmarks import SteadyLandmarks, near_hole
 from models.memory.light import LightMemory
+from models.memory.outlines import OutlineMemory
 from models.preparation import prepare
 from models.preparer import Preparer
 from models.reference import Reference
@@ -172,6 +173,27 @@ def test_what_was_not_hidden_a_frame_ago_has_no_past() -> None:
     assert np.array_equal(memory.step(field, hole()), field)
     smaller = np.full((SIZE // 2, SIZE // 2, 3), 4, np.float32)
     assert np.array_equal(memory.step(smaller, hole()[::2, ::2].copy()), smaller)
+
+
+def test_outlines_that_cross_the_rim_come_and_go_slowly() -> None:
+    memory, shown = OutlineMemory(), np.full((SIZE, SIZE, 3), 50, np.float32)
+    memory.step(np.zeros_like(shown), hole())
+    values = [memory.step(shown, hole()) for _ in range(6)]
+    inside = [float(value[hole() == 1].mean()) for value in values]
+    assert 10 < inside[0] < 40
+    assert inside == sorted(inside)
+    assert inside[-1] == pytest.approx(50, abs=1)
+    assert all((value[hole() == 0] == 50).all() for value in values)  # what is seen is not touched
+
+
+def test_what_the_hole_hides_next_is_remembered_as_it_was_seen() -> None:
+    memory, moved = OutlineMemory(), np.roll(hole(), 3, axis=1)
+    seen = np.full((SIZE, SIZE, 3), 50, np.float32)
+    memory.step(seen, hole())
+    faded = memory.step(np.where(moved[..., None] == 1, np.float32(0), seen), moved)
+    assert faded[(moved == 1) & (hole() == 0)].min() > 10
+    memory.reset()
+    assert memory.step(seen, hole()) is seen
 
 
 def test_a_preparer_that_is_reset_prepares_as_a_new_one(posed_mesh: MeshMaker) -> None:

@@ -9,6 +9,7 @@ from models.memory.exposure import ExposureMemory
 from models.memory.fields import FieldMemory
 from models.memory.landmarks import SteadyLandmarks
 from models.memory.light import LightMemory
+from models.memory.outlines import OutlineMemory
 
 Float32Array = NDArray[np.float32]
 
@@ -24,6 +25,7 @@ class SessionMemory:
         shift: of the registration.
         tint: of the registration.
         light: of what is continued from the hole's rim.
+        outlines: of what lies elsewhere at that rim, and fades.
     """
 
     def __init__(self, reference_mesh: Float32Array) -> None:
@@ -31,8 +33,10 @@ class SessionMemory:
         self.landmarks = SteadyLandmarks(reference_mesh)
         self.shift, self.tint = FieldMemory(SHIFT_PERSISTENCE), FieldMemory(TINT_PERSISTENCE)
         self.exposure, self.light = ExposureMemory(), LightMemory()
+        self.outlines = OutlineMemory()
 
     def reset(self) -> None:
         """Forget earlier frames: the next one is another scene."""
-        for part in (self.landmarks, self.exposure, self.shift, self.tint, self.light):
+        steady = (self.landmarks, self.exposure, self.shift, self.tint, self.light, self.outlines)
+        for part in steady:
             part.reset()
