@@ -7,7 +7,6 @@ portraits alike: on them the network is chosen and the scores are calibrated.
 
 from __future__ import annotations
 
-import csv
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from models.identity.face_chip import BARE, WIDTH_PX, chip_from_frame
 from training.clips.faces import FaceClips
 from training.identity.teacher import teacher_embeddings
 from training.run.checkpoint import CheckpointError
-from training.scenes.bare_faces import BareFace, is_held_back, portraits
+from training.scenes.bare_faces import BareFace, is_held_back, named_portraits
 from training.scenes.headset_variety import shaken
 
 ImageU8 = NDArray[np.uint8]
@@ -116,15 +115,14 @@ def clip_sources(clips: FaceClips, split: str, every: int, limit: int = 0) -> It
 
 
 def portrait_sources(folder: Path) -> Iterator[Source]:
-    """Every portrait photo of a folder, those of held-back persons too."""
-    with open(folder / "manifest.csv", newline="", encoding="utf-8") as file:
-        persons = [(row["identity"], row["name"]) for row in csv.DictReader(file)]
-    kept = {held: iter(list(portraits(folder, held_back=held))) for held in (True, False)}
-    with np.load(folder / "landmarks.npz") as packed:
-        known = set(packed["names"].tolist())
-    for person, name in persons:
-        if name in known:
-            yield Source(next(kept[is_held_back(person)]), person, SCENE_OF_PORTRAITS)
+    """Every portrait photo of a folder that can be read, those of held-back persons too.
+
+    Raises:
+        FaceDataError: the folder is of another layout.
+    """
+    for is_apart in (True, False):
+        for person, face in named_portraits(folder, held_back=is_apart):
+            yield Source(face, person, SCENE_OF_PORTRAITS)
 
 
 def cut_faces(
