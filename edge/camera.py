@@ -56,6 +56,11 @@ class Inbox(Protocol):
         ...
 
 
+def is_live(source: str) -> bool:
+    """Whether that names a camera, whose pace nobody can change, and no video file."""
+    return source.startswith((WEBCAM, gst_camera.PREFIX))
+
+
 def open_source(settings: CameraSettings) -> Source:
     """Open the camera or file that the settings name.
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,7 +49,8 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
+                errors="replace",  # a driver's bytes must not end a reader, and with it the child
                 start_new_session=True,
                 env=_environment() | variables,
                 pass_fds=descriptors,
@@ -94,6 +96,9 @@ class Child:
             log.warning("%s did not stop within %.0f s; killing it", self.name, STOP_S)
             self._process.kill()
             self._process.wait()
+        # What it started and left behind, having been killed or crashed, nobody else would end.
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         for reader in self._readers:
             reader.join(timeout=1.0)
         if self._process.stdin is not None:

@@ -252,7 +252,8 @@ def result_words(tree: dict[str, Any], out: Path) -> dict[str, str]:
         f"SSIM {_number(tree.get('ssim'), '{:.3f}')}",
         "memory": _memory(tree["rss_mib_10s"], tree["rss_mib"]),
         "made with": f"filler {tree['filler']}, landmarks {tree['landmarks']}",
-        "files": f"{out / 'demo.mp4'}, {out / 'demo.json'}",
+        "files": ("" if tree.get("recorded_frames") == 0 else f"{out / 'demo.mp4'}, ")
+        + f"{out / 'demo.json'}",
     }
 
 

@@ -127,6 +127,8 @@ def write_thumbnails(
                 continue
             _, jpeg = cv2.imencode(".jpg", image)
             path = folder / f"{Path(camera.node).name}.jpg"
+            path.touch(0o600)
+            path.chmod(0o600)  # whoever sits before the camera: for this user alone
             path.write_bytes(jpeg.tobytes())
             taken[camera.id] = str(path)
     except OSError as error:

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import time
+import weakref
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ TAIL = (
     "! y4menc ! fdsink fd=1 sync=false"
 )
 START_S, STALL_S = 15.0, 3.0  # a sensor's first image takes seconds; later none that long
+STOP_S = 2.0  # after SIGTERM, before SIGKILL
 LONGEST_LINE = 200  # of the stream's text
 PIPE_BYTES = 1 << 20  # Linux's largest; an image in few pieces
 NO_IMAGE = np.empty((0, 0, 3), np.uint8)
@@ -60,6 +62,8 @@ class GstPipe:
         self._process = subprocess.Popen(
             [PROGRAM, "-q", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0
         )
+        # At the latest when this program ends: a pipeline that is stuck would not notice.
+        self._end = weakref.finalize(self, _end, self._process)
         assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
         _enlarge(self._pipe)
@@ -83,14 +87,7 @@ class GstPipe:
 
     def release(self) -> None:
         """End the pipeline."""
-        self._process.terminate()
-        try:
-            self._process.wait(2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._end()
 
     def _read_header(self) -> tuple[int, int] | None:
         line = self._line(START_S)
@@ -125,6 +122,17 @@ class GstPipe:
         piece = os.read(self._pipe, PIPE_BYTES) if ready else b""
         self._pending += piece
         return bool(piece)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _enlarge(pipe: int) -> None:

@@ -93,7 +93,6 @@ class HeadsetTracker:
         if self._marker is not None:
             raw = self._marker.guided(image, raw, reading, crop, time_ns)
         self._crop = eased(crop, crop_of_mesh(raw))
-        self._scan(image)
         steady = self._filter.steady(raw, _span(raw), time_ns)
         mesh = steady if self._fit is None else self._fit.fitted(steady, reading.spread)
         mask = self._mask(reading, crop, mesh, image, time_ns)
@@ -102,6 +101,7 @@ class HeadsetTracker:
         self._time_ns = time_ns
         if self._register is not None and mask.any():
             mesh = self._register.registered(mesh, visible, image, mask, time_ns)
+        self._scan(image)  # last: it may find another person to follow, who has no past
         return FaceTrack(mesh, visible, mask, frame_from_box(box, self._size_px), reading.face)
 
     @property

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
-REFUSED = 1  # exit code after a user's mistake
+REFUSED, REFUSAL = 1, "Error: "  # a user's mistake: exit code, and how its sentence begins
 STEADY_S = 30.0  # having run for so long, the next pause is short again
 
 
@@ -64,8 +64,9 @@ class HmdProcess:
         if child is not None:
             code = child.stop()
             last = next(reversed(child.last_lines), "no word")
-            if code == REFUSED and not self.restarts:
-                raise UserError(f"The eye cameras' program: {last.removeprefix('Error: ')}")
+            # A crash has this exit code, too; then it is started again.
+            if code == REFUSED and last.startswith(REFUSAL) and not self.restarts:
+                raise UserError(f"The eye cameras' program: {last.removeprefix(REFUSAL)}")
             log.warning("hmd_capture ended with code %s (%s)", code, last)
             if now_s - self._started_s > STEADY_S:
                 self._pause_s = FIRST_PAUSE_S

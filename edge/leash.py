@@ -30,6 +30,8 @@ def _watch() -> None:
         pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_S)
+    if os.getpgrp() == os.getpid():  # ours alone: what the module started goes, too
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 

@@ -45,12 +45,13 @@ class Recorder(Closing):
     def __init__(self, path: Path) -> None:
         """Open a draft beside `path`; raises UserError when nothing can be written there."""
         self.path = path
-        self.error: str | None = None
+        self.trouble = ""
         self.frames = 0
         self._draft = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._draft.touch()
+            self._draft.touch(0o600)
+            self._draft.chmod(0o600)  # a face: for its owner alone, also where a draft was left
         except OSError as error:
             raise UserError(
                 f"The recording {path} cannot be written: {error.strerror}.",
@@ -75,17 +76,19 @@ class Recorder(Closing):
         self._thread.join()
 
     def results(self) -> dict[str, float]:
-        """Frames in the file and frames skipped."""
-        return {"recorded_frames": self.frames, "recording_skipped": self.skipped}
+        """Frames in the file, none where there is no file, and frames skipped."""
+        recorded = 0 if self.trouble else self.frames
+        return {"recorded_frames": recorded, "recording_skipped": self.skipped}
 
     def _run(self) -> None:
         try:
             self._record()
             if self.frames:
                 os.replace(self._draft, self.path)
-        except OSError as error:  # libav's own errors are OSErrors too
-            self.error = f"{self.path}: {error.strerror or error}"
-            log.error("the recording stopped: %s; the picture goes on without it", self.error)
+        except (OSError, av.error.FFmpegError) as error:
+            why = error.strerror or str(error)
+            self.trouble = f"the recording {self.path} stopped and is not kept: {why}"
+            log.error("%s; the picture goes on without it", self.trouble)
             while self._slot.take() is not None:
                 pass  # until the slot is closed
         finally:

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from edge.records import CoverKind
-from edge.strict_mapping import from_mapping
+from edge.strict_mapping import Within, from_mapping
 from hmd_capture.eye_source import EyesBy
 from hmd_capture.sources.eye_view import EyeCameraSettings
 from models.engine.interface import EngineChoice
@@ -33,6 +33,12 @@ Playback = Literal["once", "loop", "back-and-forth"]
 Landmarks = Literal["oracle", "tracker", "mediapipe"]
 Cover = Literal["headset", "face-mask", "auto"]
 PixelFormat = Literal["jpeg", "bgr", "gray"]
+Port = Annotated[int, Within(0, 65535)]
+Milliseconds = Annotated[float, Within(0, 60_000)]
+Seconds = Annotated[float, Within(0, 1e9)]
+Rate = Annotated[float, Within(1, 1000)]
+SidePx = Annotated[int, Within(16, 16384)]
+Threads = Annotated[int, Within(0, 256)]
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,10 @@ class CameraSettings:
     source: str = "webcam:0"
     playback: Playback = "once"  # video files only
     paced: bool = True  # False: as fast as the pipeline takes frames, none dropped (capacity)
-    seconds: float = 0.0  # stop after this much source time; 0 = no limit
-    max_width_px: int = 1280  # wider frames are scaled down on arrival
+    seconds: Seconds = 0.0  # stop after this much source time; 0 = no limit
+    max_width_px: SidePx = 1280  # wider frames are scaled down on arrival
     lens: str = ""  # file of `calibrate-camera`; empty = the camera's own; none = assume one
-    fps: float = 30.0  # asked of webcams; video files keep their own rate
+    fps: Rate = 30.0  # asked of webcams; video files keep their own rate
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class SimulationSettings:
     # visor, goggles, box, or a folder of RGBA cut-outs; empty = by the seed. Face mask:
     # surgical, cloth, n95, bandana, scarf; empty = surgical.
     headset: str = ""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 2**32)] = 0
     cache: str = ""  # folder of precomputed meshes; empty = the user's cache folder
 
 
@@ -68,7 +74,7 @@ class PreviewSettings:
 
     enabled: bool = False
     host: str = "127.0.0.1"
-    port: int = 8750
+    port: Port = 8750
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,10 @@ class OscSettings:
 
     enabled: bool = False
     host: str = "127.0.0.1"  # loopback only
-    port: int = 9000  # VRChat's
+    port: Port = 9000  # VRChat's
     vrchat: bool = True  # /tracking/eye/*
     vrcft: bool = False  # /avatar/parameters/v2/*, for avatars made for VRCFaceTracking
-    request_port: int = 0  # UDP, where the eyes' calibration is asked for anew; 0 = nowhere
+    request_port: Port = 0  # UDP, where the eyes' calibration is asked for anew; 0 = nowhere
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,8 @@ class EdgeSettings:
     landmarks: Landmarks = "tracker"
     person: str = "nearest"  # whom to follow: nearest, left, right, or a number from the left
     marker: str = ""  # sticker on the headset: aruco:ID or apriltag:ID; empty = none
-    max_eye_age_ms: float = 100.0  # older eye observations are not used
-    max_gap_ms: float = 500.0  # a longer hole between frames resets the network's states
+    max_eye_age_ms: Milliseconds = 100.0  # older eye observations are not used
+    max_gap_ms: Milliseconds = 500.0  # a longer hole between frames resets the network's states
     report: str = ""  # timing JSON written when the run ends
     spans: str = ""  # folder for every stage of every frame (`unvisor profile`); empty = not kept
     quality: bool = False  # compare with the truth of a simulated headset
@@ -118,9 +124,10 @@ class ModelsSettings:
     filler: str = "auto"  # see `models.filling`; auto = the best one of this version
     weights: str = ""  # network of the filler `unvisor` (.onnx); empty = the shipped one
     precision: Precision = "auto"  # of the shipped one; auto = INT8 where the processor has VNNI
-    size_px: int = 128
+    size_px: SidePx = 128
     engine: EngineChoice = "auto"  # auto = TensorRT where `build-engine` was run, else onnxruntime
-    threads: int = 0  # of each network; 0 = half the cores: tracker and filler run side by side
+    # Of each network; 0 = half the cores: tracker and filler run side by side.
+    threads: Threads = 0
 
 
 @dataclass(frozen=True)
@@ -129,10 +136,10 @@ class StreamingSettings:
 
     host: str = "127.0.0.1"  # beyond loopback (0.0.0.0: all networks) keys are needed
     keys: str = ""  # folder of `unvisor keys`; empty = the user's own
-    control_port: int = 50020  # 0 = any free port
-    publisher_port: int = 50021
+    control_port: Port = 50020  # 0 = any free port
+    publisher_port: Port = 50021
     pixel_format: PixelFormat = "jpeg"  # of frame.* until a client asks for another
-    jpeg_quality: int = 90
+    jpeg_quality: Annotated[int, Within(1, 100)] = 90
     eyes: EyesShow = "cameras"  # face = on frame.eye.* too, for clients that know only eyes
     badge: bool = False  # a visible mark on restored pictures
     video_codec: VideoCodec = "auto"  # of h264.*; auto = NVENC where there is one

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from edge.bare_face_trackers import choose_face
-from edge.camera import Dress, Source
+from edge.camera import Dress, Source, is_live
 from edge.oracle_cache import Progress, clip_meshes, default_cache
 from edge.records import Capture, Truth
 from edge.settings import SessionSettings
@@ -124,7 +124,7 @@ def prepare_oracle(settings: SessionSettings, progress: Progress | None = None) 
         UserError: the clip cannot be read.
     """
     camera = settings.edge.camera
-    if settings.edge.simulation.enabled and not camera.source.startswith(("webcam:", "gst:")):
+    if settings.edge.simulation.enabled and not is_live(camera.source):
         _meshes(settings, Path(camera.source), progress)
 
 

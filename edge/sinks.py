@@ -7,6 +7,7 @@ function that opens each one; it takes the whole settings and returns a `ViewSin
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
 
 from edge.records import PipelineView
@@ -44,6 +45,16 @@ class ReportingSink(Protocol):
         ...
 
 
+@runtime_checkable
+class FailingSink(Protocol):
+    """A sink that may stop while the run goes on."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it stopped, in a sentence for the user; empty = it did not."""
+        ...
+
+
 def open_sinks(settings: SessionSettings) -> list[ViewSink]:
     """Open the sinks that the settings ask for.
 
@@ -68,6 +79,12 @@ def open_sinks(settings: SessionSettings) -> list[ViewSink]:
         close_sinks(opened)
         raise
     return opened
+
+
+def trouble_of(sinks: Sequence[ViewSink]) -> str:
+    """What the user should know of the sinks now; empty = nothing."""
+    found = (sink.trouble for sink in sinks if isinstance(sink, FailingSink))
+    return next(filter(None, found), "")
 
 
 def close_sinks(sinks: list[ViewSink]) -> dict[str, float]:

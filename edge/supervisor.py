@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import signal
 import tempfile
 import threading
@@ -41,6 +42,9 @@ log = logging.getLogger(__name__)
 
 START_S = 60.0  # loading MediaPipe and a network on a busy two-core machine takes many seconds
 POLL_S = 0.02
+SILENT_S = 5.0  # without a word of the worker, which tells its status twice a second
+END_S = 15.0  # for the worker to finish its files after it was asked to stop
+SILENT = "nothing is heard of the pipeline: q stops it"
 PAUSE_KEYS, STOP_KEYS = (" ", "p"), ("q", "\x03")
 
 
@@ -191,18 +195,26 @@ class Session:
         keys = own_keys(self._settings, self._insecure_lan)
         self._control = ControlClient(f"{host}:{ready['control']}", keys=keys)
         begin_cpu_s = hmd.cpu_seconds()
-        asked = False
+        heard_s, asked_s = time.monotonic(), math.inf
         with Subscriber(f"{host}:{ready['publisher']}", [FRAME_FACE], keys) as client:
             while True:
                 self._measure(client)
-                event = _next_event(worker)
+                event, now_s = _next_event(worker), time.monotonic()
                 if event is not None and event["event"] == "done":
                     return hmd.cpu_seconds() - begin_cpu_s
                 if event is not None:
+                    heard_s = now_s
                     self._tell_running(event, hmd.check())
-                if self._stop.is_set() and not asked:
-                    asked = True
+                elif now_s - heard_s > SILENT_S and self._status.detail != SILENT:
+                    self._tell(phase="running", fps=0.0, status=(), detail=SILENT)
+                if self._stop.is_set() and asked_s == math.inf:
+                    asked_s = now_s
                     worker.ask_to_stop()
+                if now_s - asked_s > END_S:
+                    raise UserError(
+                        "The edge process does not stop; it was ended, without a report.",
+                        "Run again with --verbose to see what it waits for.",
+                    )
 
     def _measure(self, client: Subscriber) -> None:
         arrival = client.take(FRAME_FACE, POLL_S)
@@ -216,11 +228,13 @@ class Session:
         known = {name: age for name, age in ages.items() if age is not None and report.paced}
         seconds = report.frames / report.fps if report.fps else 0.0
         hmd_cores = hmd_cpu_s / seconds if seconds else 0.0
+        seen = self._ages.summary()
+        del seen["drops"]  # while the camera's frame passes there is no face to send: no drop
         return dataclasses.replace(
             report,
             age_ms=known,
             cpu_cores=round(report.cpu_cores + hmd_cores, 3),
-            client=self._ages.summary(),
+            client=seen,
         )
 
     def _tell_meshes(self, done: int, total: int) -> None:

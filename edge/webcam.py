@@ -6,10 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.pixel_format import as_bgr
 from hmd_capture.camera_address import opencv_address
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
+SILENT_S = 2.0  # a driver waits for ten before it gives a camera up
 SILENT = 0  # OpenCV's level of its own log
 
 
@@ -30,7 +32,7 @@ class Device(Protocol):
         """Whether the camera answers."""
         ...
 
-    def read(self) -> tuple[bool, ImageU8]:
+    def read(self) -> tuple[bool, NDArray[Any]]:
         """Wait for an image; False when the camera is gone."""
         ...
 
@@ -66,12 +68,24 @@ class Webcam:
         self._max_side_px = max_side_px
         self._open_device = open_device or _open_opencv
         self._stop = threading.Event()
+        self._asked_s: float | None = None  # since when an image is waited for
+        self._lost_s, self._pause_s = 0.0, FIRST_PAUSE_S
         self._device = self._open()
         if self._device is None:
             raise UserError(
                 f"Camera {camera_id!r} cannot be opened.",
                 "Run `unvisor devices` to see what is connected, and close programs that use it.",
             )
+
+    @property
+    def trouble(self) -> str:
+        """Why no image comes, in a sentence for the user; empty = all is well. From any thread."""
+        if self.is_lost:
+            return "the camera is lost: check its cable; reconnecting"
+        asked_s = self._asked_s
+        if asked_s is None or time.monotonic() - asked_s < SILENT_S:
+            return ""
+        return "the camera sends no pictures: check its cable, and close programs that use it"
 
     def frames(self) -> Iterator[tuple[int, ImageU8]]:
         """Yield images until `close`; a lost camera is waited for."""
@@ -99,9 +113,12 @@ class Webcam:
     def _read(self) -> ImageU8 | None:
         if self._device is None:
             return None
+        self._asked_s = time.monotonic()
         is_read, image = self._device.read()
+        self._asked_s = None
         picture = as_bgr(image) if is_read and image is not None else None
         if picture is not None:
+            self._tell_that_it_is_back()
             return _at_most(picture, self._max_side_px)
         self._device.release()
         self._device = None
@@ -109,15 +126,19 @@ class Webcam:
         return None
 
     def _reconnect(self) -> None:
-        self.is_lost = True
-        log.warning("camera %s is lost: check its cable; trying again", self.camera_id)
-        since, pause_s = time.monotonic(), FIRST_PAUSE_S
-        while self._device is None and not self._stop.wait(pause_s):
+        """Open it again; it counts as lost until it gives an image."""
+        if not self.is_lost:
+            self.is_lost, self._lost_s, self._pause_s = True, time.monotonic(), FIRST_PAUSE_S
+            log.warning("camera %s is lost: check its cable; trying again", self.camera_id)
+        while self._device is None and not self._stop.wait(self._pause_s):
             self._device = self._open()
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        if self._device is not None:
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def _tell_that_it_is_back(self) -> None:
+        if self.is_lost:
             self.is_lost = False
-            log.warning("camera %s is back after %.1f s", self.camera_id, time.monotonic() - since)
+            away_s = time.monotonic() - self._lost_s
+            log.warning("camera %s is back after %.1f s", self.camera_id, away_s)
 
     def _open(self) -> Device | None:
         device = self._open_device(opencv_address(self.camera_id), self.fps)
@@ -135,7 +156,7 @@ def _open_opencv(address: int | str, fps: float) -> Device:
         cv2.setLogLevel(before)
     device.set(cv2.CAP_PROP_FPS, fps)
     device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else the driver queues up to four old images
-    return device  # type: ignore[return-value]
+    return device
 
 
 def _at_most(image: ImageU8, max_side_px: int) -> ImageU8:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import cv2
 
-from edge.camera import CameraThread, Source, open_source
+from edge.camera import CameraThread, Source, is_live, open_source
 from edge.engine_names import engine_names
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.lids import LidMover
@@ -40,7 +40,7 @@ from edge.remote import open_control, open_publisher, open_recorder
 from edge.report import SessionReport, write_report
 from edge.settings import SessionSettings, from_json, keys_path
 from edge.simulation import open_simulation
-from edge.sinks import ViewSink, close_sinks, open_sinks
+from edge.sinks import ViewSink, close_sinks, open_sinks, trouble_of
 from edge.status_ticker import StatusTicker
 from edge.timing import ProcessUsage, StageTimes, device_name, rss_mib
 from edge.tracker import Tracker
@@ -92,9 +92,9 @@ class Worker:
         self._ticker = StatusTicker()
         self._statuses: Counter[str] = Counter()
         self._last_status: tuple[str, ...] = ()
-        self._frames = self._first_id = self._last_id = 0
+        self._frames = self._last_id = 0
         self._begin_s = self._end_s = 0.0
-        self._settled_mib = self._final_mib = 0.0
+        self._settled_mib = self._final_mib = self._cpu_cores = 0.0
         self._network = ""  # file of the filler's network
         self._lasting_note = ""
 
@@ -131,13 +131,14 @@ class Worker:
             tracking = WorkingAhead(gate, pipeline.track, "tracking")
             preparing = WorkingAhead(tracking, pipeline.prepare, "preparing")
             with camera, tracking, preparing:
-                while (prepared := self._next(preparing, source)) is not None:
+                while (prepared := self._next(preparing, source, publisher)) is not None:
                     self._count(prepared.tracked.capture, pipeline.restore(prepared))
                     gate.leave()
                     urgent = (renewal.note, pipeline.note, arrivals.note)
-                    notes = (*urgent, light.note, self._lasting_note)
+                    notes = (*urgent, trouble_of(sinks), light.note, self._lasting_note)
                     self._tell(publisher.paused, next(filter(None, notes), ""))
-                self._final_mib = rss_mib()  # with everything still open, as the settled one
+                # With everything still open: closing is not what is measured.
+                self._final_mib, self._cpu_cores = rss_mib(), self._usage.cpu_cores()
                 if edge.spans:
                     self._spans.save(Path(edge.spans) / "edge.npz", "edge")
         return self._report(filler, tracker, results)
@@ -181,22 +182,24 @@ class Worker:
             max_gap_ns=round(edge.max_gap_ms * 1e6),
         )
 
-    def _next(self, ahead: Frames[Prepared], source: Source) -> Prepared | None:
+    def _next(
+        self, ahead: Frames[Prepared], source: Source, publisher: Publisher
+    ) -> Prepared | None:
         """The next prepared frame; None when the source is over or the run was stopped."""
         while not self._stop.is_set():
             has_ended = ahead.has_ended  # asked first: what came before the end is still taken
             prepared = ahead.take(0.1)
             if prepared is not None or has_ended:
                 return prepared
-            if isinstance(source, Webcam) and source.is_lost:
+            if isinstance(source, Webcam) and source.trouble:
                 self._last_status = ()
-                self._tell(False, "the camera is lost: check its cable; reconnecting")
+                self._tell(publisher.paused, source.trouble)
         return None
 
     def _count(self, capture: Capture, view: PipelineView) -> None:
         now_s = time.monotonic()
         if not self._frames:
-            self._first_id, self._begin_s = capture.frame.frame_id, now_s
+            self._begin_s = now_s
             self._usage.restart()
         self._frames += 1
         self._last_id, self._end_s = capture.frame.frame_id, now_s
@@ -233,7 +236,7 @@ class Worker:
         settings = self._settings
         wall_s = self._end_s - self._begin_s
         fps = (self._frames - 1) / wall_s if self._frames > 1 and wall_s > 0 else 0.0
-        is_paced = settings.edge.camera.paced
+        is_paced = settings.edge.camera.paced or is_live(settings.edge.camera.source)
         return SessionReport(
             frames=self._frames,
             fps=round(fps, 2),
@@ -241,7 +244,7 @@ class Worker:
             age_ms={},
             drops=self._drops(),
             stages_ms=self._times.summary(),
-            cpu_cores=round(self._usage.cpu_cores(), 3),
+            cpu_cores=round(self._cpu_cores, 3),
             rss_mib=round(self._final_mib, 1),
             rss_mib_10s=round(self._settled_mib, 1),
             device=device_name(),

@@ -41,8 +41,18 @@ class ProceduralHeadset:
     def __init__(self, style_name: str | None, seed: int) -> None:
         """Choose by name, or by seed alone if None. Raises ValueError for an unknown name."""
         rng = np.random.default_rng(seed)
-        self.style: HeadsetStyle = styled(style_name, rng)
-        self._textures = front_texture(self.style, rng)
+        self._wear(styled(style_name, rng), rng)
+
+    @classmethod
+    def of_style(cls, style: HeadsetStyle, rng: np.random.Generator) -> ProceduralHeadset:
+        """One of a style that need not be among the built-in ones."""
+        headset = cls.__new__(cls)
+        headset._wear(style, rng)
+        return headset
+
+    def _wear(self, style: HeadsetStyle, rng: np.random.Generator) -> None:
+        self.style = style
+        self._textures = front_texture(style, rng)
         self._shapes: dict[float, HeadsetShape] = {}  # by width: a few at most
 
     def draw(self, mesh: Float32Array, image: ImageU8) -> Patch | None:

@@ -107,9 +107,13 @@ class FieldReader:
     def number(self, key: str, low: float = -MAX_ABS_NUMBER, high: float = MAX_ABS_NUMBER) -> float:
         """Finite number in [low, high]."""
         value = self._fields.get(key)
-        if type(value) not in (int, float) or not low <= value <= high:  # type: ignore[operator]
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or not low <= value <= high
+        ):
             raise self._error(key, f"a number in {low:g}..{high:g}", value)
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
 
     def optional_number(self, key: str) -> float | None:
         """Finite number, or None where the key is missing or nil."""

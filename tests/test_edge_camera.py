@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import pytest
 
 from edge.camera import CameraThread, open_source
 from edge.records import Capture
-from edge.settings import CameraSettings
+from edge.settings import CameraSettings, SessionSettings
 from edge.timing import StageTimes
 from edge.video_file import VideoFile
 from edge.webcam import Webcam
+from edge.worker import Worker
 from streaming.errors import UserError
+from streaming.publisher import Publisher
 from streaming.records import ImageU8
 
 
@@ -208,6 +212,27 @@ def test_a_lost_webcam_is_opened_again_until_it_answers(
     webcam.close()
 
 
+def test_a_camera_that_opens_and_gives_nothing_is_lost_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was told as lost and as back again and again, without a pause that grew."""
+    monkeypatch.setattr("edge.webcam.FIRST_PAUSE_S", 0.001)
+    opened: list[FakeDevice] = []
+
+    def plug(address: int | str, fps: float) -> FakeDevice:
+        opened.append(FakeDevice(True))
+        opened[-1].left = 2 if len(opened) in (1, 6) else 0
+        return opened[-1]
+
+    webcam = Webcam("7", open_device=plug)
+    frames = webcam.frames()
+    assert [next(frames)[0] for _ in range(3)] == [0, 1, 2]
+    assert len(opened) == 6
+    assert [caplog.text.count(word) for word in ("is lost", "is back")] == [1, 1]
+    assert webcam.trouble == ""
+    webcam.close()
+
+
 def test_a_session_that_is_stopped_does_not_wait_for_a_lost_webcam(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -220,6 +245,72 @@ def test_a_session_that_is_stopped_does_not_wait_for_a_lost_webcam(
         begin_s = time.monotonic()
     assert camera.has_ended
     assert time.monotonic() - begin_s < 3
+
+
+class StuckDevice(FakeDevice):
+    """A camera whose driver waits for an image that does not come."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+        self.released = threading.Event()
+
+    def read(self) -> tuple[bool, ImageU8]:
+        self.released.wait(10)
+        return False, np.zeros((4, 4, 3), np.uint8)
+
+
+def test_a_driver_that_waits_is_told_before_it_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For ten seconds the status line went on saying LIVE."""
+    monkeypatch.setattr("edge.webcam.SILENT_S", 0.05)
+    device = StuckDevice()
+    webcam = Webcam("7", open_device=lambda address, fps: device)
+    assert webcam.trouble == ""
+    with CameraThread(webcam, CameraSettings(), StageTimes()):
+        wait_until(lambda: "sends no pictures" in webcam.trouble)
+        device.released.set()
+        wait_until(lambda: "is lost" in webcam.trouble)
+
+
+class NothingComes:
+    """Frames that never arrive; the run is stopped after a few questions."""
+
+    has_ended = False
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop, self.asked = stop, 0
+
+    def take(self, timeout_s: float) -> None:
+        time.sleep(0.01)
+        self.asked += 1
+        if self.asked == 5:
+            self.stop.set()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_while_the_camera_is_lost_a_pause_is_still_told_as_one(
+    paused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told as sending; the pause key then paused once more instead of going on."""
+    monkeypatch.setattr("edge.worker.STATUS_S", 0.0)
+    plugged = iter([True, False])
+    webcam = Webcam("7", open_device=lambda address, fps: FakeDevice(next(plugged)))
+    events: list[dict[str, object]] = []
+    stop = threading.Event()
+    worker = Worker(SessionSettings(), events.append, stop)
+    with CameraThread(webcam, CameraSettings(), StageTimes()), Publisher(port=0) as publisher:
+        if paused:
+            publisher.pause()
+        wait_until(lambda: webcam.is_lost)
+        assert worker._next(NothingComes(stop), webcam, publisher) is None
+    assert {event["paused"] for event in events} == {paused}
+    assert {event["detail"] for event in events} == {webcam.trouble}
+
+
+def wait_until(is_true: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
 
 
 def test_a_webcam_that_is_not_there_names_the_command_that_lists_them(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import av
 import pytest
 from drawn_face import scene as draw
+from rich.console import Console
 
 from edge import demo as module
 from edge.__main__ import main
@@ -24,7 +26,7 @@ from edge.demo import (
     result_words,
 )
 from edge.profiler import measurement
-from edge.profiler.measurement import capacity_settings
+from edge.profiler.measurement import capacity_settings, measure
 from edge.report import SessionReport
 from edge.settings import CameraSettings, SessionSettings, override
 
@@ -202,6 +204,23 @@ def test_the_capacity_run_has_nothing_beside_the_product(tmp_path: Path) -> None
     assert not edge.camera.paced
     assert [edge.preview.enabled, edge.recording.path, edge.quality] == [False, "", False]
     assert edge.simulation.enabled
+
+
+@pytest.mark.parametrize("source", ["webcam:0", "gst:v4l2src", "webcam:gst:v4l2src"])
+def test_a_camera_is_measured_once_at_its_own_pace(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipeline was looked for as a video file after the run, whose result was lost."""
+    runs: list[SessionSettings] = []
+
+    def run(settings: SessionSettings, *_: object, **__: object) -> SessionReport:
+        runs.append(settings)
+        return _report()
+
+    monkeypatch.setattr(measurement, "run_session", run)
+    settings = override(SessionSettings(), {"edge.camera.source": source})
+    _, capacity = measure(settings, Console(file=io.StringIO()))
+    assert (len(runs), capacity) == (1, None)
 
 
 def test_the_numbers_of_both_runs_end_in_one_tree() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import cv2
@@ -104,6 +105,7 @@ def test_thumbnails_are_written_for_cameras_that_give_an_image(tmp_path: Path) -
     read = cv2.imread(taken["id3"])
     assert read.shape == image.shape
     assert abs(float(read.mean()) - 120) < 2
+    assert stat.S_IMODE(Path(taken["id3"]).stat().st_mode) == 0o600
 
 
 def test_a_thumbnail_folder_that_is_a_file_is_told(tmp_path: Path) -> None:

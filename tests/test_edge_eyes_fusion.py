@@ -73,6 +73,18 @@ def test_unsure_and_late_observations_are_left_out() -> None:
     assert right.openness == pytest.approx(1.0)
 
 
+def test_a_time_that_lay_ahead_does_not_keep_out_what_follows() -> None:
+    """One stamp an hour ahead, of a clock that was being set, and the eyes were stale for it."""
+    eyes = fusion()
+    eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
+    eyes.observe(seen(Side.RIGHT, 3_600_000 * MS, 0.3))
+    for time_ms in (1010, 1020, 1030):
+        eyes.observe(seen(Side.RIGHT, time_ms * MS, 0.2))
+    right, _ = eyes.at(1030 * MS)
+    assert right.age_ns == 0
+    assert right.openness == pytest.approx(0.5, abs=0.01)
+
+
 def test_another_machines_clock_is_converted() -> None:
     eyes = fusion(ClockOffset(offset_ns=5_000 * MS))
     eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
@@ -112,15 +124,6 @@ def test_parameters_and_images_of_one_eye_share_a_timeline() -> None:
     eyes.observe(EyeParameters(Side.RIGHT, 1020 * MS, 0.0, None))
     right, _ = eyes.at(1010 * MS)
     assert right.openness == pytest.approx(0.5, abs=0.1)
-
-
-def test_a_reset_forgets_the_former_wearers_eyes() -> None:
-    eyes = fusion()
-    eyes.observe(seen(Side.RIGHT, 1000 * MS, 0.3))
-    eyes.reset()
-    forgotten = eyes.at(1000 * MS)
-    assert eye_statuses(forgotten) == (Status.STALE_EYES,)
-    assert forgotten[0].openness == 1.0
 
 
 def blink_gap(time_s: float, length_s: float) -> float:

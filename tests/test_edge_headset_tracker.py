@@ -176,6 +176,19 @@ def test_when_another_person_puts_the_headset_on_that_one_is_followed(world: Wor
     assert x_of(track) == pytest.approx(other, abs=8)
 
 
+def test_nothing_of_the_person_before_is_left_with_the_one_who_wears_it_now(world: World) -> None:
+    """Size of the crop and headset probability began with those of the one who took it off."""
+    near, far = Person(140, worn=False, side=170), Person(480, worn=True, side=120)
+    world.see(near, Person(480, worn=False, side=120), frames=3)
+    for _ in range(6 * SCAN_FRAMES):
+        track = world.see(near, far)
+        if x_of(track) > 300:
+            break
+    assert track.mask.any()
+    assert 128 * track.frame_from_crop[0, 0] == pytest.approx(head_box(track.mesh).side_px, abs=1.5)
+    assert x_of(track) == pytest.approx(480, abs=8)
+
+
 def test_the_chosen_person_is_followed(posed_mesh) -> None:  # type: ignore[no-untyped-def]
     for person, x in (("left", 140), ("right", 480), ("2", 480)):
         track = World(posed_mesh(), person).see(Person(140), Person(480))

@@ -9,6 +9,7 @@ import pytest
 import edge.hmd_process
 from edge.hmd_process import HmdProcess
 from edge.settings import SessionSettings, override
+from streaming.errors import UserError
 
 
 class Started:
@@ -75,3 +76,34 @@ def test_it_is_not_started_here_when_it_runs_on_another_machine(children: list[S
     assert process.cpu_seconds() == 0.0
     process.stop()
     assert children == []
+
+
+def ended(last_line: str, monkeypatch: pytest.MonkeyPatch) -> HmdProcess:
+    """One that has just ended with exit code 1."""
+
+    class Ended(Started):
+        exit_code = 1
+        last_lines = ("Traceback (most recent call last):", last_line)
+
+        def stop(self) -> int:
+            return self.exit_code
+
+    monkeypatch.setattr(edge.hmd_process, "Child", Ended)
+    process = HmdProcess(settings())
+    process.start()
+    return process
+
+
+def test_a_refusal_to_start_ends_the_session_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="program: Port 50022 is taken"):
+        ended("Error: Port 50022 is taken.", monkeypatch).check()
+
+
+def test_a_crash_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python leaves with the same exit code after an error that nobody foresaw."""
+    process = ended("ValueError: operands could not be broadcast together", monkeypatch)
+    assert "starting it again" in process.check()
+    monkeypatch.setattr(edge.hmd_process, "Child", Started)
+    monkeypatch.setattr(process, "_due_s", 0.0)
+    process.check()
+    assert (process.restarts, process.check()) == (1, "")

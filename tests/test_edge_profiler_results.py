@@ -23,7 +23,7 @@ from edge.profiler.layers import layer_times, summarise
 from edge.profiler.overhead import overhead
 from edge.profiler.recorder import Recording
 from edge.profiler.result import age_parts_ms, result_tree, stage_means_ms
-from edge.profiler.stage_order import by_thread
+from edge.profiler.stage_order import OTHER_COLOUR, by_thread, colour_of, sorted_stages
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
 
@@ -93,6 +93,14 @@ def test_a_stage_inside_another_one_is_shown_beside_it() -> None:
         {"track": 6, "fill (rest)": 5, "network": 15, "publish": 2}
     )
     assert stage_means_ms(spans["edge"])["fill"] == pytest.approx(20)
+
+
+def test_every_stage_of_a_session_has_its_place_and_colour() -> None:
+    """Two of them stood last and in one grey, as if nobody knew them."""
+    ahead = ["track", "fuse", "prepare", "identity"]
+    then = ["fill", "composite", "publish", "show", "light"]
+    assert sorted_stages(reversed(ahead + then)) == ahead + then
+    assert OTHER_COLOUR not in map(colour_of, ahead + then)
 
 
 def test_the_shipped_budgets_can_be_read_and_say_where_their_figures_are_from() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 from edge_views import a_view, picture
 
 from edge.recorder import PANE_HEIGHT_PX, STRIP_PX, TITLE_PX, Recorder, compose
+from edge.sinks import trouble_of
 from streaming.errors import UserError
 
 
@@ -78,7 +80,7 @@ def test_a_camera_that_comes_back_with_another_size_stays_in_the_file(tmp_path: 
     recorder.show(a_view(2, width=200, height=90, restored=picture(0, 200, 90)))
     recorder.close()
     assert recorder.frames == 2
-    assert recorder.error is None
+    assert recorder.trouble == ""
 
 
 def test_without_a_frame_no_file_is_left(tmp_path: Path) -> None:
@@ -106,10 +108,10 @@ def test_a_full_disk_ends_the_recording_but_not_the_run(tmp_path: Path) -> None:
         for frame_id in range(4000):
             recorder.show(a_view(frame_id, restored=picture(frame_id)))
             time.sleep(0.003)
-            if recorder.error: break
+            if recorder.trouble: break
         recorder.show(a_view(5000))
         recorder.close()
-        print("ERROR", recorder.error)
+        print("ERROR", recorder.trouble, recorder.results())
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
@@ -121,5 +123,29 @@ def test_a_full_disk_ends_the_recording_but_not_the_run(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "File too large" in done.stdout
+    assert "'recorded_frames': 0" in done.stdout  # there is no file
     assert "the picture goes on without it" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_fails_is_told_like_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most of libav's errors are no OSErrors: the thread ended without a word."""
+
+    def refuse(*arguments: object) -> None:
+        raise av.error.ExternalError(-542398533, "Generic error in an external library")
+
+    monkeypatch.setattr("edge.recorder._open_stream", refuse)
+    recorder = Recorder(tmp_path / "demo.mp4")
+    recorder.show(a_view(1))
+    recorder.close()
+    assert "demo.mp4 stopped and is not kept: Generic error" in trouble_of([recorder])
+    assert recorder.results()["recorded_frames"] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_of_a_face_is_for_its_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "demo.mp4.part").touch(0o644)  # a draft of a run that was killed
+    _record(tmp_path / "demo.mp4", [1])
+    assert stat.S_IMODE((tmp_path / "demo.mp4").stat().st_mode) == 0o600

@@ -22,10 +22,12 @@ from drawn_face import scene
 from edge.bare_face_trackers import MediaPipeTracker, choose_face
 from edge.oracle_cache import clip_meshes
 from edge.profile import save_profile
-from edge.records import Capture
+from edge.records import Capture, PipelineView
 from edge.reference_choice import eye_sharpness, profile_from_frames
 from edge.settings import SessionSettings, override, to_json
 from edge.supervisor import Session, SessionStatus, run_session
+from edge.timing import ProcessUsage
+from edge.worker import Worker
 from models.face.mediapipe_mesh import FaceMesher
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
@@ -135,10 +137,43 @@ def test_a_simulated_session_restores_publishes_and_reports(
     assert report.statuses["LIVE"] > 0
     assert report.statuses.get("STALE_EYES", 0) < report.frames - report.statuses["NO_FACE"]
     assert report.client["frames"] > 0
+    assert "drops" not in report.client  # frames without a face were told as dropped
     assert report.age_ms["p50"] > 0
     assert (report.filler, report.landmarks, report.paced) == ("warp", landmarks, True)
     assert {"decode", "simulate", "track", "fill", "composite"} <= set(report.stages_ms)
     assert {status.phase for status in phases} == {"meshes", "starting", "running", "stopping"}
+
+
+def test_the_time_that_closing_takes_counts_for_nothing(
+    settings: SessionSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cores kept busy were a mean over the run and over whatever closing its files took."""
+
+    class Sink:
+        is_closed = False
+
+        def show(self, view: PipelineView) -> None:
+            """Nothing."""
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    class Usage(ProcessUsage):
+        def cpu_cores(self) -> float:
+            return 0.0 if sink.is_closed else 1.5
+
+    sink = Sink()
+    monkeypatch.setattr("edge.worker.open_sinks", lambda settings: [sink])
+    monkeypatch.setattr("edge.worker.ProcessUsage", Usage)
+    changes = {"edge.camera.paced": False, "edge.camera.seconds": 0.2, "streaming.control_port": 0}
+    clip_meshes(
+        Path(settings.edge.camera.source),
+        settings.edge.camera.max_width_px,
+        Path(settings.edge.simulation.cache),
+    )
+    report = Worker(override(settings, changes), lambda event: None, threading.Event()).run()
+    assert sink.is_closed
+    assert (report.frames, report.cpu_cores) == (5, 1.5)
 
 
 def test_unpaced_every_frame_is_processed(settings: SessionSettings, tmp_path: Path) -> None:

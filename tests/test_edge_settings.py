@@ -51,6 +51,14 @@ def test_each_eye_names_its_own_camera(tmp_path: Path) -> None:
         ("[edge]\ncamera = 3\n", "section"),
         ("[edge\n", "TOML"),
         ("[hmd_capture.left]\nflip = 'sideways'\n", "sideways"),
+        # These ended in a traceback, in whichever part met them first.
+        ("[streaming]\njpeg_quality = 0\n", "jpeg_quality must be from 1 to 100, not 0"),
+        ("[streaming]\npublisher_port = 70000\n", "publisher_port must be from 0 to 65535"),
+        ("[models]\nthreads = -1\n", "threads must be from 0 to 256"),
+        ("[edge.camera]\nmax_width_px = 0\n", "max_width_px must be from 16"),
+        ("[edge.camera]\nfps = nan\n", "fps must be from 1 to 1000, not nan"),
+        ("[edge]\nmax_gap_ms = -1\n", "max_gap_ms must be from 0"),
+        ("[edge.simulation]\nseed = -1\n", "seed must be from 0"),
     ],
 )
 def test_a_wrong_config_file_is_one_clear_sentence(tmp_path: Path, text: str, named: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from models.face import mediapipe_mesh
 from models.face import mesh as face_mesh
-from models.face.mediapipe_mesh import FaceMesher, track_clip
+from models.face.mediapipe_mesh import FaceMesher
 
 
 def edges(*lines):
@@ -91,17 +91,6 @@ def test_wrong_images_and_a_closed_mesher_are_refused():
     with mesher, pytest.raises(ValueError, match="uint8 BGR"):
         mesher.meshes(np.zeros((64, 64), np.uint8))
     mesher.close()
-
-
-def test_clips_have_nan_rows_where_no_face_is(drawn_face):
-    empty = np.zeros_like(drawn_face)
-    seen = []
-    meshes = track_clip([empty, drawn_face, drawn_face], seen.append)
-    assert meshes.shape == (3, 478, 3)
-    assert np.isnan(meshes[0]).all()
-    assert np.isfinite(meshes[1:]).all()
-    assert seen == [1, 2, 3]
-    assert track_clip([]).shape == (0, 478, 3)
 
 
 def test_mediapipe_keeps_quiet(capfd, drawn_face):

@@ -143,3 +143,17 @@ def test_a_failing_driver_does_not_end_the_eye() -> None:
         assert camera.trouble == "it failed unexpectedly"
     finally:
         camera.close()
+
+
+def test_a_driver_that_fails_to_let_go_does_not_end_the_eye_either() -> None:
+    usb = FakeUsb()
+    failing = OpenCvCamera(usb.open)
+    failing.close = lambda: 1 // 0  # type: ignore[method-assign]
+    usb.is_plugged = False
+    camera = LiveCamera("uvc:0", "", failing, {Side.LEFT: EyeView()}, threading.Event())
+    try:
+        wait_for(lambda: camera.counts["lost"] >= 2)
+        usb.is_plugged = True
+        wait_for(camera.take)
+    finally:
+        camera.close()

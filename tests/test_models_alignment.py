@@ -81,6 +81,17 @@ def test_the_box_moves_slowly_but_never_loses_the_head() -> None:
     assert smoother.follow(far, 80_000_000).centre[0] >= 300 - MAX_LAG * 100 - 0.01
 
 
+@pytest.mark.parametrize("side_px", [16.0, 1500.0])
+def test_another_head_gets_a_box_of_its_own_size(side_px: float) -> None:
+    """Its crop stayed that of the head before for seconds; a face far behind was lost in it."""
+    smoother = BoxSmoother()
+    smoother.follow(HeadBox(np.array([300, 300], np.float32), 600.0), 0)
+    other = HeadBox(np.array([320, 300], np.float32), side_px)
+    assert smoother.follow(other, 33_000_000) == other
+    like = HeadBox(np.array([320, 300], np.float32), 1.5 * side_px)
+    assert smoother.follow(like, 66_000_000).side_px == pytest.approx(side_px, rel=0.02)
+
+
 def test_after_a_reset_the_box_is_taken_as_it_is() -> None:
     smoother = BoxSmoother()
     smoother.follow(HeadBox(np.array([100, 100], np.float32), 100.0), 0)

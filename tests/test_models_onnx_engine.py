@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.contract import TensorContract
+from models.covers.reader import SHIPPED_COVER_NET, CoverReader
 from models.engine.onnx import OnnxEngine
 from models.engine.plans.trial import made_up_frames
-from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, Network, load_network
+from models.eyes.reader import SHIPPED_EYE_NET, EyeReader
+from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
+from models.headset.reader import SHIPPED_HEADSET_NET, HeadsetReader
+from models.identity.reader import SHIPPED_FACE_PRINT, FacePrintReader
+from models.shipped import (
+    SHIPPED_INT8,
+    SHIPPED_NETWORK,
+    Network,
+    load_network,
+    manifest_path,
+    sha256,
+)
 from models.weights_error import WeightsError
 
 
@@ -77,3 +91,26 @@ def test_a_reset_gives_each_state_its_own_zero_in_whatever_order_they_are_told()
         fills.append(engine.step(frame).copy())
     for fill in fills[1:]:
         np.testing.assert_array_equal(fill, fills[0])
+
+
+@pytest.mark.parametrize(
+    ("shipped", "load"),
+    [
+        (SHIPPED_NETWORK, lambda path: OnnxEngine(load_network(path), 1)),
+        (SHIPPED_HEADSET_NET, HeadsetReader),
+        (SHIPPED_EYE_NET, EyeReader),
+        (SHIPPED_FACE_MASK_NET, FaceMaskReader),
+        (SHIPPED_COVER_NET, CoverReader),
+        (SHIPPED_FACE_PRINT, FacePrintReader),
+    ],
+)
+def test_a_file_that_onnxruntime_cannot_run_is_told_in_a_sentence(
+    shipped: Path, load: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """As when an older onnxruntime lacks an operator: it ended in a traceback."""
+    path = tmp_path / "network.onnx"
+    path.write_bytes(b"of a later version")
+    manifest = json.loads(manifest_path(shipped).read_text())
+    manifest_path(path).write_text(json.dumps({**manifest, "sha256": sha256(path)}))
+    with pytest.raises(WeightsError, match=r"cannot run network\.onnx .* pyproject\.toml"):
+        load(path)

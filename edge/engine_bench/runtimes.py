@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from models.engine.onnx import empty_feed, session_options
 
@@ -62,7 +64,7 @@ def openvino_step(path: Path, threads: int) -> Step:
 RUNTIMES: dict[str, OpenStep] = {"onnxruntime": onnxruntime_step, "openvino": openvino_step}
 
 
-def _filled(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _filled(values: NDArray[Any]) -> NDArray[Any]:
     """Noise for pictures; states stay what they are."""
     is_picture = values.ndim == 4 and values.dtype == np.float32 and values.shape[1] in (1, 3, 8)
     if not is_picture:

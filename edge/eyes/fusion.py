@@ -33,6 +33,9 @@ SIDES = (Side.RIGHT, Side.LEFT)
 # frame when it lies so far below both.
 DIP = 0.05
 LONGEST_FRAME_NS = 100_000_000
+# An observation so much older than the last one is not late: the last one's time was wrong, as
+# when the clock of another machine was set.
+LATEST_NS = 1_000_000_000
 STRAIGHT_RAD = 0.35  # an eye turned by more is not looking ahead: nothing to centre on
 
 Offset = Callable[[], ClockOffset | None]
@@ -117,13 +120,6 @@ class EyeFusion:
             values = values_seen(observation, axes, self._calibration[index], timeline.newest)
             timeline.add(time_ns, values)
 
-    def reset(self) -> None:
-        """Forget all observations (another wearer)."""
-        with self._lock:
-            for timeline in self._timelines:
-                timeline.clear()
-            self._easing = Easing()
-
     def at(self, time_ns: int) -> EyePair:
         """Both eyes at an instant of our clock; the instants of successive calls rise."""
         with self._lock:
@@ -183,6 +179,8 @@ class _Timeline:
         self._asked_ns = None
 
     def add(self, time_ns: int, values: Float32Array) -> None:
+        if self.readings and time_ns < self.readings[-1].time_ns - LATEST_NS:
+            self.clear()
         if not self.readings or time_ns > self.readings[-1].time_ns:
             self.readings.append(_Reading(time_ns, self._filter.filtered(values, time_ns)))
 

@@ -1,4 +1,4 @@
-"""Watches beside the pipeline whether the person in view is the one of the profile."""
+"""Watches frame by frame whether the person in view is the one of the profile."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PersonCheck(Protocol):
         ...
 
     def watch(self, frame: Frame, track: FaceTrack | None) -> None:
-        """Look at a frame whose way to the clients is over."""
+        """Look at a frame; what is found holds from the next one on."""
         ...
 
 
@@ -93,7 +93,7 @@ class IdentityCheck:
         return WRONG_PERSON if self.is_wrong else ""
 
     def watch(self, frame: Frame, track: FaceTrack | None) -> None:
-        """Look at one frame when a look is due; called after the frame was sent."""
+        """Look at one frame when a look is due; what is found holds from the next one on."""
         now_ns = frame.capture_time_ns
         self._restart_if_lost(now_ns, track)
         if track is None or not self._is_due(now_ns):

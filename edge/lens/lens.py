@@ -40,7 +40,8 @@ class CalibratedLens:
     def rays(self, points_px: FloatArray) -> FloatArray:
         """Points (N,2) px -> rays (N,2), where they cross the plane one length away."""
         flat = np.ascontiguousarray(points_px, np.float64).reshape(-1, 1, 2)
-        found = cv2.undistortPointsIter(flat, self.matrix, self.distortion, None, None, _ENOUGH)  # type: ignore[call-overload]
+        same = np.eye(3)  # neither turned nor put on another sensor
+        found = cv2.undistortPointsIter(flat, self.matrix, self.distortion, same, same, _ENOUGH)
         return np.asarray(found.reshape(-1, 2))
 
     def pixels(self, rays: FloatArray) -> FloatArray:

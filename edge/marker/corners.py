@@ -6,9 +6,10 @@ the edges are several times more exact than what the corners' own surroundings t
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from models.warp import look_up
 
 FloatArray = NDArray[np.float64]
 
@@ -44,7 +45,7 @@ def _once(grey: NDArray[np.uint8], quad: FloatArray, across: FloatArray) -> Floa
     on_side = quad[:, None] + ALONG[None, :, None] * sides[:, None]  # (4,K,2)
     places = on_side[:, :, None] + across[None, None, :, None] * normals[:, None, None]
     flat = places.reshape(4, -1, 2).astype(np.float32)
-    seen = cv2.remap(grey, flat, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    seen = look_up(grey, flat)
     brightens = np.diff(seen.reshape(4, len(ALONG), len(across)).astype(np.float64), axis=2)
     brightens = np.maximum(brightens, 0)
     contrast = brightens.sum(axis=2)

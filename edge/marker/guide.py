@@ -21,6 +21,7 @@ from hmd_capture.head_pose import head_pose
 from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.headset.head_crop import HeadCrop, crop_of_mesh
 from models.headset.reader import HeadsetReading
+from models.warp import look_up
 from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)
@@ -236,9 +237,9 @@ def _hidden_share(reading: HeadsetReading) -> FloatArray:
     """(N,) how much each point of a reading is hidden by the headset, 0..1, softly."""
     size = reading.mask.shape[0]
     width = 2 * round(EDGE_SHARE * size) + 1
-    soft = cv2.blur(reading.mask, (width, width))
+    soft = np.asarray(cv2.blur(reading.mask, (width, width)), np.float32)
     places = reading.mesh[None, :, :2] * size - 0.5
-    share = cv2.remap(soft, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    share = look_up(soft, places)
     steep = np.clip((share[0].astype(np.float64) - 0.2) / 0.6, 0, 1)
     return np.asarray(steep**2 * (3 - 2 * steep))
 

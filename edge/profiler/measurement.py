@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from edge.camera import WEBCAM
+from edge.camera import is_live
 from edge.profiler.probe import Probe
 from edge.report import SessionReport
 from edge.settings import SessionSettings, override
@@ -39,8 +39,8 @@ def measure(
     """
     with StatusLine(console) as line:
         paced = run_session(settings, watcher(line), probe=probe, passphrase=passphrase)
-    is_live = settings.edge.camera.source.startswith(WEBCAM)
-    if is_live or not capacity_s or was_stopped_early(settings, paced):
+    source = settings.edge.camera.source
+    if is_live(source) or not capacity_s or was_stopped_early(settings, paced):
         return paced, None
     console.print("measuring how fast it could go, without preview and recording …")
     with StatusLine(console) as line:

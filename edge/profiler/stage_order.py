@@ -9,9 +9,10 @@ from edge.profiler.trace import thread_label
 from streaming.spans import ProcessSpans
 
 CAMERA = ("decode", "oracle", "simulate", "feed")
-PIPELINE = ("track", "fuse", "prepare", "fill", "network", "composite", "publish", "show")
+AHEAD = ("track", "fuse", "prepare", "identity")  # of the network, on threads of their own
+PIPELINE = ("fill", "network", "composite", "publish", "show", "light")
 EYES = ("read eye", "publish eye")
-ORDER = (*CAMERA, *PIPELINE, *EYES)
+ORDER = (*CAMERA, *AHEAD, *PIPELINE, *EYES)
 PARTS_OF = {"network": "fill"}  # stages that run inside another one
 WITHOUT_PART = {"fill": "fill (rest)"}  # how the outer one is called without them
 COLOURS = {
@@ -22,12 +23,14 @@ COLOURS = {
     "track": "#ef8636",
     "fuse": "#f6c29b",
     "prepare": "#8cc084",
+    "identity": "#4f9d69",
     "fill": "#b8d46e",
     "fill (rest)": "#b8d46e",
     "network": "#3b76af",
     "composite": "#8d69b8",
     "publish": "#c5b0d5",
     "show": "#e377c2",
+    "light": "#f4c2d7",
     "read eye": "#d4a017",
     "publish eye": "#f0dca0",
 }

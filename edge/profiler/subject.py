@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from edge.camera import WEBCAM
+from edge.camera import is_live
 from edge.clips import demo_clip
 from edge.demo_profile import profile_of_source
 from edge.profile import profile_path, save_profile
@@ -89,8 +89,7 @@ def _on_the_demo_clip(settings: SessionSettings) -> tuple[SessionSettings, Camer
 def _make_profile(
     settings: SessionSettings, source: CameraSettings, path: Path, console: Console
 ) -> None:
-    is_video = not source.source.startswith(WEBCAM)
-    if not (settings.edge.simulation.enabled and is_video):
+    if is_live(source.source) or not settings.edge.simulation.enabled:
         raise UserError(
             "No profile was named.",
             "Make one with `calibrate-reference --profile NAME`, then add --profile NAME.",

@@ -83,15 +83,20 @@ class LiveCamera:
             except DeviceLost as error:
                 self._lose(str(error))
             except Exception:
-                # A driver or decoder that fails in a new way must not end this eye for good.
-                LOGGER.exception("The eye camera %s failed.", self.name)
-                self._lose("it failed unexpectedly")
-            finally:
+                self._fail()
+            try:
                 self._device.close()
+            except Exception:
+                self._fail()
             if self._frame_id > heard_before:
                 pause_s = FIRST_PAUSE_S
             self._stop.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _fail(self) -> None:
+        """A driver or decoder that fails in a new way must not end this eye for good."""
+        LOGGER.exception("The eye camera %s failed.", self.name)
+        self._lose("it failed unexpectedly")
 
     def _lose(self, reason: str) -> None:
         self.counts["lost"] += 1

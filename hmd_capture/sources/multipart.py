@@ -172,7 +172,9 @@ def _part_header(text: str) -> tuple[int | None, int | None] | None:
     """Length and stamp that a part's header tells; None when it is malformed."""
     headers = _headers(text.partition("\r\n")[2])
     length, stamp = headers.get("content-length"), headers.get("x-timestamp", "")
-    if length is not None and not (length.isdecimal() and 0 < int(length[:9]) <= MAX_JPEG_BYTES):
+    if length is not None and not (
+        length.isdecimal() and len(length) < 10 and 0 < int(length) <= MAX_JPEG_BYTES
+    ):
         return None
     match = re.fullmatch(r"(\d{1,10})\.(\d{6})", stamp)
     device_ns = int(match[1]) * 10**9 + int(match[2]) * 1000 if match else None

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from hmd_capture.camera_address import opencv_address
 from hmd_capture.sources.device import DeviceLost, Shot
 from hmd_capture.sources.pictures import grey
 from streaming.clock import monotonic_ns
 from streaming.errors import UserError
-from streaming.records import ImageU8
 
 SHORT_PIPELINE = 60  # characters of a pipeline that fit into a sentence
 
@@ -31,7 +31,7 @@ class Capture(Protocol):
         """Wait for an image; False when the camera is gone."""
         ...
 
-    def retrieve(self) -> tuple[bool, ImageU8]:
+    def retrieve(self) -> tuple[bool, NDArray[Any]]:
         """Decode what was grabbed."""
         ...
 
@@ -81,7 +81,7 @@ def uvc_camera(camera_id: str) -> OpenCvCamera:
     def open_capture() -> Capture:
         capture = cv2.VideoCapture(opencv_address(camera_id))
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else the driver queues up to four old images
-        return capture  # type: ignore[return-value]
+        return capture
 
     return OpenCvCamera(open_capture)
 
@@ -101,7 +101,7 @@ def gstreamer_camera(pipeline: str) -> OpenCvCamera:
         pipeline += " ! videoconvert ! appsink drop=true max-buffers=1 sync=false"
 
     def open_capture() -> Capture:
-        return cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)  # type: ignore[return-value]
+        return cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
 
     return OpenCvCamera(open_capture)
 

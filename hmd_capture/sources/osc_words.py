@@ -130,7 +130,9 @@ def _numbers(
     arguments: Sequence[object], count: int, limit: float, low: float | None = None
 ) -> tuple[float, ...]:
     least = -limit if low is None else low
-    numbers = [float(a) for a in arguments if type(a) in (int, float)]  # type: ignore[arg-type]
+    numbers = [
+        float(a) for a in arguments if isinstance(a, int | float) and not isinstance(a, bool)
+    ]
     if len(arguments) != count or len(numbers) != count:
         raise BadWord(f"{count} numbers are needed, not {arguments!r:.80}")
     if not all(least <= number <= limit for number in numbers):  # also refuses NaN

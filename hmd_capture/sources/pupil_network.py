@@ -48,7 +48,7 @@ class PupilNetwork:
             client.notify("frame_publishing.set_format", {"format": "jpeg"})
         except NoAnswer as error:
             raise DeviceLost("Pupil Remote does not answer") from error
-        if not (answer.isdecimal() and 0 < int(answer[:6]) <= 65535):
+        if not (answer.isdecimal() and len(answer) < 6 and 0 < int(answer) <= 65535):
             raise DeviceLost(f"it names the port {answer[:20]!r}, which is none")
         self._follower = ClockFollower(self._remote)
         self._socket = zmq.Context.instance().socket(zmq.SUB)

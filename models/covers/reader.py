@@ -6,10 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from models.covers.contract import COVER_NET, COVERED, CROP, REGIONS, SIZE_PX
+from models.engine.onnx import open_session
 from models.face.alignment import crop_from_mesh, cut_crop
 from models.shipped import WEIGHTS_FOLDER, check_manifest
 
@@ -25,12 +25,7 @@ class CoverReader:
     def __init__(self, path: Path = SHIPPED_COVER_NET) -> None:
         """Load and verify the network; raises WeightsError if it cannot be used."""
         check_manifest(path, COVER_NET)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(path, threads=1)
 
     def covered(self, image: ImageU8, mesh: Float32Array) -> dict[str, float]:
         """Probability 0..1 per region of `REGIONS` that something lies over it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,26 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
+def open_session(
+    network: Path, threads: int, content: bytes | None = None
+) -> onnxruntime.InferenceSession:
+    """A network's file, or its `content` in memory, ready to run on the CPU.
+
+    Raises:
+        WeightsError: this onnxruntime cannot run it.
+    """
+    try:
+        return onnxruntime.InferenceSession(
+            content or str(network), session_options(threads), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors have no other class in common
+        version = onnxruntime.__version__
+        raise WeightsError(
+            f"onnxruntime {version} cannot run {network.name} ({error}): install the version that "
+            f"pyproject.toml asks for, or {REMEDY}."
+        ) from error
+
+
 def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -80,13 +101,9 @@ class OnnxEngine:
         """Load `network` and bind its tensors by name; `threads` cores at most.
 
         Raises:
-            WeightsError: the file's tensors are not those of its manifest.
+            WeightsError: it cannot be run, or its tensors are not those of its manifest.
         """
-        self._session = onnxruntime.InferenceSession(
-            network.content or str(network.path),
-            session_options(threads),
-            providers=["CPUExecutionProvider"],
-        )
+        self._session = open_session(network.path, threads, network.content)
         self._name = cpu_name(network.precision)
         contract = network.contract
         difference = _difference(contract, self._session)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -122,7 +123,7 @@ class TensorRtEngine:
             self._queue(turn)
         self._device.synchronise()
         try:
-            return tuple(self._device.capture(lambda t=turn: self._queue(t)) for turn in range(2))  # type: ignore[misc]
+            return tuple(self._device.capture(partial(self._queue, turn)) for turn in range(2))
         except EngineError as error:
             log.warning("running without CUDA graphs: %s", error)
             return ()

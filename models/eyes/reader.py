@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
-from models.engine.onnx import cpu_name, session_options
+from models.engine.onnx import cpu_name, open_session
 from models.eyes.contract import EYE, EYE_NET, eye_net_contract
 from models.eyes.fit import EyeReading, ImageU8, fitted, reading_of
 from models.shipped import WEIGHTS_FOLDER, check_manifest
@@ -22,9 +21,7 @@ class EyeReader:
     def __init__(self, path: Path = SHIPPED_EYE_NET, threads: int = 1) -> None:
         """Load and verify the network; raises WeightsError if it cannot be used."""
         self.manifest = check_manifest(path, EYE_NET)
-        self._session = onnxruntime.InferenceSession(
-            str(path), session_options(threads), providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(path, threads)
 
     @property
     def engine_name(self) -> str:

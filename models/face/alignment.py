@@ -28,6 +28,7 @@ OVAL_CENTRE = (0.50, 0.53)  # centre of the oval's bounding box / side of the cr
 CENTRE_SECONDS = 0.6  # time constant of the box's centre
 SIDE_SECONDS = 1.5  # and of its side: the jaw opens and closes, the head does not grow
 MAX_LAG = 0.12  # of the side: a head that moves faster than that pulls the box along
+OTHER_HEAD = 2.0  # so much larger or smaller at once: another head, or one found anew
 MIN_SIDE_PX = 8
 
 
@@ -115,7 +116,8 @@ class BoxSmoother:
 
     def follow(self, wanted: HeadBox, time_ns: int) -> HeadBox:
         """Move towards the wanted box by as much as the elapsed time allows."""
-        if self._box is None:
+        ratio = 1.0 if self._box is None else wanted.side_px / self._box.side_px
+        if self._box is None or not 1 / OTHER_HEAD < ratio < OTHER_HEAD:
             self._box, self._time_ns = wanted, time_ns
             return wanted
         seconds = max(0.0, (time_ns - self._time_ns) / 1e9)

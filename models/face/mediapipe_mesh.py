@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from models.face.mesh import POINT_COUNT
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -91,24 +89,6 @@ class FaceMesher:
         found = self._graph.process(_rgb_at_most(image, MAX_SIDE_PX)).multi_face_landmarks
         scale = np.array([width, height, width], np.float32)  # MediaPipe scales z like x
         return [_points(face.landmark) * scale for face in found or []]
-
-
-def track_clip(
-    frames: Iterable[ImageU8], progress: Callable[[int], None] | None = None
-) -> Float32Array:
-    """Return the (T,478,3) float32 px meshes of a video's frames, NaN rows where no face is seen.
-
-    `progress` is called after every frame with the number of frames done.
-    """
-    absent = np.full((POINT_COUNT, 3), np.nan, np.float32)
-    rows: list[Float32Array] = []
-    with FaceMesher() as mesher:
-        for frame in frames:
-            found = mesher.meshes(frame)
-            rows.append(found[0] if found else absent)
-            if progress is not None:
-                progress(len(rows))
-    return np.stack(rows) if rows else np.empty((0, POINT_COUNT, 3), np.float32)
 
 
 def _face_mesh_class() -> Any:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from models.engine.onnx import session_options
+from models.engine.onnx import open_session
 from models.face.mesh import CHIN, LIPS_OUTER_LOWER, LIPS_OUTER_UPPER
 from models.face_masks.contract import CROP, FACE_MASK_NET, MASK, SIZE_PX
 from models.shipped import WEIGHTS_FOLDER, check_manifest
@@ -27,9 +26,7 @@ class FaceMaskReader:
     def __init__(self, path: Path = SHIPPED_FACE_MASK_NET, threads: int = 1) -> None:
         """Load and verify the network; raises WeightsError if it cannot be used."""
         check_manifest(path, FACE_MASK_NET)
-        self._session = onnxruntime.InferenceSession(
-            str(path), session_options(threads), providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(path, threads)
 
     def read(self, crop: ImageU8) -> Float32Array:
         """Probability (S,S) of face mask in a crop (S,S,3) uint8 BGR; S is the contract's."""

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from models.engine.onnx import cpu_name, session_options
+from models.engine.onnx import cpu_name, open_session
 from models.headset.contract import (
     CROP,
     FACE,
@@ -69,9 +68,7 @@ class HeadsetReader:
         """
         path = shipped_network(precision, original=SHIPPED_HEADSET_NET) if path is None else path
         self.manifest = check_manifest(path, HEADSET_NET)
-        self._session = onnxruntime.InferenceSession(
-            str(path), session_options(threads), providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(path, threads)
 
     @property
     def engine_name(self) -> str:

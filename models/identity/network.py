@@ -63,8 +63,9 @@ class FacePrintNet(nn.Module):
         with torch.no_grad():
             _fold(self.stem, weights, "conv32_down")
             for block, spec in zip(self.blocks, BLOCKS, strict=True):
-                _fold(block.first, weights, f"{spec.name}.conv1")  # type: ignore[arg-type]
-                _fold(block.second, weights, f"{spec.name}.conv2")  # type: ignore[arg-type]
+                assert isinstance(block, _Block)
+                _fold(block.first, weights, f"{spec.name}.conv1")
+                _fold(block.second, weights, f"{spec.name}.conv2")
 
     def fit_head(self, window_name: str, features: Tensor, wanted: Tensor, ridge: float) -> None:
         """Start a head with the best linear map from `pooled` features (N,256) to (N,128)."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from models.engine.onnx import open_session
 from models.identity.contract import CHIP, FACE_PRINT
 from models.identity.face_chip import WIDTH_PX, FaceChip, Window, network_input
 from models.shipped import WEIGHTS_FOLDER, check_manifest
@@ -23,12 +23,7 @@ class FacePrintReader:
     def __init__(self, path: Path = SHIPPED_FACE_PRINT) -> None:
         """Load and verify the network; raises WeightsError if it cannot be used."""
         self.manifest = check_manifest(path, FACE_PRINT)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(path, threads=1)
 
     @property
     def version(self) -> str:

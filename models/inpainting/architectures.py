@@ -15,7 +15,6 @@ from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
-from models.contract import TensorContract
 from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 from models.peers.comb_cn import CombCn, CombCnSettings
 from models.peers.lgtsm import Lgtsm, LgtsmSettings
@@ -24,17 +23,6 @@ from models.peers.per_frame import PerFrame, PerFrameSettings
 from models.peers.stn_gan import StnGan, StnGanSettings
 
 States = list[Tensor]
-
-
-class InpainterSettings(Protocol):
-    """What every settings record offers, besides being a frozen dataclass."""
-
-    size_px: int
-
-    @property
-    def contract(self) -> TensorContract:
-        """Tensor contract of the exported network."""
-        ...
 
 
 class Inpainter(Protocol):

@@ -142,10 +142,12 @@ class CombCn(Peer):
 
     def _structure_of(self, clips: Tensor) -> Tensor:
         if clips.device.type != "cpu":
-            return self.structure(clips)  # type: ignore[no-any-return]
+            drawn: Tensor = self.structure(clips)
+            return drawn
         # In bfloat16 oneDNN's gradients of 3D filters are garbage for clips of two frames.
         with torch.autocast("cpu", enabled=False):
-            return self.structure(clips.float())  # type: ignore[no-any-return]
+            drawn = self.structure(clips.float())
+        return drawn
 
     def _run(self, inputs: Tensor, states: States, frames: int) -> tuple[Tensor, States]:
         structure = self.half_size_fill(inputs, frames)

@@ -48,6 +48,33 @@ def put_glasses_on(image: ImageU8, mesh: Float32Array, random: np.random.Generat
     return _laid(_laid(image, lenses, glass, opacity), rims, frame, 1.0)
 
 
+def put_headphones_on(image: ImageU8, mesh: Float32Array, random: np.random.Generator) -> ImageU8:
+    """Headphones: a band over the hair and cups at the ears, which are no part of a headset."""
+    span = _span(mesh)
+    sides = mesh[[RIGHT_SIDE, LEFT_SIDE], :2]
+    across = sides[1] - sides[0]
+    length = float(np.linalg.norm(across))
+    if length < 4:
+        return image
+    angle = float(np.degrees(np.arctan2(across[1], across[0])))
+    down = np.array([-across[1], across[0]]) / length
+    band, cups = (np.zeros(image.shape[:2], np.uint8) for _ in range(2))
+    reach = length * random.uniform(0.5, 0.58)
+    ring = (_fixed(sides.mean(axis=0)), _fixed(np.array([reach, span * random.uniform(1.1, 1.5)])))
+    thickness = max(1, round(span * random.uniform(0.06, 0.22)))
+    cv2.ellipse(band, *ring, angle, 180, 360, (255.0,), thickness, cv2.LINE_AA, SHIFT)
+    size = np.array([random.uniform(0.1, 0.28), random.uniform(0.28, 0.48)]) * span
+    for place, sign in zip(sides, (-1, 1), strict=True):
+        middle = (
+            place + across / length * sign * 0.4 * size[0] + down * random.normal(0, 0.06) * span
+        )
+        shape = (_fixed(middle), _fixed(size), angle)
+        cv2.ellipse(cups, *shape, 0, 360, (255.0,), -1, cv2.LINE_AA, SHIFT)
+    outer = _colour(random, 5, 240)
+    image = _laid(image, band, outer if random.random() < 0.6 else _colour(random, 5, 240), 1.0)
+    return _laid(image, cups, outer, 1.0)
+
+
 def hair_over(image: ImageU8, mesh: Float32Array, random: np.random.Generator) -> ImageU8:
     """Thin strands that hang over the headset; too thin to count as uncovered."""
     image = image.copy()

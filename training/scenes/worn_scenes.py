@@ -15,12 +15,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmd_capture.headset_render import Headset
+from hmd_capture.headset_render import Headset, ProceduralHeadset
 from models.face.alignment import head_box
 from models.headset.contract import CROP_SHARE, MASK_PX, SIZE_PX
 from training.scenes.bare_faces import BareFace, mirrored_points
 from training.scenes.camera_faults import camera_faults
-from training.scenes.face_props import body_under, hair_over, hand_over, put_glasses_on
+from training.scenes.face_props import (
+    body_under,
+    hair_over,
+    hand_over,
+    put_glasses_on,
+    put_headphones_on,
+)
+from training.scenes.headset_designs import random_style
+from training.scenes.headset_parts import redesigned
 from training.scenes.headset_variety import repainted, shaken
 
 ImageU8 = NDArray[np.uint8]
@@ -71,7 +79,7 @@ class WornScenes:
         models: Sequence[Headset],
         seed: int,
     ) -> None:
-        """Keep the parts. `models` are drawn twice as often as the `built_in` ones together."""
+        """Keep the parts; half of the headsets are `models`, the others built in or made up."""
         self._faces = faces
         self._built_in = built_in
         self._models = models or built_in
@@ -97,6 +105,8 @@ class WornScenes:
             image, mesh = mirrored(image, mesh)
         is_covered = random.random() < 0.78
         mask = np.zeros(image.shape[:2], np.uint8)
+        if random.random() < 0.1:
+            image = put_headphones_on(image, mesh, random)
         if is_covered:
             image, mask = self._with_headset(image, mesh)
         elif random.random() < 0.4:
@@ -107,12 +117,12 @@ class WornScenes:
 
     def _with_headset(self, image: ImageU8, mesh: Float32Array) -> tuple[ImageU8, ImageU8]:
         random = self.random
-        pool = self._models if random.random() < 2 / 3 else self._built_in
-        headset = pool[int(random.integers(len(pool)))]
-        patch = headset.draw(shaken(mesh, random), image)
+        patch = self._headset().draw(shaken(mesh, random), image)
         mask = np.zeros(image.shape[:2], np.uint8)
         if patch is None:
             return image, mask
+        if random.random() < 0.6:
+            patch = redesigned(patch, image.shape, random)
         patch = repainted(patch, self._picture(), random)
         height, width = patch.alpha.shape
         area = np.s_[patch.top : patch.top + height, patch.left : patch.left + width]
@@ -123,6 +133,15 @@ class WornScenes:
         if random.random() < 0.15:
             image = hair_over(image, mesh, random)
         return image, mask
+
+    def _headset(self) -> Headset:
+        """A model, one that is built in, or one that nobody sells."""
+        random = self.random
+        kind = random.random()
+        if kind < 0.3:
+            return ProceduralHeadset.of_style(random_style(random), random)
+        pool = self._models if kind < 0.75 else self._built_in
+        return pool[int(random.integers(len(pool)))]
 
     def _followed(self, dressed: _Dressed) -> Scene:
         """A crop as the tracker cuts it: the head nearly upright, centred and of known size."""

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from models.engine.cuda.graphs import GraphDriver
 from models.engine.interface import EngineError
 
-PACKAGE = "pycuda"
-
 
 class PycudaDevice:
     """A GPU, see `Device`. Shares the primary context, which TensorRT uses too."""

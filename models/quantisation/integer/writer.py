@@ -90,8 +90,8 @@ class GraphWriter:
     def read_as(self, affine: Affine) -> list[str]:
         """Constants of a scale and a zero."""
         return [
-            self.constant(np.float32(affine.scale)),  # type: ignore[arg-type]
-            self.constant(np.uint8(affine.zero)),  # type: ignore[arg-type]
+            self.constant(np.array(affine.scale, np.float32)),
+            self.constant(np.array(affine.zero, np.uint8)),
         ]
 
     def table(self, kind: str, tensor: str, source: Affine, target: Affine, **more: Any) -> str:
