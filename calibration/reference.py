@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,12 +19,12 @@ from rich.progress import Progress
 
 from calibration.capture.draft import Draft, make_draft
 from calibration.capture.feed import Feed
-from calibration.capture.keeping import Kept, save_over
+from calibration.capture.keeping import Saving
 from calibration.capture.setup import CaptureSource
 from calibration.capture.take import Take, Taker
+from calibration.capture.telling import console_for_people, tell_result, tell_saved
 from calibration.finetune.frames import CapturedClip
 from calibration.finetune.process import check_torch, finetune_profile
-from calibration.gates.gates import ADVICE
 from calibration.guide.prompters import (
     Chorus,
     Prompter,
@@ -33,7 +34,7 @@ from calibration.guide.prompters import (
 )
 from calibration.page.session import DEFAULT_PORT, MakeDraft, run_on_page
 from edge.camera import Source
-from edge.profile import DOCUMENT, SessionProfile, load_profile, profile_path
+from edge.profile import DOCUMENT, load_profile, profile_path
 from edge.profile.passphrase import new_passphrase
 from edge.profile.sealing import Lock
 from edge.profile.unlock import lock_for, passphrase_for
@@ -44,8 +45,6 @@ from models.weights_error import WeightsError
 from streaming.errors import UserError
 
 log = logging.getLogger(__name__)
-
-ROOM = "It holds a picture of the room behind you, without you; --no-plate leaves that out."
 
 
 def calibrate_reference(
@@ -86,54 +85,54 @@ def calibrate_reference(
     open_source = CaptureSource(video, camera)
     folder = profile_path(profile)
     lock, passphrase = _lock(folder, encrypt)  # asks before anybody sits still for the camera
-    if (folder / DOCUMENT).exists():
-        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(
-            f"There is a profile {profile} already: the new one takes its place when it is saved. "
-            "Ctrl-C before that keeps it."
-        )
+    _tell_replaced(profile, folder)
+    saving = Saving(folder, lock, passphrase)
     make = partial(make_draft, with_plate=not no_plate, setup=open_source.setup)
-    kept = Kept()
-
-    def save(made: SessionProfile) -> tuple[str, ...]:
-        nonlocal kept
-        kept = save_over(made, folder, lock, passphrase)
-        return (*kept.told, *room_told(made))
-
-    prompter = _prompter(speak)
     if page is None:
         page = camera is not None and not auto and not as_json and _is_desktop()
-    try:
+    asks = not page and not auto and camera is not None and sys.stdin.isatty()
+    with closing(_prompter(speak)) as prompter, _stopped_in_a_sentence(saving):
         if page:
             draft = run_on_page(
-                open_source, open_reader(), save, prompter, page_port, seconds, clip, make
+                open_source, open_reader(), saving, prompter, page_port, seconds, clip, make
             )
         else:
             draft = _run_in_terminal(open_source, prompter, seconds, clip, make)
-            if not auto and camera is not None and sys.stdin.isatty():
+            if asks:
                 _ask(draft)
-            save(draft.profile)
-    except KeyboardInterrupt as error:
-        raise UserError(
-            "Stopped before anything was saved.", "A profile made before is unchanged."
-        ) from error
-    finally:
-        prompter.close()
+            saving(draft.profile)
     tuned = _finetuned(folder, clip, finetune, passphrase) if clip else ""
     if as_json:
-        told = {"kept": list(kept.told), "finetuned": tuned}
+        told = {"kept": list(saving.kept.told), "finetuned": tuned}
         tree = {"profile": str(folder), **draft.document, **told}
         Console(soft_wrap=True).print_json(json.dumps(tree))
         return
-    _tell_result(draft)
-    _tell_saved(profile, folder, (*kept.told, *room_told(draft.profile)), kept.has_eyes)
+    if not asks:  # else it was told with the question
+        tell_result(draft, console_for_people())
+    tell_saved(profile, saving, draft.profile)
     if tuned:
-        Console(highlight=False, soft_wrap=True).print(tuned)
+        console_for_people().print(tuned)
+
+
+@contextmanager
+def _stopped_in_a_sentence(saving: Saving) -> Iterator[None]:
+    """Ctrl-C ends the capture with what became of the profile; raises UserError."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if saving.is_done:  # while the page still showed that
+            raise UserError(
+                f"Stopped. The new profile was saved before: {saving.folder}."
+            ) from error
+        raise UserError(
+            "Stopped before anything was saved.", "A profile made before is unchanged."
+        ) from error
 
 
 def _ask(draft: Draft) -> None:
-    """Show the result; raises `UserError` unless it pleases."""
-    _tell_result(draft)
-    if not typer.confirm("Save this profile?", default=True):
+    """Show the result on standard error; raises `UserError` unless it pleases."""
+    tell_result(draft, Console(stderr=True, highlight=False, soft_wrap=True))
+    if not typer.confirm("Save this profile?", default=True, err=True):
         raise UserError("Nothing was saved.", "Start again for another try.")
 
 
@@ -157,6 +156,15 @@ def _finetuned(folder: Path, clip: CapturedClip, minutes: float, passphrase: str
         return "Fine-tuning was stopped; the profile is saved without it."
     except UserError as error:
         return f"{str(error).rstrip('.')}. The profile is saved without it."
+
+
+def _tell_replaced(profile: str, folder: Path) -> None:
+    """Say beforehand that a profile is there, and until when it is kept."""
+    if (folder / DOCUMENT).exists():
+        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(
+            f"There is a profile {profile} already: the new one takes its place when it is saved. "
+            "Ctrl-C before that keeps it."
+        )
 
 
 def _lock(folder: Path, encrypt: bool) -> tuple[Lock | None, str | None]:
@@ -211,15 +219,6 @@ def follow(feed: Feed, taker: Taker, mesher: FaceMesher, seconds: float) -> Take
     return taker.finish()
 
 
-def make_profile(source: Source, seconds: float) -> Draft:
-    """Look at the first seconds of a recording and make a profile of it, without any prompt.
-
-    Raises:
-        UserError: too few frames are good; says what was wrong with most of them.
-    """
-    return _run_in_terminal(lambda: source, Chorus([]), seconds)
-
-
 def open_reader() -> CoverReader:
     """The network that notices hands and hair.
 
@@ -246,36 +245,3 @@ def _is_desktop() -> bool:
     """Whether a browser window can be expected to open here."""
     has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     return sys.platform in ("darwin", "win32") or has_display
-
-
-def _tell_result(draft: Draft) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    scores = draft.trial
-    console.print(f"{len(draft.views)} views: {'; '.join(draft.views)}.")
-    console.print(
-        f"{scores.words} Tried on {scores.frames} frames under a simulated headset: "
-        f"PSNR {scores.psnr_masked_db:.1f} dB inside the mask, SSIM {scores.ssim:.3f}."
-    )
-    for sentence in draft.take.told:
-        console.print(sentence)
-    problems = draft.document["problems"]
-    for problem in sorted(problems, key=problems.get, reverse=True)[:2]:
-        count = problems[problem]
-        console.print(f"{count} of {len(draft.take.problems)} frames: {problem}. {ADVICE[problem]}")
-
-
-def room_told(profile: SessionProfile) -> tuple[str, ...]:
-    """What to tell of the room in a profile: whoever sits in it may mind."""
-    return () if profile.plate is None else (ROOM,)
-
-
-def _tell_saved(profile: str, folder: Path, told: tuple[str, ...], has_eyes: bool) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    for sentence in told:
-        console.print(sentence)
-    console.print(f"The profile is at {folder}; use it with --profile {profile}.")
-    if not has_eyes:
-        console.print(
-            "With cameras in the headset, put it on and teach them this wearer's eyes: "
-            f"`unvisor calibrate-eyes --profile {profile}`."
-        )

@@ -213,6 +213,31 @@ def test_the_command_keeps_the_lens_for_the_camera_and_the_profile(
     assert lens_for(CameraSettings(lens="none"), profile) is None
 
 
+def test_a_profile_that_is_not_there_is_told_before_the_board_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was told after two minutes before the camera."""
+    looked: list[object] = []
+
+    def watched(*given: object, **options: object) -> None:
+        looked.append(given)
+        raise UserError("The board was looked at.")
+
+    monkeypatch.setattr("calibration.camera.command._watched", watched)
+    assert run_main("--camera", "0", "--profile", "nobody") == 1
+    assert "nobody" in capsys.readouterr().err
+    assert not looked
+
+
+def test_a_folder_that_cannot_be_made_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(tmp_path / "shots", good_pictures(WEBCAM))
+    (tmp_path / "file").write_text("no folder")
+    assert run_main("--pictures", "shots", "--out", "file/lens.json") == 1
+    assert "Cannot write file/lens.json" in capsys.readouterr().err
+
+
 def test_an_eye_cameras_lens_is_kept_beside(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

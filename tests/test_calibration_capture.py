@@ -111,6 +111,9 @@ def test_without_anybody_the_capture_ends_and_says_so(picture: ImageU8) -> None:
         (["blurred"] * 19 + [""] * 21, ""),
         (["eyes closed"] * 50, "eyes closed"),
         ([], "no face"),
+        ([""] * 3, "too few frames"),
+        (["", "", "turned away"], "too few frames"),
+        (["blurred"] * 3, "blurred"),
     ],
 )
 def test_a_capture_is_refused_for_what_was_wrong_with_most_of_it(
@@ -167,6 +170,17 @@ def test_a_folder_of_pictures_is_a_source(tmp_path: Path) -> None:
     source = open_capture_source(folder, None)
     assert isinstance(source, PictureFolder)
     assert [image.shape for _, image in source.frames()] == [(240, 400, 3)] * 3
+
+
+def test_pictures_that_cannot_be_read_are_not_laid_to_a_camera(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one.jpg").write_text("no picture")
+    command = ["calibrate-reference", "--profile", str(tmp_path / "anna"), "--video", str(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 1
+    assert "of a video or pictures, whether other programs open them" in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ import pytest
 from drawn_face import scene
 from test_calibration_gates import ToldReader
 
-from calibration.capture.keeping import Kept, save_over
+from calibration.capture.draft import Draft
+from calibration.capture.keeping import Kept, room_told, save_over
 from calibration.capture.setup import CaptureSource
 from calibration.capture.shelf import KeptFrame
-from calibration.capture.trial import try_on
-from calibration.reference import _lock, room_told
+from calibration.capture.take import Take
+from calibration.capture.trial import Trial, try_on
+from calibration.reference import _lock
 from edge.__main__ import main
 from edge.devices import CameraDevice
 from edge.lens.lens import CalibratedLens
@@ -295,3 +297,56 @@ def test_where_nobody_can_compare_faces_nothing_is_kept_and_that_is_told(
     after = load_profile(tmp_path / "anna")
     assert not any(eye.is_guided for eye in after.eyes)
     assert after.camera is None
+
+
+def test_ctrl_c_after_the_page_has_saved_does_not_deny_it(
+    tmp_path: Path,
+    a_capture: SessionProfile,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It said that nothing was saved, and that the profile made before was unchanged."""
+
+    def sitting(open_source: object, reader: object, save: object, *more: object) -> None:
+        assert callable(save)
+        save(a_capture)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("calibration.reference.run_on_page", sitting)
+    folder = tmp_path / "anna"
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate-reference", "--profile", str(folder), "--camera", "0", "--page"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "nothing was saved" not in said
+    assert "before anything was saved" not in said
+    assert "The new profile was saved" in said
+    assert load_profile(folder).references
+
+
+def test_what_is_asked_before_saving_stays_out_of_the_json(
+    tmp_path: Path,
+    a_capture: SessionProfile,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With a camera and a terminal the question and its figures stood before the JSON object."""
+    trial = Trial(3, 30.0, 20.0, 0.9, np.zeros((8, 24, 3), np.uint8))
+    draft = Draft(a_capture, trial, Take(), ("straight",))
+    monkeypatch.setattr("calibration.reference._run_in_terminal", lambda *given: draft)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    questions = []
+
+    def confirm(text: str, default: bool, err: bool) -> bool:
+        questions.append((text, err))
+        return True
+
+    monkeypatch.setattr("typer.confirm", confirm)
+    folder = tmp_path / "anna"
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate-reference", "--profile", str(folder), "--camera", "0", "--json"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["profile"] == str(folder)
+    assert questions == [("Save this profile?", True)]
+    assert "Tried on" in shown.err

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from saved_profiles import NEW, OLD, small_profile, write_schema1
 
+from calibration.profiles.transfer import write_private
 from edge.__main__ import main
 from edge.light.part import light_of_views
 from edge.plate.part import HeadPlate
@@ -31,6 +32,7 @@ from edge.profile import (
 from edge.profile.passphrase import FD_VARIABLE, VARIABLE
 from edge.setup.part import CaptureSetup
 from models.filling import Reference
+from streaming.errors import UserError
 
 PASSPHRASE = "correct horse battery"
 
@@ -346,3 +348,22 @@ def test_a_profile_that_may_not_be_read_does_not_hide_the_others(
     anna, bea = json.loads(capsys.readouterr().out)["profiles"]
     assert "cannot be read: Permission denied" in anna["problem"]
     assert (bea["name"], bea["problem"]) == ("bea", "")
+
+
+def test_an_export_onto_a_stick_that_knows_no_links_is_written_and_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On FAT and exFAT it was not permitted, and another place was asked for."""
+
+    def unknown(draft: Path, path: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", unknown)
+    path = tmp_path / "anna.unvisor"
+    write_private(path, b"one")
+    assert path.read_bytes() == b"one"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(UserError, match="is there already"):
+        write_private(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert [each.name for each in tmp_path.iterdir()] == ["anna.unvisor"]

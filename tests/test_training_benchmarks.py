@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,52 @@ def test_a_report_made_otherwise_is_not_mixed_in(root: Path, tmp_path: Path) -> 
     (tmp_path / "hmd.json").write_text("{}")
     with pytest.raises(UserError, match="is not a report"):
         run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
+
+
+def test_rows_of_other_clips_are_not_put_side_by_side(root: Path, tmp_path: Path) -> None:
+    """One table held rows of two folders, under the heading of the same frames."""
+    run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
+    rows = [("one", "test", "ann", 35, "free"), ("three", "test", "eve", 35, "free")]
+    other = write_folder(tmp_path / "other" / "set", rows, np.zeros(35, np.float16))
+    with pytest.raises(UserError, match=r"made of other clips than .*--results"):
+        run(other, tmp_path, "--protocol", "hmd", "--method", "paste", "--method", "warp")
+    assert set(json.loads((tmp_path / "hmd.json").read_text())["methods"]) == {"paste"}
+
+
+def test_the_page_names_the_commits_of_its_rows_not_its_own(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that an earlier commit had scored were told to be of the one that wrote the page."""
+    monkeypatch.setattr(benchmarks_command, "commit", lambda digits: "aaa"[:digits])
+    assert "commit aaa." in run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
+    monkeypatch.setattr(benchmarks_command, "commit", lambda digits: "bbb"[:digits])
+    again = run(root, tmp_path, "--protocol", "hmd", "--method", "paste", "--no-score")
+    assert "commit aaa." in again
+    both = ["--method", "paste", "--method", "warp"]
+    assert "commit aaa, bbb." in run(root, tmp_path, "--protocol", "hmd", *both)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_one_before(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of scoring were lost to a disk that filled up while the file was written anew."""
+    run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
+    kept = (tmp_path / "hmd.json").read_text()
+
+    def half(path: Path, text: str, encoding: str) -> None:
+        path.write_bytes(text.encode(encoding)[: len(text) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(UserError, match="No space left"):
+        run(root, tmp_path, "--protocol", "hmd", "--method", "paste", "--method", "warp")
+    assert (tmp_path / "hmd.json").read_text() == kept
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_clips_that_are_too_short_for_a_protocol_are_counted_on_the_page() -> None:
+    told = {"hmd-far": {**document(30.0, 29.0), "too_short": ["a", "b"]}}
+    assert "Too short for it, and left out: 2." in page(told, "x", "y")
 
 
 @pytest.mark.parametrize(

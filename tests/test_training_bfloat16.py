@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="torch is only in the train and dev 
 
 from models.contract import MASK  # noqa: E402
 from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
+from training.adversaries.critics import around_hole  # noqa: E402
 from training.loss_terms import faces  # noqa: E402
 
 FACE = torch.tensor([[20.0, 15, 110, 120, 1.37, 0.11, -8.3, -0.11, 1.37, 4.2]])
@@ -44,3 +45,14 @@ def test_losses_cut_faces_where_they_are(cut: object) -> None:
     exact = cut(places, FACE)
     with torch.autocast("cpu", torch.bfloat16):
         assert float((cut(places, FACE) - exact).abs().max()) < 1e-3
+
+
+def test_the_local_critic_sees_the_hole_where_it_is() -> None:
+    """The network was told of a square up to a px beside the one that the critic learned from."""
+    y, x = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    places = torch.stack([x, y, x])[None]  # px as colours
+    mask = torch.zeros(1, 1, 128, 128)
+    mask[..., 31:77, 23:101] = 1
+    exact = around_hole(places, mask, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert float((around_hole(places, mask, 64) - exact).abs().max()) < 1e-3

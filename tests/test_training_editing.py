@@ -154,12 +154,17 @@ def test_privacy_insists_on_a_network_without_a_reference(
         (["nobody"], "no clip 'nobody'"),
         (["a1", "--landmarks", "nobody"], "no clip 'nobody'"),
         (["a1", "--perturb", "0.9"], "--perturb takes up to 0.5"),
+        (["a1", "--strip", "edit.jpg"], "edit.jpg is no .png file"),
+        (["still"], "None of the 1 clips has the 2 frames"),
     ],
 )
 def test_what_cannot_be_edited_is_told(
     faces: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*words, "--data", faces, "--no-identity", "--strip", faces / "strip.png") == 1
+    with open(faces / "manifest.csv", "a", encoding="utf-8") as file:
+        file.write("still,test,cid,1\n")
+    place = [] if "--strip" in words else ["--strip", faces / "strip.png"]
+    assert run(*words, "--data", faces, "--no-identity", *place) == 1
     assert message in capsys.readouterr().err
 
 

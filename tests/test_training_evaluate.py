@@ -236,6 +236,10 @@ def test_a_network_of_another_size_is_explained(root: Path, untrained: Path) -> 
         (["--method", "magic"], "no method 'magic'"),
         (["--split", "demo"], "no clip in split 'demo'"),
         (["--helper-weights", "missing", "--lpips"], "get the helper networks"),
+        (["--protocol", "live", "--licence-class", "paid"], "licence class paid"),
+        (["--protocol", "bank", "--licence-class", "paid"], "licence class paid"),
+        (["--protocol", "detail", "--licence-class", "paid"], "of which detail scores none"),
+        (["--protocol", "eyes", "--licence-class", "paid"], "of which eyes scores none"),
     ],
 )
 def test_wrong_options_are_explained(root: Path, options: list[str], message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -125,14 +126,27 @@ def test_labels_move_with_the_image(samples: list[EyeSample], seed: int) -> None
 def test_rare_groups_are_drawn_more_often_than_they_are() -> None:
     blank = np.zeros((8, 8), np.uint8)
     many = [EyeSample(blank, "meye_1 open")] * 900 + [EyeSample(blank, "meye_1 closed")] * 100
-    drawn = chances([*many, *made_up_nothing(10, 0)])
+    drawn = chances([*many, *made_up_nothing(10, 0, "train")])
     assert drawn.sum() == pytest.approx(1)
     assert drawn[900:1000].sum() > 0.3 * drawn[:1000].sum()
     assert 0.1 < drawn[1000:].sum() < 0.3
 
 
+def test_no_split_shows_the_pictures_of_nothing_of_another() -> None:
+    """Val and test began with the very pictures that train begins with."""
+    shown = {
+        split: {sample.image.tobytes() for sample in made_up_nothing(60, 0, split)}
+        for split in ("train", "val", "test")
+    }
+    for one, other in itertools.combinations(shown.values(), 2):
+        same = [np.frombuffer(image, np.uint8) for image in one & other]
+        assert all(len(np.unique(image)) == 1 for image in same)  # plain black, white or grey
+    again = {sample.image.tobytes() for sample in made_up_nothing(60, 0, "val")}
+    assert again == shown["val"]
+
+
 def test_pictures_of_nothing_teach_neither_lids_nor_blinks() -> None:
-    batch = stacked([placed(sample) for sample in made_up_nothing(6, 1)])
+    batch = stacked([placed(sample) for sample in made_up_nothing(6, 1, "train")])
     assert batch.confidence.max() == 0
     assert batch.blink_weight.max() == batch.lid_weights.max() == batch.pupil_weight.max() == 0
     losses = eye_losses(EyeNet(SMALL)(batch.eye.float() / 255), batch)

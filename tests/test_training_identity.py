@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import cv2
@@ -18,13 +19,14 @@ from models.identity.face_chip import BARE, LOWER, network_input  # noqa: E402
 from models.identity.network import BLOCKS, FacePrintNet  # noqa: E402
 from models.identity.reader import FacePrintReader  # noqa: E402
 from training.helper_weights import HelperWeightsError  # noqa: E402
-from training.identity.faces import PersonFaces, Source, cut_faces, held_back  # noqa: E402
+from training.identity.faces import PersonFaces, Source, cut_faces, held_back, portrait_sources  # noqa: E402
 from training.identity.fitting import choose_settings, fit_weights, flagged_share  # noqa: E402
 from training.identity.looks import Trial, outcome  # noqa: E402
 from training.identity.report import area, flagged_at, plot, scores  # noqa: E402
 from training.identity.teacher import NAMES, teacher_embeddings, teacher_weights  # noqa: E402
 from training.identity.trainer import IdentitySettings, IdentityTrainer, likenesses  # noqa: E402
 from training.identity.views import view  # noqa: E402
+from training.run.checkpoint import CheckpointError  # noqa: E402
 from training.scenes.bare_faces import BareFace, is_held_back  # noqa: E402
 
 DECISION = EvidenceSettings(6, 2, -6, 3, -10, 10)
@@ -143,8 +145,7 @@ def test_a_run_goes_on_where_it_stopped(trained: IdentityTrainer, faces: PersonF
     assert other.finished_steps == trained.finished_steps
     one, two = (t.network.state_dict() for t in (trained, other))
     assert all(torch.equal(one[name], two[name]) for name in one)
-    for each in (trained, other):
-        each._random = np.random.default_rng(5)  # the same batch for both
+    # And the same batch for both: a resumed run saw its first ones again.
     assert trained.step(0.4) == pytest.approx(other.step(0.4), rel=1e-5)
 
 
@@ -246,3 +247,39 @@ def test_figures_and_plot_of_trials(tmp_path: Path) -> None:
         {"decision": (np.array([0, 0.5, 1.0]), np.array([0, 0.9, 1.0]))}, tmp_path / "roc.png", "t"
     )
     assert cv2.imread(str(tmp_path / "roc.png")) is not None
+
+
+def test_kept_faces_are_for_their_owner_and_never_half_there(
+    faces: PersonFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was there stayed readable for all, and a full disk left half of one."""
+    path = tmp_path / "faces.npz"
+    path.write_bytes(b"half of a file")
+    path.chmod(0o644)
+    with pytest.raises(CheckpointError, match="damaged; delete it"):
+        PersonFaces.load(path)
+    faces.save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    kept = path.read_bytes()
+
+    def full(file: object, **arrays: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        faces.save(path)
+    assert path.read_bytes() == kept
+    assert [each.name for each in tmp_path.iterdir()] == ["faces.npz"]
+
+
+def test_a_portrait_that_is_missing_gives_nobody_anothers_face(tmp_path: Path) -> None:
+    """Every face after it was taken for the next person's."""
+    rows, shares = ["name,identity,file"], np.full((6, 478, 3), 0.5, np.float32)
+    for number in range(6):
+        rows.append(f"n{number},p{number},n{number}.png")
+        if number != 2:
+            cv2.imwrite(str(tmp_path / f"n{number}.png"), np.full((8, 8, 3), number, np.uint8))
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    np.savez(tmp_path / "landmarks.npz", names=[f"n{n}" for n in range(6)], lm=shares)
+    found = {each.person: int(each.face.image[0, 0, 0]) for each in portrait_sources(tmp_path)}
+    assert found == {f"p{number}": number for number in range(6) if number != 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shutil
 import stat
@@ -22,6 +23,7 @@ from training.clips.faces import FaceClips
 from training.importing import importer
 from training.importing.command import import_videos_command
 from training.importing.importer import Wishes, import_videos, videos_in
+from training.importing.segments import Segment
 from training.importing.splits import MIXED, read_lists, split_of
 
 FRAMES = 16
@@ -209,3 +211,32 @@ def test_videos_of_like_names_keep_clips_of_their_own() -> None:
     assert other.startswith("a_b_")
     assert other not in known
     assert other != importer._name("a_b.avi", 0, known)
+
+
+def test_people_whom_no_list_names_are_imported_once_one_does(tmp_path: Path) -> None:
+    """They were noted as done, and left out without a word by the next import."""
+    write_video(tmp_path / "in" / "ann.mp4", [None] * 3)
+    root = tmp_path / "out"
+    *_, first = import_videos(tmp_path / "in", root, Wishes(lists={"bob": "train"}))
+    assert "in none of the split lists" in first.skipped["ann.mp4"]
+    *_, second = import_videos(tmp_path / "in", root, Wishes(lists={"ann": "train"}))
+    assert second.already == 0
+    assert "no face" in second.skipped["ann.mp4"]
+    *_, third = import_videos(tmp_path / "in", root, Wishes(lists={"ann": "train"}))
+    assert third.already == 1
+
+
+def test_a_disk_that_fills_up_ends_an_import_that_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "in" / "ann.mp4", [None] * 3)
+    segment = Segment(0, np.zeros((2, 478, 3), np.float32), ())
+    monkeypatch.setattr(importer, "find_segments", lambda *given: [segment])
+
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(importer, "write_clip", full)
+    with pytest.raises(UserError, match=r"No space left on device.*it goes on"):
+        list(import_videos(tmp_path / "in", tmp_path / "out", Wishes()))
+    assert not (tmp_path / "out" / importer.SOURCES).exists()

@@ -18,9 +18,13 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from drawn_face import draw_face  # noqa: E402
 
 from edge.records import FaceTrack, Truth  # noqa: E402
+from streaming.errors import UserError  # noqa: E402
 from training import evaluate_tracker  # noqa: E402
+from training.clips.faces import FaceClip, FaceClips  # noqa: E402
 from training.evaluation import evaluate_command  # noqa: E402
+from training.eyes.live_motion import EyeMotion, EyeScores  # noqa: E402
 from training.headset.scores import TrackerScores, boundary_f, jitter_px  # noqa: E402
+from training.reports.live import live_document  # noqa: E402
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 FRAMES = 12
@@ -151,3 +155,24 @@ def test_unseen_people_get_their_faces_back_from_unseen_headsets_with_nothing_gi
     assert eyes["openness_r"] >= 0.8
     assert eyes["yaw_r"] >= 0.7
     assert eyes["eyes_psnr_gain_blink_frames_db"] > 0  # nearer to the truth than fixed open eyes
+
+
+def test_clips_of_one_frame_are_refused_before_the_product_is_started(tmp_path: Path) -> None:
+    rows = [FaceClip("a", "test", "ann", 1), FaceClip("b", "test", "bob", 1)]
+    (tmp_path / "manifest.csv").touch()
+    with pytest.raises(UserError, match="None of the 2 clips has the 2 frames"):
+        live_document(
+            FaceClips(tmp_path), "test", rows, {}, None, 128, None, None, None, lambda *_: None
+        )
+
+
+def test_eyes_that_never_move_follow_no_blink() -> None:
+    """Such clips were left out of the mean, which then told of the others only."""
+    gaze = np.zeros((9, 2, 2))
+    blink = np.repeat(np.array([1, 1, 1, 0, 0, 1, 1, 1, 1.0])[:, None], 2, axis=1)
+    scores = EyeScores()
+    scores.add(EyeMotion(blink, gaze), EyeMotion(blink, gaze))
+    scores.add(EyeMotion(np.ones((9, 2)), gaze), EyeMotion(blink, gaze))
+    found = scores.summary()
+    assert found["openness_r"] == pytest.approx(0.5)
+    assert "yaw_r" not in found  # nobody looked anywhere

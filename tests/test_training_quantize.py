@@ -24,7 +24,7 @@ from models.inpainting import architectures  # noqa: E402
 from models.inpainting.inputs_choice import InputsChoice  # noqa: E402
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network, manifest_path  # noqa: E402
 from streaming.errors import UserError  # noqa: E402
-from training.quantisation import headset_command, parity, quantize_command  # noqa: E402
+from training.quantisation import headset_command, long_check, parity, quantize_command  # noqa: E402
 from training.quantisation.acceptance import accepted_as, default_place  # noqa: E402
 from training.quantisation.parity import Parity  # noqa: E402
 from training.quantisation.scene_scores import SceneScores  # noqa: E402
@@ -55,7 +55,7 @@ class Workshop:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, found: Parity) -> None:
         self.settings: list[Any] = []
-        row = SimpleNamespace(segment="drawn")
+        row = SimpleNamespace(segment="drawn", frames=40)
         clips = SimpleNamespace(
             rows=lambda split: [row], frames=lambda *_: None, meshes=lambda *_: None
         )
@@ -86,6 +86,28 @@ def test_the_int8_form_is_used_as_its_original_is(
     for frame in made_up_frames(original.contract, 3):
         fill, wanted = (each.step(frame)[..., 8:-8, 8:-8].ravel() for each in (engine, plain))
     assert np.corrcoef(fill, wanted)[0, 1] > 0.9  # untrained it hardly says anything
+
+
+def test_clips_that_are_too_short_are_told_in_a_sentence(
+    peer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the ranges, for the comparison, and for the long one."""
+    maker, decoded = quantize_command.StreamMaker, quantize_command.DecodedClip
+    Workshop(monkeypatch, GOOD)
+    monkeypatch.setattr(quantize_command, "StreamMaker", maker)
+    short = decoded(np.zeros((9, 8, 8, 3), np.uint8), np.zeros((9, 478, 3), np.float32))
+    monkeypatch.setattr(quantize_command, "DecodedClip", lambda *_: short)
+    with pytest.raises(UserError, match="Ranges cannot be measured: no clip is longer than 32"):
+        quantize_command.quantize(peer.parent, peer, None, "cpu", 0)
+    still = SimpleNamespace(rows=lambda split: [SimpleNamespace(frames=1)])
+    monkeypatch.setattr(quantize_command, "FaceClips", lambda data: still)
+    monkeypatch.setattr(long_check, "FaceClips", lambda data: still)
+    with pytest.raises(UserError, match="has the 2 frames"):
+        quantize_command.quantize(peer.parent, peer, None, "cpu", 0)
+    with pytest.raises(UserError, match="has the 2 frames"):
+        long_check.check_int8(peer.parent, peer, peer)
+    with pytest.raises(UserError, match="absent"):
+        long_check.check_int8(peer.parent, peer, tmp_path / "absent.onnx")
 
 
 def test_a_form_that_loses_too_much_is_not_left_where_sessions_look(

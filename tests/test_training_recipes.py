@@ -65,6 +65,23 @@ def test_an_unknown_key_is_refused_with_the_valid_ones(tmp_path: Path) -> None:
         load_recipe("unvisor", ["batch.chunk_frames=5"])
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("batch.chunk_frames=0", "batch.chunk_frames is 0; it has to be at least 1"),
+        ("batch.accumulate=0", "batch.accumulate is 0; it has to be at least 1"),
+        ("watching.validate_every_steps=0", "it has to be at least 1"),
+        ("loss_settings.perceptual_share=0.0", "it has to be 0.001 to 1"),
+        ("loss_settings.first_layer=3", "layers 3 to 5 of VGG16; the last one is 4"),
+        ("augmentation.lowest_jpeg_quality=90", "it has to be 1 to 84"),
+    ],
+)
+def test_numbers_that_no_training_can_run_with_are_refused(change: str, told: str) -> None:
+    """They ended in a division by zero, or in a worker, minutes later."""
+    with pytest.raises(UserError, match=told):
+        load_recipe("unvisor", [change])
+
+
 def test_changes_are_laid_over_a_recipe() -> None:
     recipe = load_recipe("unvisor", ["optimiser.learning_rate=3e-4", "adversary.kind=none"])
     assert recipe.optimiser.learning_rate == pytest.approx(3e-4)

@@ -183,10 +183,42 @@ def test_a_person_who_is_trained_on_is_not_validated_on(shards: Path, tmp_path: 
         start(tmp_path, tmp_path / "run", helper_weights=shards.parent / "weights")
 
 
+def test_a_person_who_is_trained_on_is_not_tested_on_either(shards: Path, tmp_path: Path) -> None:
+    """Only val was looked at; the test split would have measured memory."""
+    index = read_index(shards)
+    test = dataclasses.replace(index.shards[0], split="test")
+    known = index.shards[0].clips[0].identity
+    write_index(dataclasses.replace(index, shards=(*index.shards, test)), tmp_path)
+    with pytest.raises(UserError, match=f"'{known}' is in the splits train and test"):
+        start(tmp_path, tmp_path / "run", helper_weights=shards.parent / "weights")
+
+
+def test_what_cannot_be_validated_starts_no_workers(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They and their shared memory were left behind."""
+    started: list[object] = []
+    monkeypatch.setattr("training.inpainting.Feeder", lambda *given, **more: started.append(given))
+    with pytest.raises(UserError, match="helper networks"):
+        start(shards, tmp_path, helper_weights=tmp_path / "nowhere")
+    assert not started
+
+
 def test_clips_shorter_than_a_stream_are_refused(shards: Path, tmp_path: Path) -> None:
     """As with clips of less than 20 frames under the recipe's 32."""
     with pytest.raises(UserError, match=r"longer than 32 frames \(the longest has 14\)"):
         start(shards, tmp_path, "batch.stream_frames=32")
+
+
+def test_too_small_a_gpu_is_said_in_a_sentence(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("training.train._train", full)
+    with pytest.raises(UserError, match=r"memory is too small.*batch\.streams"):
+        start(shards, tmp_path)
 
 
 def test_a_run_of_another_network_is_refused_and_kept(shards: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +101,39 @@ def test_damaged_shards_are_refused(faces: FaceClips, tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text("{}")
     with pytest.raises(ShardError, match="pack-clips"):
         open_source(tmp_path)
+
+
+def test_a_full_disk_ends_packing_in_a_sentence_and_leaves_nothing_for_others_to_see(
+    faces: FaceClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The part of a shard that was written stayed readable for everybody."""
+
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(ShardError, match=r"No space left on device.*pack again"):
+        pack_clips(faces, tmp_path)
+    assert not (tmp_path / INDEX).exists()
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o600]
+
+
+def test_a_clip_with_a_dot_in_its_name_is_refused_before_it_is_packed(tmp_path: Path) -> None:
+    """Packed, it could not be read again."""
+    rows = [("one.two", "train", "p0", FRAMES, ""), ("c", "val", "p2", FRAMES, "")]
+    named = FaceClips(write_folder(tmp_path / "faces", rows, np.zeros(FRAMES, np.float32)))
+    with pytest.raises(ShardError, match=r"'one\.two' has a dot in its name"):
+        pack_clips(named, tmp_path / "shards")
+
+
+def test_clips_that_were_cut_anew_are_other_data(tmp_path: Path) -> None:
+    """A run went on with what it had decoded of the clips before, and told the same data hash."""
+    root = write_folder(tmp_path / "faces", ROWS, np.zeros(FRAMES, np.float32))
+    before = open_source(root)
+    again = open_source(root)
+    assert again.data_hash == before.data_hash
+    video = root / "video" / "a.mp4"
+    video.write_bytes(video.read_bytes() + b"more")
+    after = open_source(root)
+    assert after.data_hash != before.data_hash
+    assert after.parts("train")[0].key != before.parts("train")[0].key

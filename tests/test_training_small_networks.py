@@ -10,11 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from training.run.checkpoint import CheckpointError  # noqa: E402
 from training.run.folder import RunFolder  # noqa: E402
 from training.small_networks import loop  # noqa: E402
 from training.small_networks.batches import EndlessBatches, drawn_apart  # noqa: E402
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict, steps_for  # noqa: E402
 from training.small_networks.trainer import AveragedTrainer, TrainerSettings  # noqa: E402
+from training.trainer import TrainingDiverged  # noqa: E402
 
 
 class Clock:
@@ -87,6 +89,68 @@ def test_a_run_that_was_broken_off_goes_on_until_its_time_is_over_and_no_further
     rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "validation" in row] == [3, 6, 8]
     assert [row["step"] for row in rows if "loss" in row] == [5]
+
+
+def test_gradients_that_are_not_numbers_stop_a_run_though_its_loss_is_one(tmp_path: Path) -> None:
+    """The next validation saved the broken weights over the last good checkpoint."""
+    trainer, folder = a_trainer(), RunFolder(tmp_path)
+    weight = trainer.network.weight
+
+    def step(share: float) -> dict[str, float]:
+        broken = trainer.finished_steps == 2
+        loss = torch.sqrt(weight * 0).sum() if broken else weight.square().sum()  # slope: inf * 0
+        return trainer.learn({"loss": loss}, share)
+
+    verdict = Verdict(0.0, {"validation": {"total": 0.0}}, "")
+    training = TimedTraining(trainer, folder, lambda: verdict, lambda kept: 0.0)
+    with pytest.raises(TrainingDiverged, match="gradients are not finite after 2 steps"):
+        training.run(step, Rhythm(minutes=1.0, validate_every=1))
+    assert torch.isfinite(weight).all()
+    kept = folder.load()
+    assert kept is not None
+    assert kept["step"] == 2
+    assert torch.isfinite(kept["network"]["weight"]).all()
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    other = AveragedTrainer(
+        torch.nn.Conv2d(2, 1, 1), {"conv": True}, TrainerSettings(), torch.device("cpu")
+    )
+    folder = RunFolder(tmp_path)
+    folder.save(other.state_dict())
+    training = TimedTraining(a_trainer(), folder, lambda: Verdict(0, {}, ""), lambda kept: 0.0)
+    with pytest.raises(CheckpointError, match=r"of another network.*--run"):
+        training.resume()
+    trainer = a_trainer()
+    before = trainer.network.weight.clone()
+    trainer.start_from(other.shippable())  # the bias fits, the weight does not
+    assert torch.equal(trainer.network.bias, other.network.bias)
+    assert torch.equal(trainer.network.weight, before)
+    with pytest.raises(CheckpointError, match="no weights of this network"):
+        trainer.start_from({"average": {"head": before}})
+
+
+def test_steps_that_are_done_again_stand_once_in_the_curve(clock: Clock, tmp_path: Path) -> None:
+    def train(until: int) -> None:
+        trainer = a_trainer()
+
+        def step(share: float) -> dict[str, float]:
+            if trainer.finished_steps == until:
+                raise KeyboardInterrupt
+            clock.now += 15
+            return trainer.learn({"loss": trainer.network.weight.square().sum()}, share)
+
+        verdict = Verdict(0.0, {"validation": {"total": 0.0}}, "")
+        training = TimedTraining(trainer, RunFolder(tmp_path), lambda: verdict, lambda kept: 0.0)
+        training.resume()
+        training.run(step, Rhythm(minutes=1.0, record_every=1, validate_every=2))
+
+    with pytest.raises(KeyboardInterrupt):
+        train(until=3)
+    train(until=99)
+    rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
+    assert [row["step"] for row in rows if "validation" in row] == [2, 4]
 
 
 def seeds(seed: int) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,19 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
     with pytest.raises(checkpoint.CheckpointError, match="previous checkpoint is kept"):
         checkpoint.save({"step": 2}, path)
     assert checkpoint.load(path) == {"step": 1}
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_the_place_of_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power failure may leave an empty file under the name of both."""
+    done: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: done.append("written"))
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("renamed"), replace(a, b)))
+    checkpoint.save({"step": 1}, tmp_path / "last.pt")
+    assert done == ["written", "renamed"]
+    assert checkpoint.load(tmp_path / "last.pt") == {"step": 1}
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(clips: list[DecodedClip]) -> None:

@@ -6,7 +6,7 @@ from the best frontal one alone (`NAME-frontal`). Outline and landmarks are give
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -37,7 +37,7 @@ class BankClip:
     meshes: Float32Array  # (T,478,3) px of `images`
 
 
-def long_enough(rows: list[FaceClip]) -> tuple[list[FaceClip], list[FaceClip]]:
+def long_enough(rows: Sequence[FaceClip]) -> tuple[list[FaceClip], list[FaceClip]]:
     """Split `rows` into those of at least 6 s and the others.
 
     Raises:
@@ -83,6 +83,7 @@ def scored(clip: BankClip, row: FaceClip, size_px: int) -> ScoredClip:
 
 def evaluate_bank(
     clips: FaceClips,
+    rows: Sequence[FaceClip],
     makers: Mapping[str, FillerMaker],
     *,
     split: str = "test",
@@ -92,14 +93,16 @@ def evaluate_bank(
     on_clip: Callable[[int, int, ScoredClip, Mapping[str, ImageU8]], None] | None = None,
     on_views: Callable[[BankClip], None] | None = None,
 ) -> Evaluation:
-    """Run every maker's filler over the protocol's clips; see `evaluate.evaluate_fillers`.
+    """Run every maker's filler over those of `rows`, clips of `split`, that are long enough.
+
+    See `evaluate.evaluate_fillers`.
 
     `on_views` hears of each clip with its views, for whatever else is measured on them.
     """
-    kept, short = long_enough(clips.rows(split))
-    rows = spread(kept, limit_clips)
+    kept, short = long_enough(rows)
+    chosen = spread(kept, limit_clips)
     methods = {name + end: MethodScores() for name in makers for end in ("", FRONTAL)}
-    for index, row in enumerate(rows):
+    for index, row in enumerate(chosen):
         clip = load(clips, row)
         frames = scored(clip, row, size_px)
         shown = {}
@@ -115,7 +118,7 @@ def evaluate_bank(
         if on_views is not None:
             on_views(clip)
         if on_clip is not None:
-            on_clip(index, len(rows), frames, shown)
+            on_clip(index, len(chosen), frames, shown)
     return Evaluation(BANK, split, size_px, [row.segment for row in short], methods)
 
 

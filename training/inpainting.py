@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from training.validation import Validation, ValidationScore
 log = logging.getLogger(__name__)
 
 TOLD = ("recipe", "data_hash", "licence_classes", "seed")  # what a curve depends on
+SPLITS = ("train", "val", "test")
 DECODED = "decoded"  # in the run folder: clips as every process maps them
 
 
@@ -67,10 +69,12 @@ class InpaintingTraining:
         torch.manual_seed(setting.seed)
         terms = LossTerms.load(recipe.losses, recipe.loss_settings, setting.helper_weights)
         self.trainer = Trainer(recipe, terms, processes)
-        self._size_px = int(self.trainer.generator.settings.size_px)  # type: ignore[union-attr, arg-type]
+        self._size_px = self.trainer.inpainter.settings.size_px
         cache, threads = folder.path / DECODED, max(1, setting.workers)
         parts, val = setting.source.parts("train"), setting.source.parts("val")
-        _check_apart(parts, val)
+        _check_apart(setting.source)
+        # Before worker processes are: what cannot be validated leaves none of them behind.
+        self._validation = self._first_only(lambda: self._made_validation(val, cache, threads))
         shelf = Shelf(parts, recipe, self._size_px, cache, threads, on_clip)
         share = recipe.augmentation.mirror_share
         playlist = Playlist(recipe.batch, setting.seed, share, processes.rank, processes.world)
@@ -83,7 +87,6 @@ class InpaintingTraining:
             workers=setting.workers,
             device=processes.device,
         )
-        self._validation = self._first_only(lambda: self._made_validation(val, cache, threads))
         self._score: ValidationScore | None = None
 
     @property
@@ -216,18 +219,26 @@ class InpaintingTraining:
         )
 
 
-def _check_apart(train: list[Part], val: list[Part]) -> None:
-    """Raise UserError when somebody is in both splits."""
-    people = [
-        {entry.identity for part in parts for entry in part.entries} for parts in (train, val)
-    ]
-    shared = sorted((people[0] & people[1]) - {""})
-    if shared:
-        raise UserError(
-            f"'{shared[0]}' is in the splits train and val: scores would measure memory "
-            f"({len(shared)} such people).",
-            "Give every person one split in manifest.csv, and pack again.",
-        )
+def _check_apart(source: ClipSource) -> None:
+    """Raise UserError when somebody is in two splits, of those that the source has."""
+    people = {split: _people(source, split) for split in SPLITS}
+    for one, other in itertools.combinations(SPLITS, 2):
+        shared = sorted(people[one] & people[other])
+        if shared:
+            raise UserError(
+                f"'{shared[0]}' is in the splits {one} and {other}: scores would measure memory "
+                f"({len(shared)} such people).",
+                "Give every person one split in manifest.csv, and pack again.",
+            )
+
+
+def _people(source: ClipSource, split: str) -> set[str]:
+    """Everyone in a split, of whatever licence; nobody where there is no such split."""
+    try:
+        parts = source.parts_of(split)
+    except UserError:
+        return set()
+    return {entry.identity for part in parts for entry in part.entries} - {""}
 
 
 def _main_mask(recipe: Recipe) -> MaskSource:

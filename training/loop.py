@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import Field, asdict, dataclass
+from typing import Any, ClassVar, Protocol
 
 from rich.progress import (
     BarColumn,
@@ -28,6 +28,8 @@ LOG_EVERY_S = 30.0  # one line for logs, where no progress bar shows
 
 class Score(Protocol):
     """What a validation finds; a dataclass of numbers."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def total(self) -> float:
@@ -172,7 +174,7 @@ class Loop:
         if self._folder is None or self._curves is None:
             return
         log.info("step %d: %s", self._training.finished_steps, score)
-        values: dict[str, float] = asdict(score)  # type: ignore[call-overload]
+        values: dict[str, float] = asdict(score)
         row = {"step": self._training.finished_steps, "validation": values}
         self._folder.record(row)
         self._curves.add(row)

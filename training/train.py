@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
+import torch
 import typer
 
 from streaming.errors import UserError
@@ -86,6 +87,11 @@ def train(
         _train(setting, RunFolder(run), processes, limits, other)
     except (HelperWeightsError, checkpoint.CheckpointError, TrainingDiverged) as error:
         raise UserError(str(error)) from error
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError(
+            "The GPU's memory is too small for this training; the last checkpoint is kept.",
+            "Lower batch.streams with --set, and raise batch.accumulate as much.",
+        ) from error
     except UserError:
         raise
     except ValueError as error:

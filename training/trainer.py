@@ -79,7 +79,7 @@ class Trainer:
         for chunk in chunks:
             clips = self._filled(chunk)
             terms = self._generator_terms(clips, chunk)
-            (weighted(terms, self.recipe.losses) / len(chunks)).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(weighted(terms, self.recipe.losses) / len(chunks))
             found.append({name: value.detach() for name, value in terms.items()})
             seen.append(clips.cut_off())
         means = {name: torch.stack([t[name] for t in found]).mean() for name in found[0]}
@@ -237,7 +237,7 @@ class Trainer:
             losses = []
             for clips in seen:
                 loss = self.adversary.judge_loss(clips)
-                (loss / len(seen)).backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(loss / len(seen))
                 losses.append(loss.detach())
             norms.append(self._descend(self.judge_optimiser, self.adversary))
         return torch.stack(losses).mean(), torch.stack(norms).max()

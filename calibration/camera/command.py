@@ -27,7 +27,7 @@ from calibration.profiles.transfer import write_private
 from edge.lens.lens import CalibratedLens
 from edge.lens.store import lens_path
 from edge.marker.sheet import as_pdf, as_png
-from edge.profile import profile_path, update_profile
+from edge.profile import load_profile, profile_path, update_profile
 from edge.profile.unlock import passphrase_for
 from edge.settings import load_toml
 from streaming.errors import UserError
@@ -75,11 +75,12 @@ def calibrate_camera(
         )
     if eye is not None and profile is not None:
         raise UserError("A profile keeps the outside camera's lens only.", "Leave out --profile.")
+    known = _opened(profile)  # what is wrong with it is told before anybody shows the board
     is_live = video is None and pictures is None
     images = _images(source, eye, video, pictures, seconds)
     coverage = _watched(images, is_moving=pictures is None, is_live=is_live)
     lens = measured_lens(coverage, _key(source, eye))
-    _keep(lens, out or lens_path(lens.camera), profile)
+    _keep(lens, out or lens_path(lens.camera), known)
     if as_json:
         typer.echo(json.dumps(lens.to_json()))
         return
@@ -156,14 +157,29 @@ def _watched(images: Iterator[ImageU8], *, is_moving: bool, is_live: bool) -> Co
         return collect(images, tell, is_moving=is_moving, until_complete=is_live)
 
 
-def _keep(lens: CalibratedLens, path: Path, profile: str | None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _opened(profile: str | None) -> tuple[Path, str | None] | None:
+    """Folder and passphrase of a profile that can be changed; None where none was named.
+
+    Raises:
+        UserError: there is none of that name, or it does not open.
+    """
+    if profile is None:
+        return None
+    folder = profile_path(profile)
+    passphrase = passphrase_for(folder)
+    load_profile(folder, passphrase)
+    return folder, passphrase
+
+
+def _keep(lens: CalibratedLens, path: Path, known: tuple[Path, str | None] | None) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.", "Name another place.") from error
     write_private(path, json.dumps(lens.to_json(), indent=1).encode(), replace=True)
-    if profile is not None:
-        folder = profile_path(profile)
-        update_profile(
-            folder, lambda kept: dataclasses.replace(kept, camera=lens), passphrase_for(folder)
-        )
+    if known is not None:
+        folder, passphrase = known
+        update_profile(folder, lambda kept: dataclasses.replace(kept, camera=lens), passphrase)
 
 
 def _tell(lens: CalibratedLens, path: Path) -> None:

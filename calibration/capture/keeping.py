@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge.identity.owners import is_same_person
@@ -22,6 +22,7 @@ NETWORK = (
     "The network of its own that the profile had is not kept: it was learned on other views. "
     "Add --finetune to learn one anew."
 )
+ROOM = "It holds a picture of the room behind you, without you; --no-plate leaves that out."
 UNREADABLE = "The profile that was there cannot be read, so nothing of it is kept."
 
 
@@ -31,6 +32,32 @@ class Kept:
 
     told: tuple[str, ...] = ()  # what was kept and what was not, as sentences for the user
     has_eyes: bool = False  # whether the eye calibration was kept
+
+
+@dataclass
+class Saving:
+    """Saves what a capture made, over what there is, and knows afterwards what became of it."""
+
+    folder: Path
+    lock: Lock | None = None  # encrypts it; None = in the clear
+    passphrase: str | None = field(default=None, repr=False)  # of the profile that is there
+    kept: Kept = field(default_factory=Kept)
+    is_done: bool = False
+
+    def __call__(self, made: SessionProfile) -> tuple[str, ...]:
+        """Save it; returns what to tell, as sentences. Raises UserError as `save_over` does."""
+        self.kept = save_over(made, self.folder, self.lock, self.passphrase)
+        self.is_done = True
+        return self.told_of(made)
+
+    def told_of(self, made: SessionProfile) -> tuple[str, ...]:
+        """What was kept of an older profile, and what the saved one holds of the room."""
+        return (*self.kept.told, *room_told(made))
+
+
+def room_told(profile: SessionProfile) -> tuple[str, ...]:
+    """What to tell of the room in a profile: whoever sits in it may mind."""
+    return () if profile.plate is None else (ROOM,)
 
 
 def save_over(

@@ -18,6 +18,7 @@ from streaming.errors import UserError
 from streaming.records import Float32Array, ImageU8
 
 MIN_GOOD_FRAMES = 5
+TOO_FEW = "too few frames"
 MIN_GOOD_SHARE = 0.1  # of the frames with a face
 MOST_BAD = 0.5  # of all frames may have one same fault that no step asks for
 NEUTRAL_FRAMES = 20  # frontal ones, until the neutral face settles
@@ -35,7 +36,7 @@ class Take:
     told: list[str] = field(default_factory=list)  # sentences about what is missing
 
     def refusal(self) -> str:
-        """Why no profile can be made of this: a key of `ADVICE`, or "" when one can."""
+        """Why no profile can be made of this: a key of `ADVICE`, `TOO_FEW`, or "" when one can."""
         if not self.problems:
             return "no face"
         counted = Counter(problem for problem in self.problems if problem)
@@ -43,6 +44,8 @@ class Take:
         spoiled = [(key, n) for key, n in counted.most_common() if key not in POSED]
         if spoiled and spoiled[0][1] > MOST_BAD * len(self.problems):
             return spoiled[0][0]
+        if len(self.problems) < MIN_GOOD_FRAMES:
+            return TOO_FEW
         if good < max(MIN_GOOD_FRAMES, MIN_GOOD_SHARE * len(self.problems)):
             return counted.most_common(1)[0][0]
         return ""
@@ -51,7 +54,17 @@ class Take:
         """Raise UserError with advice when no profile can be made of this."""
         worst = self.refusal()
         if not self.problems:
-            raise UserError("The camera gave no frames.", "Check its cable and try again.")
+            raise UserError(
+                "No picture came.",
+                "Check the camera's cable; of a video or pictures, whether other programs open "
+                "them.",
+            )
+        if worst == TOO_FEW:
+            raise UserError(
+                f"No profile was made: there are {len(self.problems)} frames, and "
+                f"{MIN_GOOD_FRAMES} good ones are needed.",
+                "Name a longer video, or a folder with more pictures of the bare face.",
+            )
         if worst:
             count = self.problems.count(worst)
             raise UserError(

@@ -7,6 +7,7 @@ from what was understood of it.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,8 @@ from edge.profile.store import told
 from streaming.errors import UserError
 
 SUFFIX = ".unvisor"
+# Of file systems that know no second name of a file, as USB sticks have them.
+WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 MAX_FILE_BYTES = MAX_ARCHIVE_BYTES + (1 << 16)  # sealing adds a header
 
 
@@ -86,7 +89,7 @@ def write_private(path: Path, content: bytes, replace: bool = False) -> None:
             if replace:
                 draft.replace(path)
             else:
-                os.link(draft, path)  # fails when it is there, unlike a rename
+                _put_where_nothing_is(draft, path)
         finally:
             with suppress(FileNotFoundError):
                 draft.unlink()
@@ -94,3 +97,14 @@ def write_private(path: Path, content: bytes, replace: bool = False) -> None:
         raise UserError(f"{path} is there already.", "Add --replace, or name another.") from error
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}.", "Name another place.") from error
+
+
+def _put_where_nothing_is(draft: Path, path: Path) -> None:
+    """Give a file its name; raises FileExistsError when that is taken, unlike a rename."""
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        draft.replace(path)

@@ -87,8 +87,12 @@ def around_hole(images: Tensor, mask: Tensor, size_px: int) -> Tensor:
     theta[:, 0, 2] = torch.where(hidden, (left + right) / 2, 0)
     theta[:, 1, 2] = torch.where(hidden, (top + bottom) / 2, 0)
     shape = [len(images), images.shape[1], size_px, size_px]
-    grid = functional.affine_grid(theta.to(images.dtype), shape, align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 would move the square
+        grid = functional.affine_grid(theta, shape, align_corners=False)
+        sampled: Tensor = functional.grid_sample(
+            images.float(), grid, padding_mode="border", align_corners=False
+        )
+    return sampled
 
 
 def _ends(present: Tensor) -> tuple[Tensor, Tensor]:

@@ -111,5 +111,7 @@ class TemporalPatchAdversary(Adversary):
     def _shifted(shift: nn.Module, x: Tensor, batch: int, frames: int) -> Tensor:
         if isinstance(shift, OnlineTemporalShift):
             before = x.new_zeros(batch, fold_channels(x.shape[1]), *x.shape[2:])
-            return shift(x, before, frames)[0]  # type: ignore[no-any-return]
-        return shift(x, frames)  # type: ignore[no-any-return]
+            past_and_now: Tensor = shift(x, before, frames)[0]
+            return past_and_now
+        both_ways: Tensor = shift(x, frames)
+        return both_ways

@@ -69,12 +69,15 @@ def edit(
     Writes a strip: reference, hole, restored, each edit, and the bare face; frames down. The
     identity distance tells how far each is from the bare face (one person's pictures: below 0.6).
     """
-    network = TrainedNetwork("edit", weights)
+    if strip.suffix.lower() != ".png":
+        raise UserError(f"{strip} is no .png file.", "Name one with --strip.")
+    network = TrainedNetwork("edit", weights, threads)
     _check(network, weights, privacy, perturb, bool(landmarks))
     reader = load_face_reader(helper_weights) if identity else None  # before anything is written
     clips = FaceClips(data)
     row = _row(clips, clip)
-    scored = protocols.load(clips, row, "hmd", network.size_px)
+    protocols.eligible([row], protocols.HMD)
+    scored = protocols.load(clips, row, protocols.HMD, network.size_px)
     edits = {AS_IT_IS: scored.meshes}
     edits |= _swaps(clips, scored, landmarks or [], network.size_px)
     for number in range(variants if perturb else 0):

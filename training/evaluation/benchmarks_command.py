@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,9 +13,10 @@ from rich.console import Console
 
 from models.shipped import SHIPPED_NETWORK, load_network
 from streaming.errors import UserError
-from training.evaluation import options
+from training.clips.faces import FaceClips
+from training.evaluation import options, plan
 from training.evaluation.benchmarks_page import OURS, TITLES, page, protocols_in_order
-from training.evaluation.evaluate import METHODS
+from training.evaluation.evaluate import METHODS, spread
 from training.evaluation.options import NETWORKS, OUTPUT, WHAT, progress_bar
 from training.evaluation.plan import PROTOCOLS
 from training.evaluation.run import Measures, Request, networks_of, score
@@ -24,11 +24,13 @@ from training.evaluation.testimony import of_manifest
 from training.helper_weights import DEFAULT_FOLDER
 from training.protocol import PUBLISHED_PX
 from training.reports.scores import write_json, write_text
+from training.run.folder import commit
 
 VIDEO_PROTOCOLS = ("hmd", "hmd-far")
 # The others are told apart by their frames' scores.
 FACE_PROTOCOLS = ("eye-state", "turned", "face-mask-unseen")
 PAGE = Path("docs/BENCHMARKS.md")
+DIGITS = 10  # of a commit, that tell it from others
 SAME = ("split", "size_px", "limit_clips", "licence_classes", "measures")
 
 
@@ -126,7 +128,7 @@ def benchmarks(
         raise UserError(f"{results} holds no report of these protocols.", "Leave out --no-score.")
     listed = {"protocol": protocol or [], "method": method or [], "weights": weights or []}
     lines = _commands(request, listed, measures, output, documents)
-    write_text(output, page(documents, lines, _commit()))
+    write_text(output, page(documents, lines, _commits(documents)))
     Console().print(f"{output} written from {len(documents)} reports in {results}.")
 
 
@@ -139,10 +141,13 @@ def completed(request: Request, path: Path) -> dict[str, Any]:
     report = kept(request, path)
     missing = tuple(name for name in request.methods if not _holds(report, request, name))
     if missing:
+        _check_same_clips(report, request, path)
         networks = {n: net for n, net in (request.networks or {}).items() if n in missing}
         with progress_bar(f"{request.protocol}, {request.split}") as advance:
             found = score(replace(request, methods=missing, networks=networks), advance)
         _tell_shipped(found, request)
+        for scores in found["methods"].values():
+            scores["commit"] = commit(DIGITS)
         report = _joined(report, found)
     for name, network in (request.networks or {}).items():
         report["methods"][name]["size"] = asdict(network.size)  # timed side by side, every time
@@ -174,6 +179,20 @@ def kept(request: Request, path: Path) -> dict[str, Any]:
                 "Delete it, or name another folder with --results.",
             )
     return report
+
+
+def _check_same_clips(report: Mapping[str, Any], request: Request, path: Path) -> None:
+    """Raise UserError when new rows would be scored on other clips than those that there are."""
+    rows: list[Mapping[str, Any]] = list(report["methods"].values())
+    if not rows or "per_clip" not in rows[0]:
+        return
+    clips = FaceClips(request.data)
+    taken, _ = plan.takes(clips, request.split, request.protocol, request.licence_classes)
+    if {take.segment for take in spread(taken, request.limit_clips)} != set(rows[0]["per_clip"]):
+        raise UserError(
+            f"{path} was made of other clips than {request.data} has: its rows cannot be compared.",
+            "Delete it, or name another folder with --results.",
+        )
 
 
 def _report(path: Path) -> dict[str, Any]:
@@ -269,13 +288,7 @@ def _command(
     return " ".join(["unvisor benchmarks --data FACES", *(f"--{n} {v}" for n, v in given)])
 
 
-def _commit() -> str:
-    """Commit of this checkout, or `unknown` outside of one."""
-    asked = subprocess.run(
-        ["git", "rev-parse", "--short=10", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip() or "unknown"
+def _commits(documents: Mapping[str, Mapping[str, Any]]) -> str:
+    """The commits that rows were scored at, in their order; this checkout's where none is told."""
+    rows = [row for document in documents.values() for row in document["methods"].values()]
+    return ", ".join(dict.fromkeys(r["commit"] for r in rows if "commit" in r)) or commit(DIGITS)

@@ -127,6 +127,8 @@ def _left_out(document: Document) -> str:
         told += f" A choice of {document['limit_clips']} clips, spread over the split."
     if document.get("licence_classes"):
         told += f" Licence classes: {', '.join(document['licence_classes'])}."
+    if document.get("too_short"):
+        told += f" Too short for it, and left out: {len(document['too_short'])}."
     return told
 
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from models.filling import DEFAULT_FILLER
+from streaming.errors import UserError
 from training.bank_protocol import BANK
 from training.clips.faces import FaceClips, ImageU8
 from training.detail.report import DETAIL, detail_document, tell_detail
@@ -18,8 +19,8 @@ from training.evaluation import options, tables
 from training.evaluation.evaluate import METHODS, makers_of
 from training.evaluation.networks import TrainedNetwork
 from training.evaluation.options import OUTPUT, WHAT, progress_bar
-from training.evaluation.plan import PROTOCOLS
-from training.evaluation.run import Advance, Measures, Request, networks_of, score
+from training.evaluation.plan import PROTOCOLS, licensed
+from training.evaluation.run import Advance, Measures, Request, asked, networks_of, score
 from training.eyes.evaluation import EYES, eyes_document
 from training.eyes.report import tell_eyes
 from training.helper_weights import DEFAULT_FOLDER, lpips_alex
@@ -101,6 +102,10 @@ def evaluate(
     bank scores several views, detail a fill enlarged to portraits of 512 px. live gives nothing:
     the product finds all. eyes scores the network that reads eye cameras, on near-eye images.
     """
+    if licence_class and protocol in (EYES, DETAIL):
+        raise UserError(
+            f"--licence-class chooses face clips, of which {protocol} scores none.", "Leave it out."
+        )
     networks, alone = networks_of(weights or [], threads)
     request = Request(
         data=data,
@@ -147,9 +152,12 @@ def _own_document(request: Request, headsets: Path | None, advance: Advance) -> 
     if request.protocol == DETAIL:
         return detail_document(request.data, split, makers, *common, strips, advance)
     clips = FaceClips(request.data)
+    rows = licensed(clips.rows(split), request.licence_classes)
     if request.protocol == LIVE:
-        return live_document(clips, split, makers, headsets, *common, strips, advance)
-    return bank_document(clips, split, makers, *common, _watcher(strips, advance))
+        found = live_document(clips, split, rows, makers, headsets, *common, strips, advance)
+    else:
+        found = bank_document(clips, split, rows, makers, *common, _watcher(strips, advance))
+    return found | asked(request)
 
 
 def _watcher(

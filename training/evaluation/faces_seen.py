@@ -12,9 +12,10 @@ from torch import Tensor
 
 from models.identity.face_chip import WIDTH_PX, chip_from_frame
 from training.clips.faces import Float32Array, ImageU8
-from training.evaluation.expression import ExpressionNetwork, face_boxes, load_expression_network
+from training.evaluation.expression import face_boxes, load_expression_network, probabilities
 from training.helper_weights import DEFAULT_FOLDER
 from training.identity.teacher import teacher_embeddings, teacher_weights
+from training.loss_terms.faces import ExpressionNet
 
 FloatArray = NDArray[np.float64]
 
@@ -22,7 +23,7 @@ FloatArray = NDArray[np.float64]
 class FaceReader:
     """Reads identity and expression of aligned faces."""
 
-    def __init__(self, identity: dict[str, Tensor], expressions: ExpressionNetwork) -> None:
+    def __init__(self, identity: dict[str, Tensor], expressions: ExpressionNet) -> None:
         """Look through dlib's recognition network and face-api's expression network."""
         self._identity, self._expressions = identity, expressions
 
@@ -36,7 +37,7 @@ class FaceReader:
     @torch.inference_mode()
     def expressions(self, images: ImageU8, meshes: Float32Array) -> FloatArray:
         """(N,7) probabilities of `expression.EXPRESSIONS`."""
-        seen = self._expressions.probabilities(face_boxes(images, meshes))
+        seen = probabilities(self._expressions, face_boxes(images, meshes))
         return np.asarray(seen.double().numpy(), np.float64)
 
 

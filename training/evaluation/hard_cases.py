@@ -150,12 +150,17 @@ def _eye_case(
     return HardCase(segment, kind, reference, int(window[0]), int(window[-1]), counted)
 
 
+def segment_of(row: FaceClip, case: HardCase) -> str:
+    """What a case is listed under: a clip may have two."""
+    return f"{row.segment}-{case.kind}"
+
+
 def load(clips: FaceClips, row: FaceClip, case: HardCase, size_px: int) -> ScoredClip:
     """Read the frames of a case; raises FaceDataError as `protocol.load` does."""
     images, meshes = read(clips, row, size_px)
     played = slice(case.first, case.last + 1)
     return ScoredClip(
-        segment=f"{row.segment}-{case.kind}",
+        segment=segment_of(row, case),
         identity=row.identity,
         reference_image=images[case.reference],
         reference_mesh=meshes[case.reference],

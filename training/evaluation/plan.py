@@ -22,6 +22,11 @@ class Take:
     protocol: str
     case: HardCase | None = None
 
+    @property
+    def segment(self) -> str:
+        """What its scores are listed under."""
+        return hard_cases.segment_of(self.row, self.case) if self.case else self.row.segment
+
     def load(self, clips: FaceClips, size_px: int) -> ScoredClip:
         """Read it; raises FaceDataError when it is damaged."""
         if self.case is not None:
@@ -44,7 +49,7 @@ def takes(
             f"There is no protocol '{protocol}'.",
             f"Use one of {', '.join(PROTOCOLS)}, bank, detail, live or eyes.",
         )
-    rows = _licensed(clips.rows(split), licence_classes)
+    rows = licensed(clips.rows(split), licence_classes)
     if protocol in HARD_PROTOCOLS:
         by_name = {row.segment: row for row in rows}
         found = hard_cases.cases(clips, split, protocol)
@@ -56,7 +61,8 @@ def takes(
     return [Take(row, protocol) for row in long_enough], short
 
 
-def _licensed(rows: list[FaceClip], classes: tuple[str, ...]) -> list[FaceClip]:
+def licensed(rows: list[FaceClip], classes: tuple[str, ...]) -> list[FaceClip]:
+    """Those of some licence classes; empty = all. Raises UserError when none is."""
     kept = [row for row in rows if not classes or row.licence_class in classes]
     if not kept:
         known = ", ".join(sorted({row.licence_class or "none" for row in rows}))

@@ -95,7 +95,7 @@ def score(request: Request, advance: Advance) -> dict[str, Any]:
     document = report(evaluation)
     if full is not None:
         document = merge(document, full.document())
-    document |= {"measures": request.measures.value, **_asked(request)}
+    document |= {"measures": request.measures.value, **asked(request)}
     document["worst_clips"] = worst_clips(document, told)
     for name, network in (request.networks or {}).items():
         document["methods"][name]["weights"] = network.testimony.as_json()
@@ -138,7 +138,7 @@ def networks_of(given: list[str], threads: int) -> tuple[dict[str, TrainedNetwor
     return networks, alone
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def asked(request: Request) -> dict[str, Any]:
     """What of the request a reader must know to compare reports."""
     return {
         "limit_clips": request.limit_clips,

@@ -47,6 +47,8 @@ def worst_clips(
 ) -> dict[str, list[dict[str, Any]]]:
     """Method: its `WORST` clips by PSNR inside the hole, worst first, with their circumstances.
 
+    Clips in which nothing was hidden have no such PSNR and are left out.
+
     Each circumstance stands beside the median of all clips (`median`), so that what is out of the
     ordinary can be seen.
     """
@@ -54,7 +56,8 @@ def worst_clips(
     medians = {name: float(np.median([clip[name] for clip in told.values()])) for name in names}
     found = {}
     for method, scores in document["methods"].items():
-        ranked = sorted(scores["per_clip"].items(), key=lambda item: item[1]["psnr_masked_db"])
+        scored = [item for item in scores["per_clip"].items() if "psnr_masked_db" in item[1]]
+        ranked = sorted(scored, key=lambda item: item[1]["psnr_masked_db"])
         found[method] = [
             {
                 "segment": segment,

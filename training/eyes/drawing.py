@@ -84,6 +84,6 @@ def training_eyes(
     counts = {"real": len(samples)}
     samples += simulated_eyes(clips, split, every, seed, limit)
     counts["from clips"] = len(samples) - counts["real"]
-    samples += made_up_nothing(len(samples) // 40 + 10, seed)
+    samples += made_up_nothing(len(samples) // 40 + 10, seed, split)
     log.info("%s: %s, %d images in all", split, counts, len(samples))
     return samples

@@ -105,7 +105,7 @@ def _simulated(
     samples = [sample for sample in seen if sample.lids is not None]
     readings, _ = read_all(reader, samples, advance)
     nothing = [sample for sample in seen if sample.confidence == 0]
-    nothing += made_up_nothing(MADE_UP, SEED)
+    nothing += made_up_nothing(MADE_UP, SEED, split)
     unsure, _ = read_all(reader, nothing, advance)
     if strips is not None:
         from training.eyes.strips import write_strips

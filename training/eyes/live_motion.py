@@ -162,7 +162,9 @@ def _psnr_in(image: ImageU8, truth: ImageU8, mask: NDArray[np.uint8]) -> Floats:
 
 
 def _correlation(found: Floats, truth: Floats) -> float:
-    """Pearson's r; NaN where one of both stands still."""
-    if min(float(found.std()), float(truth.std())) < MIN_DEVIATION:
+    """Pearson's r; NaN where the truth stands still, 0 where only what was found does."""
+    if float(truth.std()) < MIN_DEVIATION:
         return float("nan")
+    if float(found.std()) < MIN_DEVIATION:
+        return 0.0  # follows nothing: left out, it would lift the mean
     return float(np.corrcoef(found, truth)[0, 1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from training.small_networks import options
 from training.small_networks.average import follow
 from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import steps_for
+from training.trainer import TrainingDiverged
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +92,8 @@ def train_cover(
         known = draw(faces, STATISTICS_SAMPLES, np.random.default_rng(seed))
         network = continued(start_from, known.crops)
     batches = drawn_apart(EndlessBatches(partial(_batches, faces, batch), seed), workers)
-    network, steps = _fit(network, batches, learning_rate, minutes)
+    with options.failing_in_a_sentence():
+        network, steps = _fit(network, batches, learning_rate, minutes)
     scores = validate(network, val_faces)
     log.info("after %d steps: %s", steps, scores)
     testimony = {
@@ -124,7 +127,11 @@ def validate(network: CoverNet, faces: list[BareFace]) -> dict[str, float]:
 def _fit(
     network: CoverNet, batches: Iterator[Batch], peak: float, minutes: float
 ) -> tuple[CoverNet, int]:
-    """Train for a time; returns the averaged network and the steps."""
+    """Train for a time; returns the averaged network and the steps.
+
+    Raises:
+        TrainingDiverged: a loss is not finite.
+    """
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=WEIGHT_DECAY)
     steps = 0
@@ -134,6 +141,11 @@ def _fit(
         for group in optimiser.param_groups:
             group["lr"] = peak * min(share / WARM_UP_SHARE + 0.02, 1 - 0.98 * share)
         loss = _step(network.train(), next(batches), optimiser)
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"The loss is not finite after {steps} steps; nothing was written. Start again "
+                "with a lower --learning-rate."
+            )
         steps += 1
         follow(average, network, min(AVERAGE, steps / (steps + 10)))
         return {"loss": loss}
@@ -150,6 +162,6 @@ def _step(network: CoverNet, batch: Batch, optimiser: torch.optim.Optimizer) -> 
     logits = network(batch.crops)
     losses = functional.binary_cross_entropy_with_logits(logits, batch.covered, batch.weight)
     optimiser.zero_grad()
-    losses.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(losses)
     optimiser.step()
     return float(losses.detach())

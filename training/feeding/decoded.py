@@ -28,7 +28,7 @@ def decode(
     Raises:
         UserError: a clip is damaged, or the disk is full.
     """
-    done = folder / f"{part.key[:24]}-{size_px}"
+    done = place_of(part, size_px, folder)
     if (done / "clips.json").is_file():
         return done
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,6 +45,11 @@ def decode(
     finally:
         forget(partial)
     return done
+
+
+def place_of(part: Part, size_px: int, folder: Path) -> Path:
+    """Where `decode` keeps a part's clips."""
+    return folder / f"{part.key[:24]}-{size_px}"
 
 
 def load(folder: Path) -> list[DecodedClip]:
@@ -80,6 +85,8 @@ def _write(
     create: Any = np.lib.format.open_memmap
     images = create(folder / "images.npy", "w+", np.uint8, (total, size_px, size_px, 3))
     meshes = create(folder / "meshes.npy", "w+", np.float32, (total, 478, 3))
+    for name in ("images.npy", "meshes.npy"):
+        _claim_disk(folder / name)
 
     def fill(clip: CodedClip, place: slice) -> None:
         decoded, points = clip.images(size_px), clip.meshes(size_px)
@@ -102,6 +109,16 @@ def _write(
     entries = [{"segment": e.segment, "identity": e.identity, "frames": e.frames}
                for e in part.entries]  # fmt: skip
     (folder / "clips.json").write_text(json.dumps(entries), encoding="utf-8")
+
+
+def _claim_disk(path: Path) -> None:
+    """Have the disk give a new file all of its blocks; raises OSError when it is full.
+
+    A mapped file has holes at first: writing into them on a full disk kills the process.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _publish(partial: Path, done: Path) -> None:

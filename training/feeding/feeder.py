@@ -32,11 +32,16 @@ class Shelf:
         threads: int,
         on_clip: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Decode the first window's clips into `folder`; later ones while it is played."""
+        """Decode the first window's clips into `folder`; later ones while it is played.
+
+        Parts without a clip that is longer than a stream are left out, where others have one.
+        """
+        frames = recipe.batch.stream_frames
+        parts = [p for p in parts if any(e.frames > frames for e in p.entries)] or parts
         each = recipe.batch.window_parts or len(parts)
         self._windows = [parts[i : i + each] for i in range(0, len(parts), each)]
-        frames = sum(entry.frames for part in parts for entry in part.entries)
-        self._streams = max(1, frames // recipe.batch.stream_frames // len(self._windows))
+        total = sum(entry.frames for part in parts for entry in part.entries)
+        self._streams = max(1, total // frames // len(self._windows))
         self._size, self._folder, self._threads = size_px, folder, threads
         self._pool = ThreadPoolExecutor(1)
         self._ready: dict[int, Future[tuple[str, ...]]] = {}
@@ -58,17 +63,24 @@ class Shelf:
         self._pool.shutdown(cancel_futures=True)
 
     def _decode(self, turn: int) -> tuple[str, ...]:
-        parts = self._windows[turn % len(self._windows)]
         folders = [
             decoded.decode(part, self._size, self._folder, self._threads, self._on_clip)
-            for part in parts
+            for part in self._window(turn)
         ]
         return tuple(str(folder) for folder in folders)
+
+    def _window(self, turn: int) -> list[Part]:
+        return self._windows[turn % len(self._windows)]
 
     def _drop_before(self, turn: int) -> None:
         """Delete windows that are over, unless one that is kept shows the same parts."""
         old = [t for t in self._ready if t < turn]
-        kept = {f for t, w in self._ready.items() if t >= turn and w.done() for f in w.result()}
+        # By name: a later turn of the same parts may be about to find them there.
+        kept = {
+            str(decoded.place_of(part, self._size, self._folder))
+            for later in self._ready.keys() - old
+            for part in self._window(later)
+        }
         for each in old:
             for folder in self._ready.pop(each).result():
                 if folder not in kept:
@@ -100,7 +112,11 @@ class Feeder:
         self._frames = recipe.batch.chunk_frames
         self._makers: Makers = make_makers(settings, seed, size_px, workers)
         capacity = playlist.capacity(self._makers.most_waiting)
-        self._pool = StreamPool(capacity, settings.frames, size_px, device)
+        try:
+            self._pool = StreamPool(capacity, settings.frames, size_px, device)
+        except ValueError:
+            self._makers.close()
+            raise
         self._ordered: set[int] = set()
         self.waited_s = 0.0  # for streams, since the start
         self.made_streams = 0

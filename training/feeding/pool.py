@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.contract import MASK, REFERENCE_RGB
@@ -51,11 +53,6 @@ class StreamPool:
         self._numbers = np.full(capacity, -1, np.int64)
         self._device, self._size = device, size_px
 
-    @property
-    def mib(self) -> float:
-        """Memory of the planes."""
-        return self._planes.numel() / 2**20
-
     def holds(self, number: int) -> bool:
         """Whether stream `number` is there."""
         return bool(self._numbers[number % len(self._numbers)] == number)
@@ -85,7 +82,7 @@ class StreamPool:
         around = _around(self._holes[places], mirrored, self._size)
         return Chunk(*_colours(planes), begins, faces, around)
 
-    def _on_device(self, values: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+    def _on_device(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self._device, non_blocking=True)
 
 
@@ -108,9 +105,7 @@ def _mirrored(faces: Tensor, size_px: int) -> Tensor:
 
 
 def _around(
-    holes: np.ndarray,  # type: ignore[type-arg]
-    mirrored: np.ndarray,  # type: ignore[type-arg]
-    size_px: int,
+    holes: NDArray[np.int64], mirrored: NDArray[np.bool_], size_px: int
 ) -> tuple[slice, slice]:
     top, bottom, left, right = holes.T
     lefts = np.where(mirrored, size_px - right, left)

@@ -15,6 +15,7 @@ from streaming.errors import UserError
 from training.shards.layout import INDEX, ClipEntry, ShardEntry, read_index
 from training.shards.reader import read_shard
 
+CLIP_FOLDERS = ("landmarks", "video")
 CLIPS_PER_PART = 32  # of a folder, which has no shards of its own
 
 ImageU8 = NDArray[np.uint8]
@@ -105,7 +106,10 @@ def _folder_source(data: Path, licences: tuple[str, ...]) -> ClipSource:
     from training.clips.faces import FaceClip, FaceClips
 
     faces = FaceClips(data)
-    digest = _key((data / "manifest.csv").read_text(encoding="utf-8"))
+    # The manifest alone stays the same when a clip is cut anew: with sizes, the hash tells.
+    files = sorted(p for name in CLIP_FOLDERS for p in (data / name).glob("*") if p.is_file())
+    sizes = (f"{path.name} {path.stat().st_size}" for path in files)
+    digest = _key((data / "manifest.csv").read_text(encoding="utf-8"), *sizes)
 
     @dataclass(frozen=True)
     class OnDisk:

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from models.face.mesh import EYES, LEFT_SIDE, RIGHT_SIDE
 from models.reference import Reference
-from training.recipes.schema import Augmentation
+from training.recipes.schema import BEST_JPEG_QUALITY, Augmentation
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 PUBLISHED_PX = 128  # sizes in px are said for this crop
-BEST_JPEG_QUALITY = 85
 NOISE_MEMORY = 0.8  # of the noise of the frame before: trackers err alike for some frames
 STEADY_SHARE = 0.5  # of the noise's variance that stays for the whole stream
 BLINK_SHARE = 0.6  # of the usual opening: narrower lids are a blink or a look down

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import shutil
+import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -221,6 +223,7 @@ def _work(
     free: Any,
     ready: Any,
 ) -> None:
+    threading.Thread(target=_end_with_the_training, daemon=True).start()
     cv2.setNumThreads(1)
     memory = SharedMemory(memory_name)
     bench = _Bench(settings, seed)
@@ -234,6 +237,14 @@ def _work(
             ready.put((order.number, slot, stream.hole, ""))
         except Exception:  # the message travels; the training ends with it
             ready.put((order.number, slot, (0, 0, 0, 0), traceback.format_exc(limit=-2)))
+
+
+def _end_with_the_training() -> None:
+    """A training that was killed stops no worker: it would wait for orders for ever."""
+    training = multiprocessing.parent_process()
+    if training is not None:
+        training.join()
+        os._exit(1)
 
 
 def make_makers(settings: StreamSettings, seed: int, size_px: int, workers: int) -> Makers:

@@ -29,7 +29,6 @@ from training.run import checkpoint
 def main() -> int:
     """Do what standard input asks for; returns the exit code."""
     cv2.setNumThreads(1)
-    torch.set_num_threads(max(1, torch.get_num_threads()))
     try:
         order = Order.unpack(sys.stdin.buffer.read())
         answer = answer_to(order)

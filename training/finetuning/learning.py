@@ -138,7 +138,7 @@ def _step(
     mask, drawn = inputs[0, :, MASK], fill[0]
     loss = l1_in_hole(drawn, truth, mask) + DECIBEL_WEIGHT * decibels(drawn, truth, mask)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(
         [p for p in network.parameters() if p.requires_grad], LARGEST_GRADIENT
     )

@@ -7,7 +7,7 @@ portraits alike: on them the network is chosen and the scores are calibrated.
 
 from __future__ import annotations
 
-import csv
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ from hmd_capture.simulated import covered
 from models.identity.face_chip import BARE, WIDTH_PX, chip_from_frame
 from training.clips.faces import FaceClips
 from training.identity.teacher import teacher_embeddings
-from training.scenes.bare_faces import BareFace, is_held_back, portraits
+from training.run.checkpoint import CheckpointError
+from training.scenes.bare_faces import BareFace, is_held_back, named_portraits
 from training.scenes.headset_variety import shaken
 
 ImageU8 = NDArray[np.uint8]
@@ -68,17 +69,40 @@ class PersonFaces:
         return cls(**{n: np.concatenate([vars(p)[n] for p in parts]) for n in vars(parts[0])})
 
     def save(self, path: Path) -> None:
-        """Keep them for the next start; holds pictures of people, so for the owner only."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        with open(path, "wb") as file:
-            np.savez(file, **vars(self))
+        """Keep them for the next start, whole or not at all; for the owner only: they show people.
+
+        Raises:
+            CheckpointError: the disk is full, or may not be written to.
+        """
+        partial = path.with_suffix(".partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.unlink(missing_ok=True)
+            partial.touch(mode=0o600)
+            with open(partial, "wb") as file:
+                np.savez(file, **vars(self))
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"{path} could not be written ({error.strerror}); free disk space and start the "
+                "same command again."
+            ) from error
 
     @classmethod
     def load(cls, path: Path) -> PersonFaces:
-        """Inverse of `save`."""
-        with np.load(path, allow_pickle=False) as packed:
-            return cls(**{name: packed[name] for name in packed.files})
+        """Inverse of `save`.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as packed:
+                return cls(**{name: packed[name] for name in packed.files})
+        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            raise CheckpointError(
+                f"{path} is damaged; delete it: the faces are cut out anew."
+            ) from error
 
 
 def clip_sources(clips: FaceClips, split: str, every: int, limit: int = 0) -> Iterator[Source]:
@@ -91,15 +115,14 @@ def clip_sources(clips: FaceClips, split: str, every: int, limit: int = 0) -> It
 
 
 def portrait_sources(folder: Path) -> Iterator[Source]:
-    """Every portrait photo of a folder, those of held-back persons too."""
-    with open(folder / "manifest.csv", newline="", encoding="utf-8") as file:
-        persons = [(row["identity"], row["name"]) for row in csv.DictReader(file)]
-    kept = {held: iter(list(portraits(folder, held_back=held))) for held in (True, False)}
-    with np.load(folder / "landmarks.npz") as packed:
-        known = set(packed["names"].tolist())
-    for person, name in persons:
-        if name in known:
-            yield Source(next(kept[is_held_back(person)]), person, SCENE_OF_PORTRAITS)
+    """Every portrait photo of a folder that can be read, those of held-back persons too.
+
+    Raises:
+        FaceDataError: the folder is of another layout.
+    """
+    for is_apart in (True, False):
+        for person, face in named_portraits(folder, held_back=is_apart):
+            yield Source(face, person, SCENE_OF_PORTRAITS)
 
 
 def cut_faces(

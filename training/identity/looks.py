@@ -35,11 +35,6 @@ class Trial:
         """Whether it is the profile's owner."""
         return self.profile_of == self.person
 
-    @property
-    def is_within_clip(self) -> bool:
-        """Whether profile and frames come from one clip, so from one scene."""
-        return self.profile_segment == self.segment
-
 
 def trials(
     profiles: Sequence[PersonClip],

@@ -7,6 +7,7 @@ the others by a margin (ArcFace's idea with CosFace's margin: Deng et al. 2019, 
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -106,11 +107,14 @@ class IdentityTrainer(AveragedTrainer[FacePrintNet]):
 
     def state_dict(self) -> dict[str, Any]:
         """See `AveragedTrainer.state_dict`; the persons' vectors are learned too."""
-        return {**super().state_dict(), "persons": self.persons.detach().cpu()}
+        drawn = json.dumps(self._random.bit_generator.state)  # or a resumed run sees the same again
+        return {**super().state_dict(), "persons": self.persons.detach().cpu(), "drawn": drawn}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See `AveragedTrainer.load_state_dict`; older runs did not keep the persons."""
+        """See `AveragedTrainer.load_state_dict`; older runs did not keep all of it."""
         super().load_state_dict(state)
+        if "drawn" in state:
+            self._random.bit_generator.state = json.loads(state["drawn"])
         if "persons" in state:
             with torch.no_grad():
                 self.persons.copy_(state["persons"])

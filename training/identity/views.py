@@ -31,7 +31,6 @@ class ViewSettings:
 
 
 VIEWS = ViewSettings()
-STILL = ViewSettings(0, 0, 0, 0, 0)
 
 
 def view(

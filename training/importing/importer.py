@@ -80,7 +80,7 @@ def import_videos(folder: Path, root: Path, wishes: Wishes) -> Iterator[Outcome]
     """Import every video below `folder` into `root`; yields the state after each.
 
     Raises:
-        UserError: there is no video.
+        UserError: there is no video, or the disk is full; what was imported stays.
     """
     outcome, done = Outcome(), _done(root)
     for path in videos_in(folder):
@@ -88,17 +88,24 @@ def import_videos(folder: Path, root: Path, wishes: Wishes) -> Iterator[Outcome]
         if source in done:
             outcome.already += 1
         else:
-            _import_one(path, source, root, wishes, outcome)
-            _note(root / SOURCES, source)
+            try:
+                if _import_one(path, source, root, wishes, outcome):
+                    _note(root / SOURCES, source)
+            except (OSError, av.error.FFmpegError) as error:
+                raise UserError(
+                    f"Clips cannot be written to {root} ({error.strerror or error}).",
+                    "Free disk space and start the same command again: it goes on.",
+                ) from error
         yield outcome
 
 
-def _import_one(path: Path, source: str, root: Path, wishes: Wishes, outcome: Outcome) -> None:
+def _import_one(path: Path, source: str, root: Path, wishes: Wishes, outcome: Outcome) -> bool:
+    """Import a video; False where other split lists would use it: it is not done with."""
     person = _plain(path.parent.name if wishes.person_from == "folder" else path.stem)
     split = split_of(person, wishes.lists)
     if split in NOT_USED:
         outcome.skipped[source] = NOT_USED[split]
-        return
+        return False
     try:
         rate, step = _rate(path)
         frame_ns = round(1e9 / rate)
@@ -106,7 +113,7 @@ def _import_one(path: Path, source: str, root: Path, wishes: Wishes, outcome: Ou
         segments = find_segments(_frames(path, step), frame_ns, *limits)
     except av.error.FFmpegError as error:
         outcome.skipped[source] = f"cannot be decoded ({error.strerror or 'unreadable'})"
-        return
+        return True
     if not segments:
         outcome.skipped[source] = (
             f"no face is followed for {wishes.fewest_frames} frames at a usable size"
@@ -122,6 +129,7 @@ def _import_one(path: Path, source: str, root: Path, wishes: Wishes, outcome: Ou
             row = _row(name, split, person, source, segment, wishes)
             _append(root / "manifest.csv", row)
         outcome.segments.append(name)
+    return True
 
 
 def _row(

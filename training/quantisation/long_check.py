@@ -17,6 +17,8 @@ from torch import nn
 from models.inpainting.inputs_choice import InputsChoice
 from models.quantisation.online import OnlineNetwork
 from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network
+from models.weights_error import WeightsError
+from streaming.errors import UserError
 from training import protocol
 from training.clips.faces import FaceClip, FaceClips, ImageU8
 from training.evaluation.metrics import lpips
@@ -73,15 +75,20 @@ def check_int8(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores.")] = None,
 ) -> None:
     """Compare PSNR and LPIPS of a network and its INT8 form, run online for long."""
+    try:
+        size_px = load_network(weights).size_px
+        load_network(int8)
+    except WeightsError as error:
+        raise UserError(str(error)) from error
     clips = FaceClips(data)
-    rows = clips.rows(split)
+    rows, _ = protocol.eligible(clips.rows(split), HMD)
     if people_once:
         rows = list({row.identity: row for row in reversed(rows)}.values())
     found = long_scores(
         (weights, int8),
         clips,
         track(rows, console=Console(stderr=True)),
-        load_network(weights).size_px,
+        size_px,
         frames,
         lpips_alex(helper_weights),
     )

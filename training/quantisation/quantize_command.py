@@ -27,6 +27,7 @@ from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips
 from training.feeding.streams import DecodedClip, StreamMaker, StreamSettings
+from training.protocol import HMD, eligible
 from training.quantisation.acceptance import accepted_as, default_place
 from training.quantisation.parity import Parity, check_drift, check_parity
 
@@ -65,13 +66,13 @@ def quantize(
         raise UserError(str(error)) from error
     clips = FaceClips(data)
     rows = _some(clips.rows("train"), RANGE_CLIPS)
+    chosen = _some(eligible(clips.rows("val"), HMD)[0], VAL_CLIPS)
     console.print(f"ranges from {len(rows)} clips of the train split, run online …")
     feeds = range_feeds(OnlineNetwork(weights), _range_clips(clips, rows, network), KEPT_FRAMES)
     ranges = {"clips": [row.segment for row in rows], "frames": len(feeds), "split": "train"}
     with accepted_as(out or default_place(weights, chosen_target)) as made:
         quantise(weights, made, feeds, chosen_target)
         console.print("comparing with the original on the val split …")
-        chosen = _some(clips.rows("val"), VAL_CLIPS)
         parity = check_parity(weights, made, clips, chosen, network.size_px)
         drift = check_drift(weights, made, clips, chosen[0], network.size_px, loop_frames)
         _write_manifest(network, made, target, ranges, parity, drift)
@@ -93,10 +94,17 @@ def _some(rows: list[FaceClip], count: int) -> list[FaceClip]:
 def _range_clips(
     clips: FaceClips, rows: list[FaceClip], network: Network
 ) -> Iterator[Iterator[Float32Array]]:
-    """Training's own streams, as `network` is shown them: references near and far, tinted."""
+    """Training's own streams, as `network` is shown them: references near and far, tinted.
+
+    Raises:
+        UserError: no clip is as long as a stream.
+    """
     size_px = network.size_px
     decoded = [DecodedClip(clips.frames(row, size_px), clips.meshes(row, size_px)) for row in rows]
-    maker = StreamMaker(decoded, StreamSettings(network.inputs), SEED)
+    try:
+        maker = StreamMaker(decoded, StreamSettings(network.inputs), SEED)
+    except ValueError as error:
+        raise UserError(f"Ranges cannot be measured: {error}.") from error
     for number in range(RANGE_STREAMS):
         frames = maker.make(number).inputs()
         yield (np.ascontiguousarray(frame[None], np.float32) for frame in frames)

@@ -5,6 +5,7 @@ A scale is laid over any recipe, for a comparison of many by smaller means.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from edge.strict_mapping import from_mapping
 from streaming.errors import UserError
-from training.recipes.schema import Batch, Recipe
+from training.recipes.schema import BEST_JPEG_QUALITY, Batch, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +23,24 @@ else:
 FOLDER = Path(__file__).parent
 SCALES = FOLDER / "scales"
 EXTENDS = "extends"
+VGG_LAYERS = 5  # activations that the losses can look at
+BOUNDS: Mapping[str, tuple[float, float]] = {  # of settings, least and most
+    "batch.streams": (1, math.inf),
+    "batch.chunk_frames": (1, math.inf),
+    "batch.stream_frames": (1, math.inf),
+    "batch.accumulate": (1, math.inf),
+    "batch.plays": (1, math.inf),
+    "batch.kept_streams": (1, math.inf),
+    "batch.window_parts": (0, math.inf),
+    "optimiser.steps": (1, math.inf),
+    "watching.validate_every_steps": (1, math.inf),
+    "watching.val_frame_step": (1, math.inf),
+    "loss_settings.perceptual_share": (0.001, 1),
+    "loss_settings.expression_share": (0.001, 1),
+    "loss_settings.first_layer": (0, VGG_LAYERS - 1),
+    "loss_settings.layers": (1, VGG_LAYERS),
+    "augmentation.lowest_jpeg_quality": (1, BEST_JPEG_QUALITY - 1),
+}
 WHOLE_STREAMS = "whole_streams"  # of a scale: for recipes whose chunks are whole streams
 
 
@@ -44,7 +63,7 @@ def load_recipe(
 
     Raises:
         UserError: no such recipe or scale, not TOML, an unknown key (the valid ones are listed), or
-            a value of the wrong type.
+            a value of the wrong type or size.
     """
     path = _path(name_or_path)
     tree = _merged(path, ())
@@ -54,6 +73,7 @@ def load_recipe(
         _change(tree, change)
     tree["name"] = path.stem
     recipe = from_mapping(Recipe, tree, str(path))
+    _check_bounds(recipe)
     _check_shares(recipe)
     return recipe
 
@@ -147,6 +167,21 @@ def _change(tree: dict[str, Any], change: str) -> None:
         if not isinstance(node, dict):
             raise UserError(f"'{key}' is no setting: {section} is a value, not a section.")
     node[leaf] = value
+
+
+def _check_bounds(recipe: Recipe) -> None:
+    for key, (least, most) in BOUNDS.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(recipe, section), name)
+        if not least <= value <= most:
+            wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+            raise UserError(f"{recipe.name}: {key} is {value:g}; it has to be {wanted}.")
+    looks = recipe.loss_settings
+    if looks.first_layer + looks.layers > VGG_LAYERS:
+        raise UserError(
+            f"{recipe.name}: loss_settings asks for layers {looks.first_layer} to "
+            f"{looks.first_layer + looks.layers - 1} of VGG16; the last one is {VGG_LAYERS - 1}."
+        )
 
 
 def _check_shares(recipe: Recipe) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from models.inpainting.inputs_choice import InputsChoice
 
+BEST_JPEG_QUALITY = 85  # of compressed references, whatever a recipe says
+
 
 @dataclass(frozen=True)
 class NetworkChoice:

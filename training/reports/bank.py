@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from models.filling import WarpRegisterFiller
 from training.bank_protocol import PROFILE_FRAMES, BankClip, evaluate_bank
-from training.clips.faces import CLIP_PX, FaceClips, ImageU8
+from training.clips.faces import CLIP_PX, FaceClip, FaceClips, ImageU8
 from training.detail.scores import WAYS, WayScores, clip_shots, score_detail, summary
 from training.evaluation.evaluate import FillerMaker, makers_of, report
 from training.protocol import ScoredClip
@@ -21,13 +21,14 @@ DETAIL_SIZES_PX = (CLIP_PX // 2, CLIP_PX // 4)
 def bank_document(
     clips: FaceClips,
     split: str,
+    rows: Sequence[FaceClip],
     makers: Mapping[str, FillerMaker],
     size_px: int,
     distance: nn.Module | None,
     limit_clips: int | None,
     on_clip: Callable[[int, int, ScoredClip, Mapping[str, ImageU8]], None],
 ) -> dict[str, Any]:
-    """Run the bank protocol and lay its scores out as docs/INTERFACES.md says.
+    """Run the bank protocol on clips of `split` and lay its scores out as docs/INTERFACES.md says.
 
     Raises:
         UserError: the clips or a network cannot be used.
@@ -45,6 +46,7 @@ def bank_document(
 
     evaluation = evaluate_bank(
         clips,
+        rows,
         makers,
         split=split,
         size_px=size_px,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from hmd_capture.headset_style import STYLES
 from streaming.errors import UserError
-from training.clips.faces import FaceClips, ImageU8
+from training.clips.faces import FaceClip, FaceClips, ImageU8
 from training.evaluation.evaluate import FillerMaker, spread
 from training.live_protocol import FillerOf, LiveScores, WornClip, evaluate_live
 from training.protocol import PUBLISHED_PX
@@ -23,11 +23,13 @@ LIVE = "live"
 TEST = "test"  # the split of headset models that every evaluation wears
 Advance = Callable[[int, int], None]  # clips done, clips in all
 STRIP_ROWS = 5
+FEWEST_FRAMES = 2  # the first makes the profile
 
 
 def live_document(
     clips: FaceClips,
     split: str,
+    rows: Sequence[FaceClip],
     makers: Mapping[str, FillerMaker],
     headsets: Path | None,
     size_px: int,
@@ -38,14 +40,20 @@ def live_document(
 ) -> dict[str, Any]:
     """Run the live protocol and lay its scores out as docs/INTERFACES.md says.
 
-    `headsets` is a folder of cut-outs whose test models are worn in turn, or None for the built-in
-    ones; `strips` a folder for one picture per clip, or None.
+    `rows` are clips of `split`, `headsets` is a folder of cut-outs whose test models are worn in
+    turn, or None for the built-in ones, `strips` a folder for one picture per clip, or None.
 
     Raises:
         UserError: the clips, the headsets or a network cannot be used.
     """
     models = _models(headsets)
-    rows = spread(clips.rows(split), limit_clips)
+    long_enough = [row for row in rows if row.frames >= FEWEST_FRAMES]
+    if not long_enough:
+        raise UserError(
+            f"None of the {len(rows)} clips has the {FEWEST_FRAMES} frames that {LIVE} needs.",
+            "Add longer clips.",
+        )
+    chosen = spread(long_enough, limit_clips)
 
     def show(index: int, total: int, clip: WornClip, restored: dict[str, ImageU8]) -> None:
         advance(index + 1, total)
@@ -54,13 +62,14 @@ def live_document(
 
     fillers = {name: _sized(make, size_px) for name, make in makers.items()}
     result = evaluate_live(
-        clips, rows, models, fillers, size_px=size_px, distance=distance, on_clip=show
+        clips, chosen, models, fillers, size_px=size_px, distance=distance, on_clip=show
     )
     return {
         "protocol": LIVE,
         "split": split,
-        "clips": len(rows),
-        "people": len({row.identity for row in rows}),
+        "clips": len(chosen),
+        "people": len({row.identity for row in chosen}),
+        "too_short": [row.segment for row in rows if row.frames < FEWEST_FRAMES],
         "size_px": size_px,
         "landmarks": "tracker",
         "headsets": [Path(model).name for model in models],

@@ -14,11 +14,14 @@ class CheckpointError(Exception):
 
 
 def save(state: dict[str, Any], path: Path) -> None:
-    """Write `state` to `path`; a crash or a full disk leaves the previous file as it was."""
+    """Write `state` to `path`; a crash, also of power, or a full disk leaves the previous file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     try:
-        torch.save(state, partial)
+        with open(partial, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())  # or the new name may come to the disk before the content
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)

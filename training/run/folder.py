@@ -66,8 +66,11 @@ class RunFolder:
         with _told(self.path / CURVE), open(self.path / CURVE, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
-    def forget_after(self, step: int) -> None:
-        """Drop rows of steps that will be done again, and a last row that was cut short."""
+    def forget_after(self, step: int, *, is_validated: bool = False) -> None:
+        """Drop rows of steps that will be done again, and a last row that was cut short.
+
+        The validation of `step` itself is done again, too, unless `is_validated`.
+        """
         path = self.path / CURVE
         if not path.exists():
             return
@@ -77,7 +80,9 @@ class RunFolder:
                 row = json.loads(line)
             except ValueError:
                 continue
-            if row["step"] < step or (row["step"] == step and "validation" not in row):
+            if row["step"] < step or (
+                row["step"] == step and (is_validated or "validation" not in row)
+            ):
                 kept.append(json.dumps(row))
         _replace(path, "".join(f"{line}\n" for line in kept))
 
@@ -122,7 +127,7 @@ def _told(path: Path) -> Iterator[None]:
         ) from error
 
 
-def commit() -> str:
+def commit(digits: int = 40) -> str:
     """Commit of this checkout, with `+` when files differ from it; `unknown` outside of one."""
     here = Path(__file__).parent
 
@@ -133,4 +138,4 @@ def commit() -> str:
         return done.stdout.strip()
 
     head = ask("rev-parse", "HEAD")
-    return head + "+" * bool(ask("status", "--porcelain", "-uno")) if head else "unknown"
+    return head[:digits] + "+" * bool(ask("status", "--porcelain", "-uno")) if head else "unknown"

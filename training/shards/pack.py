@@ -62,23 +62,30 @@ def pack_clips(
         on_clip: hears each segment's name.
 
     Raises:
-        ShardError: the folder holds shards already, or the filter leaves nothing of a split.
+        ShardError: the folder holds shards already, the filter leaves nothing of a split, a name
+            cannot be packed, or the disk is full.
         FaceDataError: a clip cannot be read.
     """
     if frames not in FRAME_FORMATS:
         raise ShardError(f"There is no frame format '{frames}'; use {', '.join(FRAME_FORMATS)}.")
     if (out / INDEX).exists():
         raise ShardError(f"{out} holds shards already; name another folder or delete it.")
-    out.mkdir(parents=True, exist_ok=True)
     kept = tuple(licence_classes)
     entries: list[ShardEntry] = []
-    for split in splits:
-        rows = _spread(_allowed(faces.rows(split), kept, split), limit_clips)
-        clips = ((_entry(r), _files(faces, r, frames, size_px, quality, on_clip)) for r in rows)
-        entries += _write_split(clips, out, split, shard_bytes)
     stored_px = CLIP_PX if frames == "video" else size_px
-    index = ShardIndex(frames, stored_px, kept, tuple(entries))
-    write_index(index, out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for split in splits:
+            rows = _spread(_allowed(faces.rows(split), kept, split), limit_clips)
+            clips = ((_entry(r), _files(faces, r, frames, size_px, quality, on_clip)) for r in rows)
+            entries += _write_split(clips, out, split, shard_bytes)
+        index = ShardIndex(frames, stored_px, kept, tuple(entries))
+        write_index(index, out)
+    except OSError as error:
+        raise ShardError(
+            f"Shards cannot be written to {out} ({error.strerror}); free disk space, or name "
+            "another folder, and pack again."
+        ) from error
     return index
 
 
@@ -100,6 +107,11 @@ def _spread(rows: list[FaceClip], limit: int) -> list[FaceClip]:
 
 
 def _entry(row: FaceClip) -> ClipEntry:
+    if "." in row.segment:
+        raise ShardError(
+            f"The clip '{row.segment}' has a dot in its name, where a shard's file names are cut; "
+            "rename its files and its row in manifest.csv."
+        )
     return ClipEntry(
         row.segment, row.split, row.identity, row.frames, row.licence_class, row.recording
     )
@@ -161,12 +173,13 @@ def _write_shard(
     clips: list[tuple[ClipEntry, Files]], out: Path, split: str, number: int
 ) -> ShardEntry:
     path = out / f"{split}-{number:06d}.tar"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)  # before anything is in it: it shows people
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for _, files in clips:
             for name, content in files:
                 member = tarfile.TarInfo(name)  # no owner, no time: equal clips, equal bytes
                 member.size, member.mode = len(content), 0o600
                 archive.addfile(member, io.BytesIO(content))
-    path.chmod(0o600)
     entries = tuple(entry for entry, _ in clips)
     return ShardEntry(path.name, split, path.stat().st_size, file_sha256(path), entries)

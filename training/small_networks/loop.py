@@ -34,7 +34,7 @@ class Verdict:
     @classmethod
     def of(cls, score: Score) -> Verdict:
         """Of a score, which is a dataclass of numbers."""
-        return cls(score.total, {"validation": asdict(score)}, str(score))  # type: ignore[call-overload]
+        return cls(score.total, {"validation": asdict(score)}, str(score))
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class TimedTraining:
         """Go on where the folder's run stopped; False: there is none, it is a new one.
 
         Raises:
-            CheckpointError: a checkpoint cannot be read.
+            CheckpointError: a checkpoint cannot be read, or is of another network.
         """
         kept, best = self._folder.load(), self._folder.best()
         if best is not None:
@@ -74,6 +74,7 @@ class TimedTraining:
         if kept is None:
             return False
         self._trainer.load_state_dict(kept)
+        self._folder.forget_after(self._trainer.finished_steps, is_validated=True)
         log.info("resuming %s at step %d", self._folder.path, self._trainer.finished_steps)
         return True
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from training.run.checkpoint import CheckpointError
 from training.small_networks.average import follow
 from training.trainer import TrainingDiverged
 
@@ -54,20 +55,20 @@ class AveragedTrainer(Generic[NetworkT]):
         """Step down the sum of `losses`; `share` of the run is over, 0..1.
 
         Raises:
-            TrainingDiverged: the sum is not finite; the weights are those before the step.
+            TrainingDiverged: the sum or its gradients are not finite; the weights are those before
+                the step.
         """
         self.finished_share = share
         total = torch.stack(list(losses.values())).sum()
-        if not bool(torch.isfinite(total)):
-            raise TrainingDiverged(
-                f"The loss is not finite after {self.finished_steps} steps; the last checkpoint "
-                "is kept. Resume with a lower --learning-rate."
-            )
+        self._check_finite(total, "loss is")
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * _rate(share, self.settings.warm_up_share)
         self._optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_limit)
+        torch.autograd.backward(total)
+        limit = self.settings.gradient_limit
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        # Else weights that are no numbers would be saved over the last good checkpoint.
+        self._check_finite(norm, "gradients are")
         self._optimiser.step()
         self.finished_steps += 1
         young = (1 + self.finished_steps) / (10 + self.finished_steps)  # faster at first
@@ -89,16 +90,33 @@ class AveragedTrainer(Generic[NetworkT]):
         return {**self._named, "average": average, "step": self.finished_steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self.finished_steps, self.finished_share = int(state["step"]), float(state["share"])
+        """Go on from a `state_dict`.
+
+        Raises:
+            CheckpointError: it is of another network.
+        """
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            self.finished_steps, self.finished_share = int(state["step"]), float(state["share"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                "The run's checkpoint is of another network; name another --run folder."
+            ) from error
 
     def start_from(self, state: dict[str, Any]) -> None:
-        """Take over the weights that fit from a `shippable`; the rest stays as it is."""
+        """Take over the weights that fit from a `shippable`; the rest stays as it is.
+
+        Raises:
+            CheckpointError: none fits.
+        """
+        given, own = state.get("average", {}), self.network.state_dict()
+        fits = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+        if not fits:
+            raise CheckpointError("The checkpoint to start from holds no weights of this network.")
         for network in (self.network, self.average):
-            network.load_state_dict(state["average"], strict=False)
+            network.load_state_dict(fits, strict=False)
 
     def pixels(self, images: Tensor) -> Tensor:
         """Pictures (B,C,S,S) uint8 as the network takes them: 0..1, on its device."""
@@ -107,6 +125,13 @@ class AveragedTrainer(Generic[NetworkT]):
     def precision(self) -> torch.autocast:
         """Within it, the network computes in bfloat16 where the settings say so."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16)
+
+    def _check_finite(self, value: Tensor, what: str) -> None:
+        if not bool(torch.isfinite(value)):
+            raise TrainingDiverged(
+                f"The {what} not finite after {self.finished_steps} steps; the last checkpoint "
+                "is kept. Resume with a lower --learning-rate."
+            )
 
     def _optimise(self, groups: Sequence[tuple[list[nn.Parameter], float]]) -> None:
         """Train groups of parameters, each with its peak rate."""
