@@ -8,12 +8,12 @@ import typer
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models.contract import MASK, RECEPTIVE_FRAMES, REFERENCE_RGB, evi_hrnet_contract  # noqa: E402
-from models.engine.onnx import OnnxEngine  # noqa: E402
-from models.export import export, export_network  # noqa: E402
-from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
-from models.shipped import SHIPPED_NETWORK, load_network, manifest_path  # noqa: E402
-from models.weights_error import WeightsError  # noqa: E402
+from models.contract import MASK, RECEPTIVE_FRAMES, REFERENCE_RGB, evi_hrnet_contract
+from models.engine.onnx import OnnxEngine
+from models.export import export, export_network
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
+from models.shipped import SHIPPED_NETWORK, load_network, manifest_path
+from models.weights_error import WeightsError
 
 SMALL = {"width": 8, "size_px": 32}
 

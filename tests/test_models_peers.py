@@ -10,16 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode
 
-from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB  # noqa: E402
-from models.engine.onnx import OnnxEngine  # noqa: E402
-from models.export import export_network  # noqa: E402
-from models.inpainting import architectures  # noqa: E402
-from models.peers.comb_cn import CombCn, CombCnSettings  # noqa: E402
-from models.peers.m_csam import CoverSegmenter, MultiScaleAttention  # noqa: E402
-from models.peers.stn_gan import StnGan, StnGanSettings  # noqa: E402
-from models.shipped import load_network  # noqa: E402
+from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB
+from models.engine.onnx import OnnxEngine
+from models.export import export_network
+from models.inpainting import architectures
+from models.peers.comb_cn import CombCn, CombCnSettings
+from models.peers.m_csam import CoverSegmenter, MultiScaleAttention
+from models.peers.stn_gan import StnGan, StnGanSettings
+from models.shipped import load_network
 
 SMALL = {"width": 8, "size_px": 32}
 SIZE = SMALL["size_px"]

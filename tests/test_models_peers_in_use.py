@@ -10,14 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from test_models_peers import ONLINE, busy  # noqa: E402
-from test_models_preparation import crop_mesh, smooth_image  # noqa: E402
+from test_models_peers import ONLINE, busy
+from test_models_preparation import crop_mesh, smooth_image
 
-from models.export import export_network  # noqa: E402
-from models.filling import DetailedFiller, Reference, make_filler  # noqa: E402
-from models.shipped import load_network  # noqa: E402
-from models.weights_error import WeightsError  # noqa: E402
-from training.masks.coverings import headset_mask  # noqa: E402
+from models.export import export_network
+from models.filling import DetailedFiller, Reference, make_filler
+from models.shipped import load_network
+from models.weights_error import WeightsError
+from training.masks.coverings import headset_mask
 
 
 def test_a_peer_in_the_runtime_is_shown_what_it_was_trained_on(

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
-from models.inpainting.temporal_shift import OfflineTemporalShift, temporal_shift  # noqa: E402
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
+from models.inpainting.temporal_shift import OfflineTemporalShift, temporal_shift
 
 
 def network(shift: str) -> EviHrnet:

@@ -9,17 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from host_gpu import HostDevice, OnnxPlan  # noqa: E402
+from host_gpu import HostDevice, OnnxPlan
 
-from models.engine.fallback import FallbackEngine  # noqa: E402
-from models.engine.interface import EngineError  # noqa: E402
-from models.engine.onnx import OnnxEngine  # noqa: E402
-from models.engine.plans.trial import made_up_frames, try_engine  # noqa: E402
-from models.engine.tensorrt import TensorRtEngine  # noqa: E402
-from models.export import export_network  # noqa: E402
-from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
-from models.quantisation.half import write_half_precision  # noqa: E402
-from models.shipped import Network, load_network  # noqa: E402
+from models.engine.fallback import FallbackEngine
+from models.engine.interface import EngineError
+from models.engine.onnx import OnnxEngine
+from models.engine.plans.trial import made_up_frames, try_engine
+from models.engine.tensorrt import TensorRtEngine
+from models.export import export_network
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
+from models.quantisation.half import write_half_precision
+from models.shipped import Network, load_network
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from training.adversaries.kinds import ADVERSARIES  # noqa: E402
-from training.adversaries.objectives import (  # noqa: E402
+from training.adversaries.kinds import ADVERSARIES
+from training.adversaries.objectives import (
     gradient_penalty,
     hinge_discriminator,
     hinge_generator,
 )
-from training.adversaries.registry import Adversary, JudgedClips, make_adversary  # noqa: E402
+from training.adversaries.registry import Adversary, JudgedClips, make_adversary
 
 KINDS = [
     ("patch", {"width": 8}),

@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models.contract import MASK  # noqa: E402
-from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings  # noqa: E402
-from training.adversaries.critics import around_hole  # noqa: E402
-from training.loss_terms import faces  # noqa: E402
+from models.contract import MASK
+from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
+from training.adversaries.critics import around_hole
+from training.loss_terms import faces
 
 FACE = torch.tensor([[20.0, 15, 110, 120, 1.37, 0.11, -8.3, -0.11, 1.37, 4.2]])
 

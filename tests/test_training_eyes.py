@@ -18,25 +18,25 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-import onnxruntime  # noqa: E402
-from eye_folder import SPLITS, write_eye_folder  # noqa: E402
+import onnxruntime
+from eye_folder import SPLITS, write_eye_folder
 
-from models.export import export_eye_net  # noqa: E402
-from models.eyes.contract import SIZE_PX, eye_net_contract  # noqa: E402
-from models.eyes.ellipse import ellipse_of  # noqa: E402
-from models.eyes.fit import EyeReading  # noqa: E402
-from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings  # noqa: E402
-from training.evaluation import evaluate_command  # noqa: E402
-from training.eyes import scores, train_command  # noqa: E402
-from training.eyes.drawing import chances  # noqa: E402
-from training.eyes.losses import eye_losses  # noqa: E402
-from training.eyes.real import EyeDataError, real_eyes  # noqa: E402
-from training.eyes.samples import PUPIL, EyeSample  # noqa: E402
-from training.eyes.simulated import made_up_nothing  # noqa: E402
-from training.eyes.targets import mirrored, placed, stacked  # noqa: E402
-from training.eyes.trainer import EyeTrainer, EyeTrainerSettings  # noqa: E402
-from training.run import checkpoint  # noqa: E402
-from training.trainer import TrainingDiverged  # noqa: E402
+from models.export import export_eye_net
+from models.eyes.contract import SIZE_PX, eye_net_contract
+from models.eyes.ellipse import ellipse_of
+from models.eyes.fit import EyeReading
+from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings
+from training.evaluation import evaluate_command
+from training.eyes import scores, train_command
+from training.eyes.drawing import chances
+from training.eyes.losses import eye_losses
+from training.eyes.real import EyeDataError, real_eyes
+from training.eyes.samples import PUPIL, EyeSample
+from training.eyes.simulated import made_up_nothing
+from training.eyes.targets import mirrored, placed, stacked
+from training.eyes.trainer import EyeTrainer, EyeTrainerSettings
+from training.run import checkpoint
+from training.trainer import TrainingDiverged
 
 SMALL = EyeNetSettings(channels=(4, 8, 8, 8), squeezed=4, hidden=8)
 CPU = torch.device("cpu")

@@ -11,16 +11,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from drawn_training import drawn_clips  # noqa: E402
+from drawn_training import drawn_clips
 
-from models.contract import MASK, REFERENCE_RGB  # noqa: E402
-from streaming.errors import UserError  # noqa: E402
-from training.feeding import workers  # noqa: E402
-from training.feeding.playlist import Playlist, Turn  # noqa: E402
-from training.feeding.pool import StreamPool  # noqa: E402
-from training.feeding.streams import StreamMaker, StreamSettings  # noqa: E402
-from training.recipes.schema import Augmentation, Batch  # noqa: E402
-from training.run.processes import FabricProcesses  # noqa: E402
+from models.contract import MASK, REFERENCE_RGB
+from streaming.errors import UserError
+from training.feeding import workers
+from training.feeding.playlist import Playlist, Turn
+from training.feeding.pool import StreamPool
+from training.feeding.streams import StreamMaker, StreamSettings
+from training.recipes.schema import Augmentation, Batch
+from training.run.processes import FabricProcesses
 
 ROOT = Path(__file__).parents[1]
 BATCH = Batch(streams=4, chunk_frames=4, stream_frames=16, plays=3, kept_streams=6)

@@ -17,11 +17,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from training.feeding import decoded, feeder  # noqa: E402
-from training.feeding.feeder import Shelf  # noqa: E402
-from training.feeding.sources import Part  # noqa: E402
-from training.recipes.schema import Batch, Recipe  # noqa: E402
-from training.shards.layout import ClipEntry  # noqa: E402
+from training.feeding import decoded, feeder
+from training.feeding.feeder import Shelf
+from training.feeding.sources import Part
+from training.recipes.schema import Batch, Recipe
+from training.shards.layout import ClipEntry
 
 ROOT = Path(__file__).parents[1]
 SIZE_PX = 64

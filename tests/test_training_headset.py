@@ -11,28 +11,28 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-import onnxruntime  # noqa: E402
+import onnxruntime
 
-from hmd_capture.headset_render import ProceduralHeadset  # noqa: E402
-from models.export import export_headset_net  # noqa: E402
-from models.headset.contract import SIZE_PX, headset_net_contract  # noqa: E402
-from models.headset.network import (  # noqa: E402
+from hmd_capture.headset_render import ProceduralHeadset
+from models.export import export_headset_net
+from models.headset.contract import SIZE_PX, headset_net_contract
+from models.headset.network import (
     ExportedHeadsetNet,
     HeadsetNet,
     HeadsetNetSettings,
     heat_means,
 )
-from training.headset.losses import collate, headset_losses  # noqa: E402
-from training.headset.trainer import (  # noqa: E402
+from training.headset.losses import collate, headset_losses
+from training.headset.trainer import (
     HeadsetTrainer,
     HeadsetTrainerSettings,
     to_device,
 )
-from training.run import checkpoint  # noqa: E402
-from training.scenes.bare_faces import BareFace, is_held_back, mirrored_points  # noqa: E402
-from training.scenes.headset_models import split_names  # noqa: E402
-from training.scenes.worn_scenes import WornScenes, mirrored  # noqa: E402
-from training.trainer import TrainingDiverged  # noqa: E402
+from training.run import checkpoint
+from training.scenes.bare_faces import BareFace, is_held_back, mirrored_points
+from training.scenes.headset_models import split_names
+from training.scenes.worn_scenes import WornScenes, mirrored
+from training.trainer import TrainingDiverged
 
 SMALL = HeadsetNetSettings(channels=(8, 8, 8, 16, 16), blocks=(1, 1, 1, 1), shape_values=8)
 CPU = torch.device("cpu")

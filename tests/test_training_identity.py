@@ -11,23 +11,23 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from edge.identity.evidence import EvidenceSettings  # noqa: E402
-from edge.identity.likeness import Fitted, Look, Weights  # noqa: E402
-from hmd_capture.headset_render import ProceduralHeadset  # noqa: E402
-from models.export import export_face_print  # noqa: E402
-from models.identity.face_chip import BARE, LOWER, network_input  # noqa: E402
-from models.identity.network import BLOCKS, FacePrintNet  # noqa: E402
-from models.identity.reader import FacePrintReader  # noqa: E402
-from training.helper_weights import HelperWeightsError  # noqa: E402
-from training.identity.faces import PersonFaces, Source, cut_faces, held_back, portrait_sources  # noqa: E402
-from training.identity.fitting import choose_settings, fit_weights, flagged_share  # noqa: E402
-from training.identity.looks import Trial, outcome  # noqa: E402
-from training.identity.report import area, flagged_at, plot, scores  # noqa: E402
-from training.identity.teacher import NAMES, teacher_embeddings, teacher_weights  # noqa: E402
-from training.identity.trainer import IdentitySettings, IdentityTrainer, likenesses  # noqa: E402
-from training.identity.views import view  # noqa: E402
-from training.run.checkpoint import CheckpointError  # noqa: E402
-from training.scenes.bare_faces import BareFace, is_held_back  # noqa: E402
+from edge.identity.evidence import EvidenceSettings
+from edge.identity.likeness import Fitted, Look, Weights
+from hmd_capture.headset_render import ProceduralHeadset
+from models.export import export_face_print
+from models.identity.face_chip import BARE, LOWER, network_input
+from models.identity.network import BLOCKS, FacePrintNet
+from models.identity.reader import FacePrintReader
+from training.helper_weights import HelperWeightsError
+from training.identity.faces import PersonFaces, Source, cut_faces, held_back, portrait_sources
+from training.identity.fitting import choose_settings, fit_weights, flagged_share
+from training.identity.looks import Trial, outcome
+from training.identity.report import area, flagged_at, plot, scores
+from training.identity.teacher import NAMES, teacher_embeddings, teacher_weights
+from training.identity.trainer import IdentitySettings, IdentityTrainer, likenesses
+from training.identity.views import view
+from training.run.checkpoint import CheckpointError
+from training.scenes.bare_faces import BareFace, is_held_back
 
 DECISION = EvidenceSettings(6, 2, -6, 3, -10, 10)
 

@@ -15,16 +15,16 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from drawn_face import draw_face  # noqa: E402
+from drawn_face import draw_face
 
-from edge.records import FaceTrack, Truth  # noqa: E402
-from streaming.errors import UserError  # noqa: E402
-from training import evaluate_tracker  # noqa: E402
-from training.clips.faces import FaceClip, FaceClips  # noqa: E402
-from training.evaluation import evaluate_command  # noqa: E402
-from training.eyes.live_motion import EyeMotion, EyeScores  # noqa: E402
-from training.headset.scores import TrackerScores, boundary_f, jitter_px  # noqa: E402
-from training.reports.live import live_document  # noqa: E402
+from edge.records import FaceTrack, Truth
+from streaming.errors import UserError
+from training import evaluate_tracker
+from training.clips.faces import FaceClip, FaceClips
+from training.evaluation import evaluate_command
+from training.eyes.live_motion import EyeMotion, EyeScores
+from training.headset.scores import TrackerScores, boundary_f, jitter_px
+from training.reports.live import live_document
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 FRAMES = 12

@@ -11,15 +11,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from training.adversaries.registry import JudgedClips  # noqa: E402
-from training.feeding.pool import Chunk  # noqa: E402
-from training.helper_weights import HelperWeightsError  # noqa: E402
-from training.loss_terms import faces  # noqa: E402
-from training.loss_terms.features import FeatureLosses, gram  # noqa: E402
-from training.loss_terms.pixels import decibels, l1_in_hole, temporal_change  # noqa: E402
-from training.loss_terms.terms import LossTerms, weighted  # noqa: E402
-from training.recipes.loader import load_recipe  # noqa: E402
-from training.recipes.schema import LossSettings, LossWeights  # noqa: E402
+from training.adversaries.registry import JudgedClips
+from training.feeding.pool import Chunk
+from training.helper_weights import HelperWeightsError
+from training.loss_terms import faces
+from training.loss_terms.features import FeatureLosses, gram
+from training.loss_terms.pixels import decibels, l1_in_hole, temporal_change
+from training.loss_terms.terms import LossTerms, weighted
+from training.recipes.loader import load_recipe
+from training.recipes.schema import LossSettings, LossWeights
 
 RAMP_LOGITS = [-0.6885, -2.576, -3.5306, -1.9843, -8.0463, -3.3684, -6.5498]
 HELPER_WEIGHTS = Path(__file__).parents[2] / "shared" / "weights"

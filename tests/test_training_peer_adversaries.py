@@ -8,16 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models.contract import MASK  # noqa: E402
-from training.adversaries.critics import PatchCritic, StridedCritic, around_hole  # noqa: E402
-from training.adversaries.kinds import ADVERSARIES  # noqa: E402
-from training.adversaries.objectives import (  # noqa: E402
+from models.contract import MASK
+from training.adversaries.critics import PatchCritic, StridedCritic, around_hole
+from training.adversaries.kinds import ADVERSARIES
+from training.adversaries.objectives import (
     least_squares_discriminator,
     least_squares_generator,
     relativistic_discriminator,
     relativistic_generator,
 )
-from training.adversaries.registry import Adversary, JudgedClips, make_adversary  # noqa: E402
+from training.adversaries.registry import Adversary, JudgedClips, make_adversary
 
 SIZE = 64
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {

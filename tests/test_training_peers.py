@@ -8,15 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from drawn_training import drawn_clips, played_chunks  # noqa: E402
+from drawn_training import drawn_clips, played_chunks
 
-from models.contract import MASK  # noqa: E402
-from training.feeding.streams import DecodedClip  # noqa: E402
-from training.loss_terms.features import FeatureLosses  # noqa: E402
-from training.loss_terms.terms import LossTerms  # noqa: E402
-from training.recipes.loader import load_recipe  # noqa: E402
-from training.recipes.schema import Recipe  # noqa: E402
-from training.trainer import Trainer, order_channels_last  # noqa: E402
+from models.contract import MASK
+from training.feeding.streams import DecodedClip
+from training.loss_terms.features import FeatureLosses
+from training.loss_terms.terms import LossTerms
+from training.recipes.loader import load_recipe
+from training.recipes.schema import Recipe
+from training.trainer import Trainer, order_channels_last
 
 SIZE = 64
 SMALL = (

@@ -16,18 +16,18 @@ from rich.console import Console
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models.contract import CONTOURS, REFERENCE_RGB  # noqa: E402
-from models.engine.onnx import OnnxEngine  # noqa: E402
-from models.engine.plans.trial import made_up_frames  # noqa: E402
-from models.export import export_network  # noqa: E402
-from models.inpainting import architectures  # noqa: E402
-from models.inpainting.inputs_choice import InputsChoice  # noqa: E402
-from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network, manifest_path  # noqa: E402
-from streaming.errors import UserError  # noqa: E402
-from training.quantisation import headset_command, long_check, parity, quantize_command  # noqa: E402
-from training.quantisation.acceptance import accepted_as, default_place  # noqa: E402
-from training.quantisation.parity import Parity  # noqa: E402
-from training.quantisation.scene_scores import SceneScores  # noqa: E402
+from models.contract import CONTOURS, REFERENCE_RGB
+from models.engine.onnx import OnnxEngine
+from models.engine.plans.trial import made_up_frames
+from models.export import export_network
+from models.inpainting import architectures
+from models.inpainting.inputs_choice import InputsChoice
+from models.shipped import SHIPPED_INT8, SHIPPED_NETWORK, load_network, manifest_path
+from streaming.errors import UserError
+from training.quantisation import headset_command, long_check, parity, quantize_command
+from training.quantisation.acceptance import accepted_as, default_place
+from training.quantisation.parity import Parity
+from training.quantisation.scene_scores import SceneScores
 
 BLIND = {"reference": "none", "reference_in_hole_only": True, "landmarks": False}
 GOOD = Parity(1, 8, 30.0, 29.9, 0.1, 50.0)

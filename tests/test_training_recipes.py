@@ -11,18 +11,18 @@ from test_models_preparation import crop_mesh, smooth_image
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models import preparation  # noqa: E402
-from models.bank.references import ReferenceBank  # noqa: E402
-from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB  # noqa: E402
-from models.inpainting import architectures  # noqa: E402
-from models.inpainting.inputs_choice import InputsChoice  # noqa: E402
-from models.preparation import Reference  # noqa: E402
-from models.preparer import Preparer  # noqa: E402
-from streaming.errors import UserError  # noqa: E402
-from training.adversaries.kinds import ADVERSARIES  # noqa: E402
-from training.adversaries.registry import make_adversary  # noqa: E402
-from training.masks.coverings import headset_mask  # noqa: E402
-from training.recipes.loader import load_recipe, recipe_from, recipe_names  # noqa: E402
+from models import preparation
+from models.bank.references import ReferenceBank
+from models.contract import CONTOURS, KNOWN_RGB, MASK, REFERENCE_RGB
+from models.inpainting import architectures
+from models.inpainting.inputs_choice import InputsChoice
+from models.preparation import Reference
+from models.preparer import Preparer
+from streaming.errors import UserError
+from training.adversaries.kinds import ADVERSARIES
+from training.adversaries.registry import make_adversary
+from training.masks.coverings import headset_mask
+from training.recipes.loader import load_recipe, recipe_from, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

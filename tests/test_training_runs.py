@@ -21,13 +21,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 pytest.importorskip("av", reason="PyAV is only in the train and dev extras")
 
-from drawn_training import small_options, write_lpips, write_shards  # noqa: E402
+from drawn_training import small_options, write_lpips, write_shards
 
-from streaming.errors import UserError  # noqa: E402
-from training.run import checkpoint  # noqa: E402
-from training.run.folder import RunFolder  # noqa: E402
-from training.shards.layout import read_index, write_index  # noqa: E402
-from training.train import train  # noqa: E402
+from streaming.errors import UserError
+from training.run import checkpoint
+from training.run.folder import RunFolder
+from training.shards.layout import read_index, write_index
+from training.train import train
 
 ROOT = Path(__file__).parents[1]
 STEPS = 12

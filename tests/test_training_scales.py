@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from models.inpainting import architectures  # noqa: E402
-from streaming.errors import UserError  # noqa: E402
-from training.recipes.loader import (  # noqa: E402
+from models.inpainting import architectures
+from streaming.errors import UserError
+from training.recipes.loader import (
     load_recipe,
     recipe_from,
     recipe_names,

@@ -13,15 +13,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 pytest.importorskip("av", reason="PyAV is only in the train and dev extras")
 
-from face_clip_files import write_folder  # noqa: E402
+from face_clip_files import write_folder
 
-from streaming.errors import UserError  # noqa: E402
-from training.clips.faces import FaceClips  # noqa: E402
-from training.feeding.decoded import decode, load_all  # noqa: E402
-from training.feeding.sources import open_source  # noqa: E402
-from training.shards.layout import INDEX, ShardError, read_index  # noqa: E402
-from training.shards.pack import pack_clips  # noqa: E402
-from training.shards.reader import read_shard  # noqa: E402
+from streaming.errors import UserError
+from training.clips.faces import FaceClips
+from training.feeding.decoded import decode, load_all
+from training.feeding.sources import open_source
+from training.shards.layout import INDEX, ShardError, read_index
+from training.shards.pack import pack_clips
+from training.shards.reader import read_shard
 
 FRAMES = 5
 ROWS = [

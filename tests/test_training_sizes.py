@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from edge.__main__ import main  # noqa: E402
-from training.recipes.schema import NetworkChoice  # noqa: E402
-from training.sizes.measure import measure  # noqa: E402
+from edge.__main__ import main
+from training.recipes.schema import NetworkChoice
+from training.sizes.measure import measure
 
 TINY = ["--set", "network.settings.width=8", "--set", "network.settings.size_px=32"]
 

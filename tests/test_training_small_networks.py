@@ -10,13 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from training.run.checkpoint import CheckpointError  # noqa: E402
-from training.run.folder import RunFolder  # noqa: E402
-from training.small_networks import loop  # noqa: E402
-from training.small_networks.batches import EndlessBatches, drawn_apart  # noqa: E402
-from training.small_networks.loop import Rhythm, TimedTraining, Verdict, steps_for  # noqa: E402
-from training.small_networks.trainer import AveragedTrainer, TrainerSettings  # noqa: E402
-from training.trainer import TrainingDiverged  # noqa: E402
+from training.run.checkpoint import CheckpointError
+from training.run.folder import RunFolder
+from training.small_networks import loop
+from training.small_networks.batches import EndlessBatches, drawn_apart
+from training.small_networks.loop import Rhythm, TimedTraining, Verdict, steps_for
+from training.small_networks.trainer import AveragedTrainer, TrainerSettings
+from training.trainer import TrainingDiverged
 
 
 class Clock:

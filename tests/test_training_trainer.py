@@ -11,21 +11,21 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 
-from drawn_training import drawn_clips, played_chunks  # noqa: E402
-from test_models_preparation import crop_mesh  # noqa: E402
+from drawn_training import drawn_clips, played_chunks
+from test_models_preparation import crop_mesh
 
-from models.export import export_network  # noqa: E402
-from models.inpainting import architectures  # noqa: E402
-from models.shipped import load_network  # noqa: E402
-from training.feeding.pool import Chunk  # noqa: E402
-from training.feeding.streams import DecodedClip  # noqa: E402
-from training.loss_terms.terms import LossTerms  # noqa: E402
-from training.masks.coverings import HeadsetShape, headset_mask  # noqa: E402
-from training.recipes.loader import load_recipe  # noqa: E402
-from training.recipes.schema import Recipe  # noqa: E402
-from training.run import checkpoint  # noqa: E402
-from training.trainer import Trainer, TrainingDiverged  # noqa: E402
-from training.validation import Validation  # noqa: E402
+from models.export import export_network
+from models.inpainting import architectures
+from models.shipped import load_network
+from training.feeding.pool import Chunk
+from training.feeding.streams import DecodedClip
+from training.loss_terms.terms import LossTerms
+from training.masks.coverings import HeadsetShape, headset_mask
+from training.recipes.loader import load_recipe
+from training.recipes.schema import Recipe
+from training.run import checkpoint
+from training.trainer import Trainer, TrainingDiverged
+from training.validation import Validation
 
 SIZE = 32
 SMALL = (
