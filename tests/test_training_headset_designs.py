@@ -85,6 +85,16 @@ def test_parts_in_other_colours_leave_the_outline(posed_mesh) -> None:  # type: 
     assert np.abs(changed.colour.astype(int) - patch.colour).mean() > 5
 
 
+def test_a_headset_of_one_colour_gets_another() -> None:
+    alpha = np.zeros((40, 60), np.uint8)
+    alpha[8:32, 8:52] = 255
+    patch = Patch(9, 9, np.dstack([alpha // 5] * 3), alpha)
+    for seed in range(6):
+        changed = recoloured_parts(patch, np.random.default_rng(seed))
+        assert np.ptp(changed.colour[14:26, 14:46].reshape(-1, 3), axis=0).max() <= 1
+        assert changed.colour[20, 30].max() > 0
+
+
 def test_a_redesigned_headset_stays_in_the_frame_and_in_its_place(posed_mesh) -> None:  # type: ignore[no-untyped-def]
     for place in ((128.0, 115.0), (20.0, 115.0), (128.0, 20.0), (250.0, 240.0)):
         mesh = posed_mesh(centre=place)

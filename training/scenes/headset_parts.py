@@ -67,7 +67,8 @@ def recoloured_parts(patch: Patch, random: np.random.Generator) -> Patch:
     is_light = np.asarray(grey > limit, np.float32)[..., None]
     colour = np.zeros((*patch.alpha.shape, 3), np.float32)
     for part, share in ((grey <= limit, 1 - is_light), (grey > limit, is_light)):
-        level = float(grey[part & (patch.alpha > 200)].mean()) if part.any() else 0.0
+        inner = grey[part & (patch.alpha > 200)]
+        level = float(inner.mean()) if inner.size else limit
         shade = (grey + 20) / (level + 20)
         colour += share * np.array(plastic(random)) * np.clip(shade, 0.3, 2.5)[..., None]
     return _painted(patch, np.asarray(np.minimum(colour, 255) * alpha, np.float32))
@@ -92,11 +93,8 @@ def with_side_parts(patch: Patch, random: np.random.Generator) -> Patch:
             box = cv2.boxPoints(((x, middle), tuple(2 * half), sign * tilt))
             cv2.fillConvexPoly(parts, np.round(box * 8).astype(np.int32), (255.0,), cv2.LINE_AA, 3)
         else:
-            middle_px, axes = (
-                (round(x), round(middle)),
-                tuple(np.maximum(half.round(), 1).astype(int)),
-            )
-            cv2.ellipse(parts, middle_px, axes, sign * tilt, 0, 360, (255.0,), -1, cv2.LINE_AA)
+            place, axes = (round(x), round(middle)), [max(1, round(float(side))) for side in half]
+            cv2.ellipse(parts, place, axes, sign * tilt, 0, 360, (255.0,), -1, cv2.LINE_AA)
     return _laid(patch, parts, _shaded(parts, random), is_over=bool(random.random() < 0.4))
 
 
