@@ -202,18 +202,18 @@ def test_what_is_out_of_the_ordinary_is_named_most_so_first() -> None:
 
 
 def test_a_page_says_its_size_and_the_command_that_writes_it(root: Path, tmp_path: Path) -> None:
-    wanted = ["--method", "paste", "--protocol", "hmd", "--protocol", "face-mask"]
+    wanted = ["--method", "paste", "--protocol", "static-box", "--protocol", "face-mask"]
     text = run(root, tmp_path, *wanted)
     assert text.startswith("# Benchmarks at 32 px\n")
     assert (
-        "unvisor benchmarks --data FACES --split test --protocol hmd --protocol face-mask "
+        "unvisor benchmarks --data FACES --split test --protocol static-box --protocol face-mask "
         f"--filler-size 32 --output {tmp_path / 'page.md'} --method paste\n"
     ) in text
-    hmd, covered = (
+    boxed, covered = (
         json.loads((tmp_path / f"{name}.json").read_text())["methods"]["paste"]["psnr_masked_db"]
-        for name in ("hmd", "face-mask")
+        for name in ("static-box", "face-mask")
     )
-    assert f"| paste | {hmd:.2f} | {covered:.2f} |" in text
+    assert f"| paste | {boxed:.2f} | {covered:.2f} |" in text
 
 
 def test_protocols_scored_on_fewer_clips_have_a_command_of_their_own(
@@ -231,6 +231,15 @@ def test_protocols_scored_on_fewer_clips_have_a_command_of_their_own(
         False,
         True,
     ]
+
+
+def test_protocols_of_other_measures_have_a_command_of_their_own(
+    root: Path, tmp_path: Path
+) -> None:
+    text = run(root, tmp_path, "--method", "paste", "--protocol", "hmd", "--protocol", "static-box")
+    lines = [line for line in text.splitlines() if line.startswith("unvisor benchmarks")]
+    assert ["--protocol hmd " in line for line in lines] == [True, False]
+    assert ["--measures images " in line for line in lines] == [True, False]  # usual for boxes
 
 
 def test_rows_of_small_means_are_labelled_as_such() -> None:

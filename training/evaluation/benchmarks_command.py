@@ -55,7 +55,7 @@ def benchmarks(
     video_fid: Annotated[
         bool,
         typer.Option(
-            help=f"Video-FID on {' and '.join(VIDEO_PROTOCOLS)}: slower than all else together.",
+            help=f"Video-FID on {' and '.join(VIDEO_PROTOCOLS)}: 1.5 s a clip and method.",
             rich_help_panel=NETWORKS,
         ),
     ] = True,
@@ -127,7 +127,7 @@ def benchmarks(
     if not documents:
         raise UserError(f"{results} holds no report of these protocols.", "Leave out --no-score.")
     listed = {"protocol": protocol or [], "method": method or [], "weights": weights or []}
-    lines = _commands(request, listed, measures, output, documents)
+    lines = _commands(request, listed, output, documents)
     write_text(output, page(documents, lines, _commits(documents)))
     Console().print(f"{output} written from {len(documents)} reports in {results}.")
 
@@ -249,18 +249,19 @@ def _joined(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, An
 def _commands(
     request: Request,
     listed: Mapping[str, list[str]],
-    measures: Measures | None,
     output: Path,
     documents: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """Command lines as another would give them: with their folders, these files.
 
-    One for each number of clips: protocols may have been scored on more or fewer of them.
+    One for each number of clips and choice of measures: protocols may have been scored apart.
     """
-    limits: dict[int | None, list[str]] = {}
+    alike: dict[tuple[int | None, str], list[str]] = {}
     for name, document in documents.items():
-        limits.setdefault(document["limit_clips"], []).append(name)
-    several = len(limits) > 1
+        usual = _measures(name, video_fid=True, frames_only=False).value
+        measures = "" if document["measures"] == usual else document["measures"]
+        alike.setdefault((document["limit_clips"], measures), []).append(name)
+    several = len(alike) > 1
     return "\n".join(
         _command(
             replace(request, limit_clips=limit),
@@ -268,18 +269,16 @@ def _commands(
             measures,
             output,
         )
-        for limit, names in limits.items()
+        for (limit, measures), names in alike.items()
     )
 
 
-def _command(
-    request: Request, listed: Mapping[str, list[str]], measures: Measures | None, output: Path
-) -> str:
+def _command(request: Request, listed: Mapping[str, list[str]], measures: str, output: Path) -> str:
     given: list[tuple[str, object]] = [("split", request.split)]
     given += [("protocol", name) for name in listed["protocol"]]
     given += [("filler-size", request.size_px)] if request.size_px != PUBLISHED_PX else []
     given += [("limit-clips", request.limit_clips)] if request.limit_clips else []
-    given += [("measures", measures.value)] if measures else []
+    given += [("measures", measures)] if measures else []
     given += [("output", output)] if output.name != PAGE.name else []
     given += [("method", name) for name in listed["method"]]
     given += [
