@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -49,6 +51,7 @@ MAX_SUBSCRIPTION_BYTES = 1024  # subscribers have nothing longer to say to us
 # it. It is set once: libzmq 4.3.5 crashes when it is changed while a subscriber is leaving.
 QUEUED_MESSAGES = 2 * len((*FRAMES, FACE_STATE))
 PAUSED, RESUMED = "unvisor.paused", "unvisor.resumed"
+TELL_PAUSED_EVERY_S = 1.0
 # What only we may say: a client that says it is not believed by the others.
 OURS = ("unvisor.", STARTED, "recording.started", "recording.stopped")
 
@@ -91,6 +94,7 @@ class Publisher(Closing):
         self._delay = DelayMeter()
         self._subscriptions = Subscriptions()
         self._paused = False
+        self._told_paused_s = -math.inf
         self._lock = threading.Lock()
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -129,10 +133,12 @@ class Publisher(Closing):
         """Send `face.state` and the images, each in the formats in which it is wanted.
 
         `eyes` are the (right, left) eye-camera images, (H,W) grey or (H,W,3) BGR uint8, and
-        `eye_ages_ns` how old what they showed was at the capture. While paused nothing is sent.
+        `eye_ages_ns` how old what they showed was at the capture. While paused nothing is sent but
+        `notify.unvisor.paused`, once a second.
         """
         self._formats.refresh()
         if self.paused:
+            self._say_again_that_it_is_paused()
             return
         if self.wants(FACE_STATE):
             delay_ms = self._delay.delay_ms
@@ -162,7 +168,7 @@ class Publisher(Closing):
     def pause(self) -> None:
         """Send nothing more once this returns, but for the word `notify.unvisor.paused`."""
         with self._lock:
-            self._paused = True
+            self._paused, self._told_paused_s = True, time.monotonic()
         self._delay.restart()
         self.publish(Notification(PAUSED))
 
@@ -212,15 +218,27 @@ class Publisher(Closing):
         with self._lock:
             self._socket.close()
 
-    def _send(self, parts: list[bytes]) -> bool:
-        topic = parts[0].decode(errors="replace")
+    def _say_again_that_it_is_paused(self) -> None:
+        # Who subscribes during a pause would take the silence for a publisher that is gone.
+        parts = encode(Notification(PAUSED))
         with self._lock:
-            is_held = self._paused and not topic.startswith(NOTIFY)
-            if is_held or not self._is_wanted(topic):
-                return False
-            self._socket.send_multipart(parts)  # XPUB drops rather than waits
-            self.sent[topic] += 1
-            return True
+            now_s = time.monotonic()
+            if self._paused and now_s - self._told_paused_s >= TELL_PAUSED_EVERY_S:
+                self._told_paused_s = now_s
+                self._send_locked(parts)
+
+    def _send(self, parts: list[bytes]) -> bool:
+        with self._lock:
+            return self._send_locked(parts)
+
+    def _send_locked(self, parts: list[bytes]) -> bool:
+        topic = parts[0].decode(errors="replace")
+        is_held = self._paused and not topic.startswith(NOTIFY)
+        if is_held or not self._is_wanted(topic):
+            return False
+        self._socket.send_multipart(parts)  # XPUB drops rather than waits
+        self.sent[topic] += 1
+        return True
 
     def _is_wanted(self, topic: str) -> bool:
         if self._socket.closed:

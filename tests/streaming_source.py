@@ -14,6 +14,7 @@ from streaming.control import ControlServer
 from streaming.publisher import Publisher
 from streaming.records import ImageU8, RestoredFace, Status
 from streaming.security.door import Guard
+from streaming.topics import NOTIFY
 
 
 def moving_picture(frame_id: int, side_px: int = 512) -> ImageU8:
@@ -69,6 +70,7 @@ class Source:
         )
 
     def wait_for_subscriber(self, topic: str = "jpeg.face", timeout_s: float = 20.0) -> None:
+        assert not topic.startswith(NOTIFY), "words count as always wanted: this would not wait"
         end_ns = monotonic_ns() + int(timeout_s * 1e9)
         while not self.publisher.wants(topic):
             assert monotonic_ns() < end_ns, f"nobody subscribed to {topic} in {timeout_s} s"

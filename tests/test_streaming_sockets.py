@@ -177,9 +177,11 @@ def test_strange_subscriptions_and_words_from_clients_are_ignored(publisher: Pub
 def test_client_that_never_reads_does_not_slow_the_publisher_and_wakes_to_recent_frames(
     publisher: Publisher,
 ) -> None:
-    sleeper = raw_subscriber(publisher, FRAME_WORLD)
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
     with subscribed(publisher, FRAME_WORLD) as reader:
+        # Told apart by the topic that it alone wants: both have to be there from the first frame.
+        sleeper = raw_subscriber(publisher, "frame.")
+        wait_until(lambda: publisher.wants(FRAME_FACE))
         for frame_id in range(200):
             publisher.publish_restored(replace(a_face(frame_id), image=noise))
             taken(reader, FRAME_WORLD)  # the client beside it gets every frame
@@ -334,6 +336,33 @@ def test_pause_holds_frames_back_at_once_and_says_so(publisher: Publisher) -> No
         message = taken(client, FRAME_WORLD).message
         assert isinstance(message, FrameMessage)
         assert message.index == 2
+
+
+def test_who_joins_during_a_pause_is_told_of_it(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.publisher.TELL_PAUSED_EVERY_S", 0.05)
+    publisher.pause()
+    with Subscriber(publisher.endpoint, [FRAME_WORLD, "notify.unvisor."]) as late:
+        heard, end_s = None, time.monotonic() + WAIT_S
+        while heard is None and time.monotonic() < end_s:
+            publisher.publish_restored(a_face())  # the session goes on
+            heard = late.take("notify.unvisor.", 0.02)
+        assert heard is not None
+        assert heard.message == Notification("unvisor.paused", {})
+        assert late.take(FRAME_WORLD, 0) is None
+        publisher.resume()
+        told = publisher.sent["notify.unvisor.paused"]
+        time.sleep(0.06)
+        publisher.publish_restored(a_face())
+    assert publisher.sent["notify.unvisor.paused"] == told
+
+
+def test_a_pause_is_told_once_a_second_not_with_every_frame(publisher: Publisher) -> None:
+    publisher.pause()
+    for _ in range(20):
+        publisher.publish_restored(a_face())
+    assert publisher.sent["notify.unvisor.paused"] == 1
 
 
 def test_client_may_ask_for_another_image_format(publisher: Publisher) -> None:
