@@ -7,6 +7,7 @@ import errno
 import tarfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,9 +20,9 @@ from streaming.errors import UserError
 from training.clips.faces import FaceClips
 from training.feeding.decoded import decode, load_all
 from training.feeding.sources import open_source
-from training.shards.layout import INDEX, ShardError, read_index
+from training.shards.layout import INDEX, ClipEntry, ShardError, read_index
 from training.shards.pack import pack_clips
-from training.shards.reader import read_shard
+from training.shards.reader import PackedClip, read_shard
 
 FRAMES = 5
 ROWS = [
@@ -49,6 +50,18 @@ def test_packed_clips_are_the_clips(kind: str, faces: FaceClips, tmp_path: Path)
         np.testing.assert_array_equal(clip.images(64), faces.frames(row, 64))
         np.testing.assert_allclose(clip.meshes(64), faces.meshes(row, 64))
         assert (tmp_path / shard.name).stat().st_mode & 0o777 == 0o600
+
+
+def test_pictures_past_the_ten_thousandth_come_in_their_order() -> None:
+    """Names have at least four digits, so that `10000` sorts before `9999` as text."""
+    count = 10_012
+    greys = [
+        cv2.imencode(".png", np.full((1, 1), grey, np.uint8))[1].tobytes() for grey in range(256)
+    ]
+    files = {f"{index:04d}.png": greys[index % 256] for index in range(count)}
+    entry = ClipEntry("long", "train", "p0", count, "permissive", "")
+    seen = PackedClip(entry, files, "train-000000.tar").images(1)[:, 0, 0, 0]
+    np.testing.assert_array_equal(seen, np.arange(count) % 256)
 
 
 def test_equal_clips_make_equal_shards(faces: FaceClips, tmp_path: Path) -> None:

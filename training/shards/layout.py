@@ -5,7 +5,8 @@ share the name before the first dot.
 
     SEGMENT.json             ClipEntry: split, person, frames, licence class
     SEGMENT.meshes.npz.xz    the packed face meshes of docs/DATA.md
-    SEGMENT.mp4              the clip's own video, or SEGMENT.0000.webp (jpg, png), …: one per frame
+    SEGMENT.mp4              the clip's own video, or SEGMENT.0000.webp (jpg, png), …: one a frame;
+                             the number has four digits, from 10000 on five
 
 `shards.json` lists clips and shards with their hashes.
 """

@@ -62,7 +62,9 @@ class PackedClip:
             video.release()
 
     def _pictures(self) -> Iterator[ImageU8]:
-        for name in sorted(name for name in self.files if name[:4].isdigit()):
+        names = (name for name in self.files if name[:4].isdigit())
+        # By number: five digits come after four, which they do not as text.
+        for name in sorted(names, key=lambda name: int(name.partition(".")[0])):
             frame = cv2.imdecode(np.frombuffer(self.files[name], np.uint8), cv2.IMREAD_COLOR)
             if frame is None:
                 raise self._damaged(f"{name} is no picture")
