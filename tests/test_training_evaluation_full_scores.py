@@ -46,13 +46,13 @@ class Finder:
         return np.full((len(images), 478, 3), np.nan, np.float32)
 
 
-def clip(seed: int, who: str) -> ScoredClip:
+def clip(seed: int, who: str, frames: int = FRAMES) -> ScoredClip:
     random = np.random.default_rng(seed)
     still = random.integers(50, 150, (SIZE, SIZE, 3))
-    truth = np.stack([still + 2 * k for k in range(FRAMES)]).astype(np.uint8)
-    hidden = np.zeros((FRAMES, SIZE, SIZE), np.uint8)
+    truth = np.stack([still + 2 * k for k in range(frames)]).astype(np.uint8)
+    hidden = np.zeros((frames, SIZE, SIZE), np.uint8)
     hidden[:, 16:48, 16:48] = 1
-    meshes = np.repeat(face_mesh(SIZE)[None], FRAMES, axis=0)
+    meshes = np.repeat(face_mesh(SIZE)[None], frames, axis=0)
     return ScoredClip(f"clip{seed}", who, truth[0], meshes[0], truth, meshes, hidden)
 
 
@@ -98,7 +98,7 @@ def test_people_count_once_and_their_spread_is_told(full: FullScores) -> None:
 def test_measures_join_the_report_and_its_tables(full: FullScores) -> None:
     plain = {"psnr_db": 30.0, "people_mean": {"psnr_db": 31.0}, "per_clip": {"clip1": {"mse": 0.1}}}
     report = {"clips": 3, "methods": {"lighter": dict(plain), "flicker": dict(plain)}}
-    document = merge(report, full.document())
+    document = merge(report, full.document(), full.video_clips)
     scores = document["methods"]["lighter"]
     assert scores["people_mean"].keys() >= {"psnr_db", "l1"}
     assert scores["per_clip"]["clip1"].keys() >= {"mse", "l1"}
@@ -119,6 +119,19 @@ def test_the_video_distance_can_be_left_out(full: FullScores) -> None:
     found = scores.document()["same"]
     assert "vfid" not in found
     assert found["fd_efficientnet_lite0"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_video_distance_counts_the_clips_that_are_in_it() -> None:
+    """I3D sees nothing in fewer than nine frames: such a clip makes the measure no surer."""
+    networks = Networks(Features(), Features(), None, None)  # type: ignore[arg-type]
+    scores = FullScores(networks, None, "hmd")
+    for seed, frames in enumerate((FRAMES, 9, 8, FRAMES)):
+        each = clip(seed, "ann", frames)
+        scores.add(each, {"same": each.truth})
+    report = {"clips": 4, "methods": {"same": {"psnr_db": 30.0}}}
+    assert merge(report, scores.document(), scores.video_clips)["frechet_samples"]["clips"] == 3
+    assert merge(report, scores.document(), 99)["frechet_samples"]["orientation_only"]
+    assert not merge(report, scores.document(), 100)["frechet_samples"]["orientation_only"]
 
 
 def test_only_counted_frames_are_scored() -> None:

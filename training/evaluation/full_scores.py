@@ -104,6 +104,14 @@ class FullScores:
                 self._over_frames(clip, frames, motion) | _face_measures(seen.faces, truth.faces)
             )
 
+    @property
+    def video_clips(self) -> int:
+        """How many clips are in the video-FID; where nothing looks at clips, all of them."""
+        if self._networks.i3d is None:
+            return len(self._segments)
+        seen = self._methods.get(TRUTH, _Collected()).clip_features
+        return len(seen[False])
+
     def document(self) -> dict[str, Any]:
         """Method: its scores, laid out as `score_report.method_scores` does; `TRUTH` among them."""
         found = {name: self._scores(collected) for name, collected in self._methods.items()}
@@ -210,16 +218,18 @@ def load_networks(
     return Networks(i3d, load_efficientnet(folder), reader, distance)
 
 
-def merge(document: dict[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
-    """A report of `evaluation.evaluate` with the measures of `FullScores.document` added."""
+def merge(document: dict[str, Any], full: Mapping[str, Any], video_clips: int) -> dict[str, Any]:
+    """A report of `evaluation.evaluate` with the measures of `FullScores.document` added.
+
+    `video_clips` are in the video-FID: those too short for it are in the other measures only.
+    """
     methods = {name: _merged(scores, full[name]) for name, scores in document["methods"].items()}
-    fewest = document["clips"]
     return document | {
         "methods": methods,
         "truth": {name: value for name, value in full[TRUTH].items() if not name.startswith("p")},
         "frechet_samples": {
-            "clips": fewest,
-            "orientation_only": fewest < ORIENTATION_CLIPS,
+            "clips": video_clips,
+            "orientation_only": video_clips < ORIENTATION_CLIPS,
         },
     }
 

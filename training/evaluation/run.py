@@ -94,7 +94,7 @@ def score(request: Request, advance: Advance) -> dict[str, Any]:
         )
     document = report(evaluation)
     if full is not None:
-        document = merge(document, full.document())
+        document = merge(document, full.document(), full.video_clips)
     document |= {"measures": request.measures.value, **asked(request)}
     document["worst_clips"] = worst_clips(document, told)
     for name, network in (request.networks or {}).items():
