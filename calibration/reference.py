@@ -87,7 +87,12 @@ def calibrate_reference(
     lock, passphrase = _lock(folder, encrypt)  # asks before anybody sits still for the camera
     _tell_replaced(profile, folder)
     saving = Saving(folder, lock, passphrase)
-    make = partial(make_draft, with_plate=not no_plate, setup=open_source.setup)
+    make = partial(
+        make_draft,
+        with_plate=not no_plate,
+        setup=open_source.setup,
+        remark=open_source.remark,
+    )
     if page is None:
         page = camera is not None and not auto and not as_json and _is_desktop()
     asks = not page and not auto and camera is not None and sys.stdin.isatty()

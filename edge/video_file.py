@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 DEFAULT_FPS = 25.0  # for files that do not tell
 KEPT_BYTES = 1 << 30  # playing back and forth keeps the decoded frames
 MAX_BAD_PACKETS = 100  # in a row; a file damaged for longer ends there
+LEAST_MISSING_S = 0.5  # less is rounding, or a last picture that stands for longer
 
 
 class VideoFile:
@@ -43,6 +44,7 @@ class VideoFile:
             rate = stream.average_rate or stream.guessed_rate
             self.fps = float(rate) if rate else DEFAULT_FPS
             self.frame_count = int(stream.frames)  # as the file claims; 0 = it does not tell
+        self.missing_s = 0.0  # at the end of a file that was cut off; known once that is reached
         first = next(self._decoded(is_native=True), None)
         if first is None:
             raise UserError(f"{path} has no video frames.", "Record it again or try another file.")
@@ -85,7 +87,8 @@ class VideoFile:
         # One converter for all frames: making one costs ten times as much as using it.
         converter = VideoReformatter()
         with _open(self.path) as container:
-            for frame in _frames(container, self.path):
+            length = _Length(container, _video_stream(container, self.path))
+            for frame in _frames(container, self.path, length):
                 size = (frame.width, frame.height)
                 if not is_native:
                     size = (self.width_px, self.height_px)
@@ -95,14 +98,54 @@ class VideoFile:
                 # Phones store portrait video lying down, with a rotation in quarter turns.
                 quarters = round(frame.rotation / 90) % 4
                 yield np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+            self.missing_s = length.missing_s
 
 
-def _frames(container: Any, path: Path) -> Iterator[Any]:
+class _Length:
+    """How long a container says its video is, and how far its packets went."""
+
+    def __init__(self, container: Any, video: Any) -> None:
+        """Read what is announced: a time, of an AVI a number of frames, or nothing."""
+        self.streams = [video]  # that are to be looked at
+        self._rate = float(video.average_rate or video.guessed_rate or DEFAULT_FPS)
+        if container.format.name == "avi":  # its time is cut to the file's size when it is opened
+            self._announced_s, self._begin_s = video.frames / self._rate, 0.0
+        elif video.duration:
+            self._announced_s = float(video.duration * video.time_base)
+            self._begin_s = float((video.start_time or 0) * video.time_base)
+        else:  # of all streams together (Matroska): sound may go on after the last picture
+            self.streams += container.streams.audio
+            self._announced_s = (container.duration or 0) / av.time_base
+            self._begin_s = (container.start_time or 0) / av.time_base
+        self._end_s = 0.0
+
+    def add(self, packet: Any) -> None:
+        """Note a packet of one of `streams`."""
+        begin = packet.dts if packet.pts is None else packet.pts
+        if begin is None:
+            return
+        is_video = packet.stream is self.streams[0]
+        lasts_s = float((packet.duration or 0) * packet.time_base)
+        lasts_s = lasts_s or (1 / self._rate if is_video else 0.0)
+        end_s = float(begin * packet.time_base) + lasts_s - self._begin_s
+        self._end_s = max(self._end_s, end_s)
+
+    @property
+    def missing_s(self) -> float:
+        """What was announced and did not come; 0 for a file that is whole or does not tell."""
+        missing_s = self._announced_s - self._end_s
+        return missing_s if missing_s >= LEAST_MISSING_S else 0.0
+
+
+def _frames(container: Any, path: Path, length: _Length) -> Iterator[Any]:
     stream = _video_stream(container, path)
     # Decoding ahead on several threads adds delay; only large frames need it.
     stream.thread_type = "AUTO" if stream.codec_context.width > 1920 else "NONE"
     bad = decoded = 0
-    for packet in container.demux(stream):
+    for packet in container.demux(length.streams):
+        length.add(packet)
+        if packet.stream is not stream:
+            continue
         try:
             for frame in packet.decode():
                 bad, decoded = 0, decoded + 1

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -304,3 +305,41 @@ def test_pictures_of_a_face_make_a_profile_with_a_trial_and_a_report(
     assert profile.report.pictures["trial"].shape == (320, 960, 3)
     assert profile.report.document["trial"]["words"] == said["trial"]["words"]
     assert said["frames"] == 12
+
+
+def a_cut_video(tmp_path: Path, frames: int) -> Path:
+    """The first half of a file of so many frames of a drawn face, whose index is in front."""
+    path = tmp_path / "me.mp4"
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("mpeg4", rate=10, options={"qscale": "1"})
+        stream.width, stream.height, stream.pix_fmt = 400, 240, "yuv420p"
+        for index in range(frames):
+            image = av.VideoFrame.from_ndarray(scene((200 + index, 120, 1.2)), format="bgr24")
+            container.mux(stream.encode(image))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+@pytest.mark.parametrize(("frames", "is_enough"), [(40, True), (8, False)])
+def test_a_video_that_was_cut_off_is_told_of(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    frames: int,
+    is_enough: bool,
+) -> None:
+    """A copy that had stopped in the middle became a profile without a word."""
+    monkeypatch.setattr("calibration.reference.open_reader", ToldReader)  # a drawing is no face
+    video = a_cut_video(tmp_path, frames)
+    command = ["calibrate-reference", "--profile", str(tmp_path / "anna"), "--video", str(video)]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--json"])
+    said = capsys.readouterr()
+    if is_enough:
+        assert ended.value.code == 0
+        assert "ends early" in json.loads(said.out)["missing"][0]
+    else:
+        assert ended.value.code == 1
+        assert "ends early" in said.err.replace("\n", " ")
+        assert not (tmp_path / "anna").exists()

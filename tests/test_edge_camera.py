@@ -25,7 +25,8 @@ from streaming.records import ImageU8
 
 def write_clip(path: Path, count: int, size: tuple[int, int] = (64, 48), fps: int = 25) -> Path:
     """A clip whose frame n is grey 40 * n."""
-    with av.open(str(path), "w") as container:
+    in_front = {"movflags": "faststart"} if path.suffix == ".mp4" else {}  # of an mp4: its index
+    with av.open(str(path), "w", options=in_front) as container:
         stream = container.add_stream("mpeg4", rate=fps)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
@@ -78,6 +79,39 @@ def test_a_file_whose_pictures_are_all_damaged_is_refused(tmp_path: Path) -> Non
     path.write_bytes(bytes(content))
     with pytest.raises(UserError, match=r"not a video that can be read|no video frames"):
         VideoFile(path)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "avi"])
+def test_what_a_file_that_was_cut_off_lacks_is_known_at_its_end(
+    tmp_path: Path, ending: str
+) -> None:
+    """Frames are counted in some containers, in others there is a time only."""
+    path = write_clip(tmp_path / f"clip.{ending}", 50)
+    whole = VideoFile(path)
+    assert len(list(whole.frames())) == 50
+    assert whole.missing_s == 0
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    cut = VideoFile(path)
+    assert cut.missing_s == 0  # nobody has looked yet
+    read = len(list(cut.frames()))
+    assert 1 < read < 40
+    assert cut.missing_s == pytest.approx(2 - read / 25, abs=0.1)
+
+
+def test_sound_after_the_last_picture_is_no_cut(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        voice = container.add_stream("pcm_s16le", rate=16000)
+        image = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
+        container.mux([*stream.encode(image), *stream.encode(None)])
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 32000), np.int16), "s16", "mono")
+        sound.sample_rate, sound.pts = 16000, 0
+        container.mux([*voice.encode(sound), *voice.encode(None)])
+    video = VideoFile(path)
+    assert len(list(video.frames())) == 1
+    assert video.missing_s == 0
 
 
 def test_a_file_with_only_sound_says_so(tmp_path: Path) -> None:

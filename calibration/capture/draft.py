@@ -21,6 +21,7 @@ from edge.reference_choice import profile_from_frames
 from edge.setup.part import CaptureSetup
 from hmd_capture.head_pose import head_pose
 from models.filling import Reference
+from streaming.errors import UserError
 from streaming.records import ImageU8
 
 HELD_BACK_EVERY = 6  # every so many frames are kept from the profile, to try it on
@@ -58,15 +59,17 @@ def make_draft(
     *,
     with_plate: bool = True,
     setup: Callable[[tuple[int, int]], CaptureSetup] | None = None,
+    remark: Callable[[], str] = lambda: "",
 ) -> Draft:
     """Make the profile, with the room behind the face or without, and try it on; takes seconds.
 
-    `setup` says by what pictures of (width, height) were taken, None: nobody knows.
+    `setup` says by what pictures of (width, height) were taken, None: nobody knows. `remark` is a
+    sentence about the source itself, told with what is missing and with a refusal; "" = none.
 
     Raises:
         UserError: too little of what was taken can be used; says what was wrong.
     """
-    take.check()
+    _check(take, remark())
     kept = take.shelf.frames()
     good = [frame for frame in kept if frame.problem not in POSED]
     held_back = good[HELD_BACK_EVERY // 2 :: HELD_BACK_EVERY] or good[-1:]
@@ -83,6 +86,15 @@ def make_draft(
     return dataclasses.replace(
         draft, profile=dataclasses.replace(draft.profile, report=_report(draft))
     )
+
+
+def _check(take: Take, remark: str) -> None:
+    """Raise UserError as `Take.check` does, with `remark`; else note that in the take."""
+    try:
+        take.check()
+    except UserError as error:
+        raise UserError(f"{error.message} {remark}".rstrip(), error.next_step) from error
+    take.told[:0] = [remark] if remark else []
 
 
 def views_in_words(references: tuple[Reference, ...]) -> tuple[str, ...]:

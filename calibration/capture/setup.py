@@ -13,6 +13,7 @@ from edge.bare_face_trackers import MediaPipeTracker
 from edge.camera import Source
 from edge.devices import CameraDevice, find_camera
 from edge.setup.part import CaptureSetup, Kind
+from edge.video_file import VideoFile
 
 
 class CaptureSource:
@@ -58,6 +59,16 @@ class CaptureSource:
             typed_id=self._camera,
             camera_name=found.name,
             serial=found.serial,
+        )
+
+    def remark(self) -> str:
+        """What is wrong with the file itself, once its end was reached; "" = nothing is known."""
+        missing_s = self._source.missing_s if isinstance(self._source, VideoFile) else 0.0
+        if not missing_s:
+            return ""
+        return (
+            f"The video ends early: its last {missing_s:.1f} s are missing from the file. If "
+            "something of the face is in them, copy the file again and repeat this."
         )
 
     def _kind(self, source: Source) -> Kind:
