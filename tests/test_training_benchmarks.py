@@ -122,6 +122,18 @@ def test_the_page_names_the_commits_of_its_rows_not_its_own(
     assert "commit aaa, bbb." in run(root, tmp_path, "--protocol", "hmd", *both)
 
 
+def test_the_page_tells_the_command_that_made_its_rows(root: Path, tmp_path: Path) -> None:
+    """It was told without the licence class, and for rows of val the split was test."""
+    chosen = ["--protocol", "hmd", "--method", "paste", "--licence-class", "free"]
+    command = "--split test --protocol hmd --filler-size 32 --licence-class free --measures images"
+    assert command in run(root, tmp_path, *chosen)
+    report = json.loads((tmp_path / "hmd.json").read_text())
+    kept = {**report, "split": "val", "size_px": 64, "licence_classes": ["a", "b"]}
+    (tmp_path / "hmd.json").write_text(json.dumps(kept))
+    command = "--split val --protocol hmd --filler-size 64 --licence-class a --licence-class b"
+    assert command in run(root, tmp_path, "--protocol", "hmd", "--no-score")
+
+
 def test_a_report_that_cannot_be_written_leaves_the_one_before(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -127,7 +128,7 @@ def benchmarks(
     if not documents:
         raise UserError(f"{results} holds no report of these protocols.", "Leave out --no-score.")
     listed = {"protocol": protocol or [], "method": method or [], "weights": weights or []}
-    lines = _commands(request, listed, output, documents)
+    lines = _commands(listed, output, documents)
     write_text(output, page(documents, lines, _commits(documents)))
     Console().print(f"{output} written from {len(documents)} reports in {results}.")
 
@@ -247,38 +248,43 @@ def _joined(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, An
 
 
 def _commands(
-    request: Request,
-    listed: Mapping[str, list[str]],
-    output: Path,
-    documents: Mapping[str, Mapping[str, Any]],
+    listed: Mapping[str, list[str]], output: Path, documents: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """Command lines as another would give them: with their folders, these files.
 
-    One for each number of clips and choice of measures: protocols may have been scored apart.
+    One for each way in which reports were made: protocols may have been scored apart, and reports
+    that were not scored now tell best how they were.
     """
-    alike: dict[tuple[int | None, str], list[str]] = {}
+    alike: dict[tuple[tuple[str, object], ...], list[str]] = {}
     for name, document in documents.items():
-        usual = _measures(name, video_fid=True, frames_only=False).value
-        measures = "" if document["measures"] == usual else document["measures"]
-        alike.setdefault((document["limit_clips"], measures), []).append(name)
+        alike.setdefault(_made_with(name, document), []).append(name)
     several = len(alike) > 1
     return "\n".join(
-        _command(
-            replace(request, limit_clips=limit),
-            {**listed, "protocol": names if several else listed["protocol"]},
-            measures,
-            output,
-        )
-        for (limit, measures), names in alike.items()
+        _command(made_with, names if several else listed["protocol"], listed, output)
+        for made_with, names in alike.items()
     )
 
 
-def _command(request: Request, listed: Mapping[str, list[str]], measures: str, output: Path) -> str:
-    given: list[tuple[str, object]] = [("split", request.split)]
-    given += [("protocol", name) for name in listed["protocol"]]
-    given += [("filler-size", request.size_px)] if request.size_px != PUBLISHED_PX else []
-    given += [("limit-clips", request.limit_clips)] if request.limit_clips else []
-    given += [("measures", measures)] if measures else []
+def _made_with(protocol: str, report: Mapping[str, Any]) -> tuple[tuple[str, object], ...]:
+    """The options that a report's own words ask for; the split comes first."""
+    usual = _measures(protocol, video_fid=True, frames_only=False).value
+    size_px, limit, measures = (report[name] for name in ("size_px", "limit_clips", "measures"))
+    given: list[tuple[str, object]] = [("split", report["split"])]
+    given += [("filler-size", size_px)] if size_px != PUBLISHED_PX else []
+    given += [("limit-clips", limit)] if limit else []
+    given += [("licence-class", shlex.quote(each)) for each in report["licence_classes"]]
+    given += [("measures", measures)] if measures != usual else []
+    return tuple(given)
+
+
+def _command(
+    made_with: Sequence[tuple[str, object]],
+    protocols: Sequence[str],
+    listed: Mapping[str, list[str]],
+    output: Path,
+) -> str:
+    split, *others = made_with
+    given = [split, *(("protocol", name) for name in protocols), *others]
     given += [("output", output)] if output.name != PAGE.name else []
     given += [("method", name) for name in listed["method"]]
     given += [
