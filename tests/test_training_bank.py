@@ -69,6 +69,18 @@ def test_the_profile_is_made_of_the_first_frames_and_the_rest_is_scored(root: Pa
         long_enough(short)
 
 
+def test_a_clip_that_is_not_what_its_row_says_is_refused(root: Path, tmp_path: Path) -> None:
+    """Fewer meshes than images ended in a traceback."""
+    (tmp_path / "landmarks").mkdir()
+    for name in ("video", "manifest.csv"):
+        (tmp_path / name).symlink_to(root / name)
+    meshes = FaceClips(root).meshes(FaceClips(root).rows("test")[0])[:120]
+    write_landmarks(tmp_path / "landmarks" / "turning.npz", meshes, np.zeros(120, np.float16))
+    clips = FaceClips(tmp_path)
+    with pytest.raises(UserError, match="turning has 152 images and 120 meshes"):
+        load(clips, clips.rows("test")[0])
+
+
 def test_the_command_compares_the_bank_with_one_view(root: Path, tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(evaluate)

@@ -18,12 +18,15 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from drawn_face import draw_face
 
 from edge.records import FaceTrack, Truth
+from hmd_capture.eye_source import OracleEyeReader
+from hmd_capture.headset_style import STYLES
 from streaming.errors import UserError
 from training import evaluate_tracker
 from training.clips.faces import FaceClip, FaceClips
 from training.evaluation import evaluate_command
 from training.eyes.live_motion import EyeMotion, EyeScores
 from training.headset.scores import TrackerScores, boundary_f, jitter_px
+from training.live_protocol import worn_clip
 from training.reports.live import live_document
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -123,6 +126,16 @@ def test_the_live_protocol_scores_the_product_tracked_and_told(
     strip = cv2.imread(str(tmp_path / "strips" / "drawn.png"))
     assert strip.shape[1] == 5 * 128  # camera, three methods, truth
     assert document["eyes"]["clips_with_blinks"] == 0  # a drawn face does not blink
+
+
+def test_a_clip_that_is_not_what_its_row_says_is_refused(drawn_clips: Path) -> None:
+    """What there was of it was scored as if it were all, unlike in the other protocols."""
+    rows = [["segment", "split", "identity", "frames"], ["drawn", "test", "ann", 2 * FRAMES]]
+    with open(drawn_clips / "manifest.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    clips = FaceClips(drawn_clips)
+    with pytest.raises(UserError, match="drawn has 12 images and 12 meshes"):
+        worn_clip(clips, clips.rows("test")[0], next(iter(STYLES)), OracleEyeReader())
 
 
 def test_bare_drawn_faces_raise_no_alarm_and_times_are_told(

@@ -16,11 +16,11 @@ from torch import nn
 from edge.reference_choice import best_views
 from models.filling import Reference
 from streaming.errors import UserError
-from training.clips.faces import FaceClip, FaceClips, Float32Array, ImageU8
+from training.clips.faces import CLIP_PX, FaceClip, FaceClips, Float32Array, ImageU8
 from training.evaluation.evaluate import Evaluation, FillerMaker, MethodScores, fill_clip, spread
 from training.evaluation.metrics import score_frames
 from training.masks.coverings import headset_mask
-from training.protocol import PUBLISHED_PX, ScoredClip
+from training.protocol import PUBLISHED_PX, ScoredClip, read
 
 BANK = "bank"
 FRONTAL = "-frontal"  # suffix of the method that got one view
@@ -56,9 +56,9 @@ def load(clips: FaceClips, row: FaceClip) -> BankClip:
     """Read one clip and choose its views among the first frames.
 
     Raises:
-        FaceDataError: if the clip is damaged.
+        FaceDataError: if the clip is damaged, or not what its manifest row says.
     """
-    images, meshes = clips.frames(row), clips.meshes(row)
+    images, meshes = read(clips, row, CLIP_PX)
     views = best_views(list(images[:PROFILE_FRAMES]), meshes[:PROFILE_FRAMES])
     references = tuple(Reference(images[index], meshes[index]) for index in views)
     return BankClip(references, images[PROFILE_FRAMES:], meshes[PROFILE_FRAMES:])

@@ -38,11 +38,11 @@ from models.headset.bare_look import BareLook
 from models.headset.reader import HeadsetReader
 from models.mesh_register import MeshRegister
 from streaming.records import Float32Array, Frame, ImageU8
-from training.clips.faces import FaceClip, FaceClips
+from training.clips.faces import CLIP_PX, FaceClip, FaceClips
 from training.evaluation.metrics import FrameScores, score_frames
 from training.eyes.live_motion import EYE_AGE_NS, EyeMotion, EyeScores, motion_found, motion_true
 from training.headset.scores import TrackerScores, jitter_px
-from training.protocol import PUBLISHED_PX, SCORED_FRAMES
+from training.protocol import PUBLISHED_PX, SCORED_FRAMES, read
 
 FRAME_NS = 40_000_000
 NOISE_STEPS = 2.0  # standard deviation of sensor noise, 8-bit steps
@@ -164,19 +164,21 @@ def worn_clip(clips: FaceClips, row: FaceClip, model: str, reader: EyeReader) ->
     """The profile from a clip's first frame, and the next frames with a headset on.
 
     `reader` reads the eye images, for the profile and after it.
+
+    Raises:
+        FaceDataError: if the clip is damaged, or not what its manifest row says.
     """
-    images, meshes = clips.frames(row), clips.meshes(row)
+    images, meshes = read(clips, row, CLIP_PX)
     headset = SimulatedHeadset(model, seed=0)
     captures, worn = [], []
-    for index in range(1, min(1 + SCORED_FRAMES, len(images), len(meshes))):
+    for index in range(1, min(1 + SCORED_FRAMES, len(images))):
         look = headset.wear(images[index], meshes[index], index * FRAME_NS)
         truth = Truth(look.truth, meshes[index], look.hidden, look.eyes)
         captures.append(Capture(Frame(index, look.capture_time_ns, look.camera), truth))
         worn.append(look)
     profile = profile_from_frames([images[0]], meshes[:1], with_plate=False)
-    count = min(len(images), len(meshes))
-    found = motion_found(images[1:count], meshes[1:count], profile.eyes, reader, FRAME_NS)
-    true = motion_true(meshes[1:count], meshes[0])
+    found = motion_found(images[1:], meshes[1:], profile.eyes, reader, FRAME_NS)
+    true = motion_true(meshes[1:], meshes[0])
     return WornClip(row.segment, row.identity, profile, tuple(captures), tuple(worn), found, true)
 
 
