@@ -22,6 +22,7 @@ from training.face_covers.samples import covered_shares, prepared, sample
 from training.face_covers.shadows import brim_shadow
 from training.face_covers.train import draw, validate
 from training.scenes.bare_faces import BareFace
+from training.trainer import TrainingDiverged
 
 
 @pytest.fixture
@@ -95,6 +96,15 @@ def test_training_goes_on_where_an_exported_network_stopped(face: BareFace) -> N
         network.head[1].p = 0.0
         taught = torch.sigmoid(network.train()(crops))[:1].numpy()
     assert taught == pytest.approx(said, abs=1e-3)
+
+
+def test_gradients_that_are_not_numbers_end_the_training_at_its_last_step(face: BareFace) -> None:
+    """No loss came after them that would have told: a network of no numbers was exported."""
+    network = CoverNet()
+    next(network.parameters()).register_hook(lambda slope: slope * float("inf"))
+    batches = iter([draw([face], 2, np.random.default_rng(0))])
+    with pytest.raises(TrainingDiverged, match=r"gradients are not finite after 0 steps"):
+        train._fit(network, batches, 1e-3, minutes=1e-9)
 
 
 def test_a_file_that_is_no_cover_net_is_refused(tmp_path: Path, face: BareFace) -> None:

@@ -130,7 +130,7 @@ def _fit(
     """Train for a time; returns the averaged network and the steps.
 
     Raises:
-        TrainingDiverged: a loss is not finite.
+        TrainingDiverged: a loss or its gradients are not finite.
     """
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=WEIGHT_DECAY)
@@ -140,10 +140,11 @@ def _fit(
         nonlocal steps
         for group in optimiser.param_groups:
             group["lr"] = peak * min(share / WARM_UP_SHARE + 0.02, 1 - 0.98 * share)
-        loss = _step(network.train(), next(batches), optimiser)
-        if not math.isfinite(loss):
+        loss, is_steady = _step(network.train(), next(batches), optimiser)
+        if not (math.isfinite(loss) and is_steady):
+            what = "gradients are" if math.isfinite(loss) else "loss is"
             raise TrainingDiverged(
-                f"The loss is not finite after {steps} steps; nothing was written. Start again "
+                f"The {what} not finite after {steps} steps; nothing was written. Start again "
                 "with a lower --learning-rate."
             )
         steps += 1
@@ -158,10 +159,12 @@ def _fit(
     return average, steps
 
 
-def _step(network: CoverNet, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
+def _step(network: CoverNet, batch: Batch, optimiser: torch.optim.Optimizer) -> tuple[float, bool]:
+    """Learn from a batch; returns its loss, and whether all gradients were finite."""
     logits = network(batch.crops)
     losses = functional.binary_cross_entropy_with_logits(logits, batch.covered, batch.weight)
     optimiser.zero_grad()
     torch.autograd.backward(losses)
+    slopes = [weight.grad for weight in network.parameters() if weight.grad is not None]
     optimiser.step()
-    return float(losses.detach())
+    return float(losses.detach()), all(bool(torch.isfinite(slope).all()) for slope in slopes)
