@@ -28,7 +28,7 @@ from edge.eyes.opening import open_eyes
 from edge.filler_opening import open_filler
 from edge.identity.badge import Badging
 from edge.identity.news import WrongPersonNews
-from edge.identity.person_check import make_check
+from edge.identity.person_check import PersonCheck, make_check
 from edge.light.watch import LightWatch, watch_for
 from edge.pipeline import Pipeline, Prepared
 from edge.plate.backdrop import Backdrop
@@ -114,7 +114,10 @@ class Worker:
                     settings.models, profile, self._times, self._note
                 )
             publisher, control_port = self._listen(stack)
-            eyes, renewal, arrivals = open_eyes(stack, settings, profile, passphrase)
+            person = WrongPersonNews(make_check(profile, self._any_person), publisher)
+            eyes, renewal, arrivals = open_eyes(
+                stack, settings, profile, passphrase, lambda: person.is_wrong
+            )
             with self._spans.naming_new_threads("tracker pool"):
                 tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
@@ -124,7 +127,9 @@ class Worker:
             source = open_source(edge.camera)
             dress = stack.enter_context(open_simulation(settings, source, self._times))
             light = watch_for(profile)
-            pipeline = self._pipeline(profile, tracker, eyes, filler, publisher, sinks, light)
+            pipeline = self._pipeline(
+                profile, tracker, eyes, filler, publisher, sinks, light, person
+            )
             self._emit({"event": "ready", "control": control_port, "publisher": publisher.port})
             camera = CameraThread(source, edge.camera, self._times, dress)
             gate = Gate(camera, FRAMES_ON_THEIR_WAY)
@@ -163,10 +168,10 @@ class Worker:
         publisher: Publisher,
         sinks: list[ViewSink],
         light: LightWatch,
+        person: PersonCheck,
     ) -> Pipeline:
         """The opened parts, one after the other as a frame meets them."""
         settings, edge = self._settings, self._settings.edge
-        person = make_check(profile, self._any_person)
         return Pipeline(
             tracker,
             eyes,
@@ -175,7 +180,7 @@ class Worker:
             sinks,
             self._times,
             lids=None if edge.landmarks == "oracle" else LidMover(profile.references[0].mesh),
-            person=WrongPersonNews(person, publisher),
+            person=person,
             backdrop=Backdrop(profile.plate),
             light=light,
             size_px=settings.models.size_px,
