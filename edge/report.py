@@ -30,7 +30,7 @@ class SessionReport:
     rss_mib: float  # resident memory of the edge process at the end
     rss_mib_10s: float | None  # the same ten seconds after the start; None if it was over by then
     device: str
-    landmarks: str  # oracle | tracker | mediapipe
+    landmarks: str  # oracle | tracker | mediapipe; several, that of most frames first
     filler: str
     size_px: int
     paced: bool

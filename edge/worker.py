@@ -91,6 +91,7 @@ class Worker:
         self._usage = ProcessUsage()
         self._ticker = StatusTicker()
         self._statuses: Counter[str] = Counter()
+        self._landmarks: Counter[str] = Counter()  # frames by who found them
         self._last_status: tuple[str, ...] = ()
         self._frames = self._last_id = 0
         self._begin_s = self._end_s = 0.0
@@ -210,6 +211,7 @@ class Worker:
         self._last_id, self._end_s = capture.frame.frame_id, now_s
         self._last_status = tuple(status.value for status in view.restored.status)
         self._statuses.update(self._last_status)
+        self._landmarks[view.restored.landmark_source] += 1
         if not self._settled_mib and now_s - self._begin_s >= SETTLED_S:
             self._settled_mib = rss_mib()
 
@@ -253,7 +255,7 @@ class Worker:
             rss_mib=round(self._final_mib, 1),
             rss_mib_10s=round(self._settled_mib, 1) or None,
             device=device_name(),
-            landmarks=tracker.name,
+            landmarks=", ".join(name for name, _ in self._landmarks.most_common()) or tracker.name,
             filler=filler.name,
             size_px=settings.models.size_px,
             paced=is_paced,
