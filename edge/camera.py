@@ -95,11 +95,13 @@ class CameraThread:
         is_paced = settings.paced or self._is_live
         self._inbox: Inbox = Latest() if is_paced else Rendezvous()
         self._stop = threading.Event()
+        self._begin_ns = 0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._error: Exception | None = None
 
     def __enter__(self) -> CameraThread:
         """Start the thread."""
+        self._begin_ns = time.monotonic_ns()
         self._thread.start()
         return self
 
@@ -124,8 +126,13 @@ class CameraThread:
 
     @property
     def has_ended(self) -> bool:
-        """True when the source is over; a last capture may still be waiting."""
-        return not self._thread.is_alive()
+        """True when the source is over; a last capture may still be waiting.
+
+        The time of a live camera runs out, too, while it is lost and its thread waits for it.
+        """
+        return not self._thread.is_alive() or (
+            self._is_live and self._is_out_of_time(self._seconds_at(time.monotonic_ns()))
+        )
 
     def _run(self) -> None:
         try:
@@ -140,12 +147,11 @@ class CameraThread:
 
     def _run_live(self) -> None:
         images = self._timed()
-        begin_ns = time.monotonic_ns()
         for frame_id, (index, image) in enumerate(images):
             # Read right after the driver hands the image over; its own stamp is not reachable here.
             now_ns = time.monotonic_ns()
             self._deliver(index, Frame(frame_id, now_ns, image))
-            if self._is_over((now_ns - begin_ns) / 1e9):
+            if self._is_over(self._seconds_at(now_ns)):
                 return
 
     def _run_file(self) -> None:
@@ -167,9 +173,15 @@ class CameraThread:
     def _deliver(self, index: int, frame: Frame) -> None:
         self._inbox.put(self._dress(index, frame))
 
+    def _seconds_at(self, time_ns: int) -> float:
+        return (time_ns - self._begin_ns) / 1e9
+
     def _is_over(self, seconds: float) -> bool:
+        return self._stop.is_set() or self._is_out_of_time(seconds)
+
+    def _is_out_of_time(self, seconds: float) -> bool:
         limit = self._settings.seconds
-        return self._stop.is_set() or (limit > 0 and seconds >= limit)
+        return limit > 0 and seconds >= limit
 
     def _timed(self) -> Iterator[tuple[int, ImageU8]]:
         """The source's images, with the time that decoding took."""

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 STOP_S = 8.0  # after SIGTERM, before SIGKILL
 KEPT_LINES = 20  # of what it wrote to standard error, for telling why it died
+# They would colour what children say into a pipe, which is read by its first word and told.
+COLOURING = ("FORCE_COLOR", "TTY_COMPATIBLE")
 
 Event = dict[str, Any]
 
@@ -140,8 +142,9 @@ def _environment() -> dict[str, str]:
     # Children find the same packages as we do, also when we run from a checkout.
     root = str(Path(__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    kept = {name: value for name, value in os.environ.items() if name not in COLOURING}
     return {
-        **without_secret(os.environ),
+        **without_secret(kept),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
         # The matrices are small: a second thread of the linear algebra only spins.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import sys
 import tempfile
 import typing
@@ -26,6 +25,7 @@ from rich.table import Table
 from edge.camera import WEBCAM
 from edge.clips import demo_clip
 from edge.demo_profile import profile_of_source
+from edge.preview_address import preview_url, with_preview_port
 from edge.profile import save_profile
 from edge.profiler.measurement import measure, timing_tree
 from edge.records import CoverKind
@@ -70,7 +70,9 @@ def demo(
         str, typer.Option(help="network (reads the eye cameras), or oracle (is told).")
     ] = "network",
     preview: Annotated[bool, typer.Option(help="Serve the live page.")] = True,
-    preview_port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free.")] = 8750,
+    preview_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where; 0 = any free port.")
+    ] = 8750,
     cutouts: Annotated[
         Path | None, typer.Option(help="Folder of RGBA headset pictures to use.")
     ] = None,
@@ -98,10 +100,10 @@ def demo(
             "hmd_capture.eyes": eyes,
             "edge.simulation.headset": str(cutouts) if cutouts else None,
             "edge.preview.enabled": preview,
-            "edge.preview.port": preview_port or _free_port(),
+            "edge.preview.port": preview_port,
             "models.filler": filler,
         }
-        settings = override(demo_settings(scene, out), changes)
+        settings = with_preview_port(override(demo_settings(scene, out), changes))
         paced, capacity = run_both(settings, errors)
     tree = demo_tree(scene, paced, capacity, cover)
     _write_json(out / "demo.json", tree)
@@ -173,8 +175,8 @@ def run_both(
     settings: SessionSettings, errors: Console
 ) -> tuple[SessionReport, SessionReport | None]:
     """The paced run and the capacity run, which a live camera and an early end leave out."""
-    if settings.edge.preview.enabled:
-        errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
+    if url := preview_url(settings):
+        errors.print(f"preview: {url}")
     return measure(settings, errors, watcher=lambda line: _Watcher(settings, line))
 
 
@@ -182,14 +184,14 @@ class _Watcher:
     """Passes the status on and opens the browser once there is something to see."""
 
     def __init__(self, settings: SessionSettings, line: StatusLine) -> None:
-        self._edge = settings.edge
+        self._url = preview_url(settings)
         self._line = line
-        self._is_opened = not (settings.edge.preview.enabled and has_display())
+        self._is_opened = not (self._url and has_display())
 
     def __call__(self, status: SessionStatus) -> None:
         if status.phase == "running" and not self._is_opened:
             self._is_opened = True
-            webbrowser.open(f"http://127.0.0.1:{self._edge.preview.port}/")
+            webbrowser.open(self._url)
         self._line(status)
 
 
@@ -210,12 +212,6 @@ def demo_tree(
     tree["clip"] = {"name": scene.name, "licence": scene.licence, "credit": scene.credit}
     tree["cover"] = cover
     return tree
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _write_json(path: Path, tree: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ NETWORK_EYES = "network"  # `[hmd_capture] eyes`; its network runs there, always
 def engine_names(filler: Filler, tracker: Tracker, settings: SessionSettings) -> dict[str, str]:
     """Engine by network: `network`, `tracker`, `eyes`; what runs no network is left out.
 
-    Such as `onnxruntime CPU INT8` or `TensorRT 10.3.0 FP16`; after a fallback the last one.
+    Such as `onnxruntime CPU INT8` or `TensorRT 10.3.0 FP16`; after a fallback the last one,
+    and of trackers that took turns all.
     """
     found: dict[str, str] = {}
     if isinstance(filler, NetworkFiller):

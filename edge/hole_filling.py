@@ -17,6 +17,7 @@ from edge.plate.backdrop import Backdrop
 from edge.records import FaceTrack
 from edge.timing import StageTimes
 from models.detail import Detail
+from models.engine.interface import restarts_of
 from models.face.alignment import cut_crop, mesh_to_crop
 from models.filling import DetailedFiller, Filler, StagedFiller
 from streaming.records import Float32Array, ImageU8
@@ -48,6 +49,11 @@ class HoleFilling:
         """Fill crops of `size_px` by `filler`, before the room that `backdrop` knows."""
         self._filler, self._backdrop = filler, backdrop
         self._size_px, self._times = size_px, times
+
+    @property
+    def restarts(self) -> int:
+        """How often the filler had to forget earlier frames by itself: its engine failed."""
+        return restarts_of(self._filler)
 
     def reset(self) -> None:
         """Forget earlier frames."""

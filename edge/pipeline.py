@@ -78,8 +78,9 @@ class Prepared:
 
     tracked: Tracked
     eyes: EyePair
-    status: tuple[Status, ...]
-    begun: BegunFill | None  # None = the camera's frame passes as it is
+    passes: Status | None  # why the camera's frame passes as it is; None = it is restored
+    begun: BegunFill | None  # None = it passes
+    is_first: bool = False  # that is restored since everything was forgotten
 
 
 class Pipeline:
@@ -120,7 +121,9 @@ class Pipeline:
         self._max_gap_ns = max_gap_ns
         self._last_time_ns: int | None = None
         self._is_followed = False
-        self._warm_frames = 0
+        self._is_forgotten = True  # nothing was begun since
+        self._warm_frames = 0  # that the network remembers
+        self._restarts = self._filling.restarts
         self._tracker_note = ""
 
     def process(self, capture: Capture) -> PipelineView:
@@ -173,14 +176,15 @@ class Pipeline:
         image, crop = frame.image, NO_CROP
         if prepared.begun is not None:
             image, crop = prepared.begun.end(frame.image)
-        view = self._view(prepared, self._face(prepared, image, crop))
+        status = self._statuses(prepared)
+        view = self._view(prepared, self._face(prepared, status, image, crop))
         with self._times.measure("publish"):
             right, left = prepared.eyes
             self._publisher.publish_restored(view.restored, view.eyes, (right.age_ns, left.age_ns))
         with self._times.measure("show"):
             for sink in self._sinks:
                 sink.show(view)
-        if Status.WRONG_PERSON not in prepared.status:
+        if prepared.passes is not Status.WRONG_PERSON:
             with self._times.measure("light"):
                 self._light.watch(frame, track)
         return view
@@ -203,7 +207,7 @@ class Pipeline:
     def _forget(self) -> None:
         """Zero what the filler remembers: on start, face lost, gap."""
         self._filling.reset()
-        self._warm_frames = 0
+        self._is_forgotten = True
 
     def _reason_to_pass(self, track: FaceTrack) -> Status | None:
         """Why a face is not restored; None = it is."""
@@ -213,24 +217,41 @@ class Pipeline:
 
     def _passing(self, tracked: Tracked, eyes: EyePair, reason: Status) -> Prepared:
         """Let the camera's frame pass as it is; an old face is never repeated."""
-        if self._warm_frames:
+        if not self._is_forgotten:
             log.info("%s: passing the camera's frames", reason.value)
             self._forget()
-        return Prepared(tracked, eyes, (reason,), None)
+        return Prepared(tracked, eyes, reason, None)
 
     def _begun(self, tracked: Tracked, track: FaceTrack, eyes: EyePair) -> Prepared:
         with self._times.measure("prepare"):
             begun = self._filling.begin(tracked.capture.frame.image, track)
-        self._warm_frames += 1
-        # The network looks back over so many frames; with fewer its memory is still filling.
-        is_warming = self._warm_frames < RECEPTIVE_FRAMES
-        status = restored_statuses(track, eyes, is_warming)
-        return Prepared(tracked, eyes, status, begun)
+        is_first, self._is_forgotten = self._is_forgotten, False
+        return Prepared(tracked, eyes, None, begun, is_first)
 
-    def _face(self, prepared: Prepared, image: ImageU8, crop: ImageU8) -> RestoredFace:
-        frame, status, begun = prepared.tracked.capture.frame, prepared.status, prepared.begun
-        if self._publisher.paused:
-            status = (*status, Status.PAUSED)
+    def _statuses(self, prepared: Prepared) -> tuple[Status, ...]:
+        """Of a frame that was just filled, or passes."""
+        track = prepared.tracked.track
+        if prepared.passes is not None or track is None:
+            status: tuple[Status, ...] = (prepared.passes or Status.NO_FACE,)
+        else:
+            status = restored_statuses(track, prepared.eyes, self._is_warming(prepared.is_first))
+        return (*status, Status.PAUSED) if self._publisher.paused else status
+
+    def _is_warming(self, is_first: bool) -> bool:
+        """Whether the memory that a frame was just filled from is still filling.
+
+        Known only after the fill: an engine that fails in it takes the memory along.
+        """
+        before, self._restarts = self._restarts, self._filling.restarts
+        is_new = is_first or self._restarts != before
+        self._warm_frames = 1 if is_new else self._warm_frames + 1
+        # The network looks back over so many frames.
+        return self._warm_frames < RECEPTIVE_FRAMES
+
+    def _face(
+        self, prepared: Prepared, status: tuple[Status, ...], image: ImageU8, crop: ImageU8
+    ) -> RestoredFace:
+        frame, begun = prepared.tracked.capture.frame, prepared.begun
         return RestoredFace(
             frame_id=frame.frame_id,
             capture_time_ns=frame.capture_time_ns,

@@ -30,7 +30,7 @@ class SessionReport:
     rss_mib: float  # resident memory of the edge process at the end
     rss_mib_10s: float | None  # the same ten seconds after the start; None if it was over by then
     device: str
-    landmarks: str  # oracle | tracker | mediapipe
+    landmarks: str  # oracle | tracker | mediapipe; several, that of most frames first
     filler: str
     size_px: int
     paced: bool
@@ -67,14 +67,27 @@ def check_report_path(path: Path) -> None:
 
 
 def _unwritable(path: Path, reason: str) -> UserError:
-    return UserError(f"The report {path} cannot be written: {reason}.", "Name another --report.")
+    return UserError(
+        f"The report {path} cannot be written: {reason}.",
+        "Name another --report, or make room there.",
+    )
 
 
 def write_report(report: SessionReport, path: Path) -> None:
-    """Write the JSON in one step: a reader sees all of it or the older one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(suffix=".json", dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(report.to_tree(), file, indent=1)
-    os.chmod(draft, 0o644)
-    os.replace(draft, path)
+    """Write the JSON in one step: a reader sees all of it or the older one.
+
+    Raises:
+        UserError: it cannot be written, as when the disk became full during the session.
+    """
+    draft = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(suffix=".json", dir=path.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(report.to_tree(), file, indent=1)
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    except OSError as error:
+        if draft is not None:
+            Path(draft).unlink(missing_ok=True)
+        raise _unwritable(path, error.strerror or "no reason given") from error

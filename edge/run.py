@@ -14,6 +14,7 @@ from rich.console import Console
 from edge.identity.question import confirm_person
 from edge.marker.detector import read_marker
 from edge.person_choice import check_person
+from edge.preview_address import preview_url, with_preview_port
 from edge.profile import SessionProfile, load_profile, profile_path
 from edge.profile.unlock import passphrase_for
 from edge.report import SessionReport, check_report_path
@@ -88,10 +89,12 @@ def run(
     seconds: Annotated[
         float | None, typer.Option(min=0.1, help="Stop after so many seconds.")
     ] = None,
-    preview: Annotated[bool, typer.Option("--preview", help="Serve the browser preview.")] = False,
+    preview: Annotated[
+        bool | None, typer.Option("--preview/--no-preview", help="Serve the browser preview.")
+    ] = None,
     preview_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Serve it here, not on 8750; 0 = no preview."),
+        typer.Option(min=0, max=65535, help="Serve it here, not on 8750; 0 = any free port."),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the timing JSON here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the timing JSON.")] = False,
@@ -125,11 +128,11 @@ def run(
     _run(settings, as_json, insecure_lan, any_person, yes, is_camera_named)
 
 
-def _preview_changes(wanted: bool, port: int | None) -> dict[str, Any]:
-    """Naming a port asks for the preview; port 0 turns off what the config file asks for."""
-    if port is None:
-        return {"edge.preview.enabled": True if wanted else None}
-    return {"edge.preview.enabled": port > 0, "edge.preview.port": port or None}
+def _preview_changes(wanted: bool | None, port: int | None) -> dict[str, Any]:
+    """Naming a port asks for the preview."""
+    if wanted is None and port is not None:
+        wanted = True
+    return {"edge.preview.enabled": wanted, "edge.preview.port": port}
 
 
 def _run(
@@ -150,6 +153,7 @@ def _run(
     errors = Console(stderr=True)
     if not is_camera_named:
         settings = _with_its_camera(settings, profile, errors)
+    settings = with_preview_port(settings)
     log.info("settings: %s", to_json(settings))
     confirm_person(profile, folder.name, errors, settings.edge.preview.port, is_sure=is_sure)
     if any_person:
@@ -157,8 +161,8 @@ def _run(
             "[bold red]--any-person: nobody checks who is in view. Whoever wears the headset is "
             "shown with this profile's face. For tests only.[/bold red]"
         )
-    if settings.edge.preview.enabled and settings.edge.preview.port:
-        errors.print(f"preview: http://127.0.0.1:{settings.edge.preview.port}/")
+    if url := preview_url(settings):
+        errors.print(f"preview: {url}")
     with StatusLine(errors) as line:
         measured = run_session(
             settings,

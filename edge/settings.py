@@ -74,7 +74,7 @@ class PreviewSettings:
 
     enabled: bool = False
     host: str = "127.0.0.1"
-    port: Port = 8750
+    port: Port = 8750  # 0 = any free port
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,9 @@ class Session:
                 event, now_s = _next_event(worker), time.monotonic()
                 if event is not None and event["event"] == "done":
                     return hmd.cpu_seconds() - begin_cpu_s
-                if event is not None:
+                if asked_s < math.inf:
+                    pass  # it is stopping, and that was told
+                elif event is not None:
                     heard_s = now_s
                     self._tell_running(event, hmd.check())
                 elif now_s - heard_s > SILENT_S and self._status.detail != SILENT:
@@ -210,6 +212,7 @@ class Session:
                 if self._stop.is_set() and asked_s == math.inf:
                     asked_s = now_s
                     worker.ask_to_stop()
+                    self._tell(phase="stopping", detail="")
                 if now_s - asked_s > END_S:
                     raise UserError(
                         "The edge process does not stop; it was ended, without a report.",

@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from models.engine.interface import Engine
+from models.engine.interface import Engine, restarts_of
 from streaming.spans import SpanRecorder
 
 CAPACITY = 1 << 14  # newest values kept per stage: nine minutes at 30 fps
@@ -105,6 +105,11 @@ class TimedEngine:
     def name(self) -> str:
         """See `Engine.name`."""
         return self._engine.name
+
+    @property
+    def restarts(self) -> int:
+        """See `Restarting.restarts`."""
+        return restarts_of(self._engine)
 
     def step(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Engine.step`."""

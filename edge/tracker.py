@@ -27,7 +27,7 @@ class Tracker(Protocol):
 
     @property
     def engine_name(self) -> str:
-        """What runs its networks, such as `onnxruntime CPU INT8`; empty = it has none."""
+        """What ran its networks, such as `onnxruntime CPU INT8`; empty = it has none."""
         ...
 
     def track(self, capture: Capture) -> FaceTrack | None:

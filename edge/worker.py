@@ -28,7 +28,7 @@ from edge.eyes.opening import open_eyes
 from edge.filler_opening import open_filler
 from edge.identity.badge import Badging
 from edge.identity.news import WrongPersonNews
-from edge.identity.person_check import make_check
+from edge.identity.person_check import PersonCheck, make_check
 from edge.light.watch import LightWatch, watch_for
 from edge.pipeline import Pipeline, Prepared
 from edge.plate.backdrop import Backdrop
@@ -91,6 +91,7 @@ class Worker:
         self._usage = ProcessUsage()
         self._ticker = StatusTicker()
         self._statuses: Counter[str] = Counter()
+        self._landmarks: Counter[str] = Counter()  # frames by who found them
         self._last_status: tuple[str, ...] = ()
         self._frames = self._last_id = 0
         self._begin_s = self._end_s = 0.0
@@ -114,7 +115,10 @@ class Worker:
                     settings.models, profile, self._times, self._note
                 )
             publisher, control_port = self._listen(stack)
-            eyes, renewal, arrivals = open_eyes(stack, settings, profile, passphrase)
+            person = WrongPersonNews(make_check(profile, self._any_person), publisher)
+            eyes, renewal, arrivals = open_eyes(
+                stack, settings, profile, passphrase, lambda: person.is_wrong
+            )
             with self._spans.naming_new_threads("tracker pool"):
                 tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
@@ -124,7 +128,9 @@ class Worker:
             source = open_source(edge.camera)
             dress = stack.enter_context(open_simulation(settings, source, self._times))
             light = watch_for(profile)
-            pipeline = self._pipeline(profile, tracker, eyes, filler, publisher, sinks, light)
+            pipeline = self._pipeline(
+                profile, tracker, eyes, filler, publisher, sinks, light, person
+            )
             self._emit({"event": "ready", "control": control_port, "publisher": publisher.port})
             camera = CameraThread(source, edge.camera, self._times, dress)
             gate = Gate(camera, FRAMES_ON_THEIR_WAY)
@@ -163,10 +169,10 @@ class Worker:
         publisher: Publisher,
         sinks: list[ViewSink],
         light: LightWatch,
+        person: PersonCheck,
     ) -> Pipeline:
         """The opened parts, one after the other as a frame meets them."""
         settings, edge = self._settings, self._settings.edge
-        person = make_check(profile, self._any_person)
         return Pipeline(
             tracker,
             eyes,
@@ -175,7 +181,7 @@ class Worker:
             sinks,
             self._times,
             lids=None if edge.landmarks == "oracle" else LidMover(profile.references[0].mesh),
-            person=WrongPersonNews(person, publisher),
+            person=person,
             backdrop=Backdrop(profile.plate),
             light=light,
             size_px=settings.models.size_px,
@@ -205,6 +211,7 @@ class Worker:
         self._last_id, self._end_s = capture.frame.frame_id, now_s
         self._last_status = tuple(status.value for status in view.restored.status)
         self._statuses.update(self._last_status)
+        self._landmarks[view.restored.landmark_source] += 1
         if not self._settled_mib and now_s - self._begin_s >= SETTLED_S:
             self._settled_mib = rss_mib()
 
@@ -248,7 +255,7 @@ class Worker:
             rss_mib=round(self._final_mib, 1),
             rss_mib_10s=round(self._settled_mib, 1) or None,
             device=device_name(),
-            landmarks=tracker.name,
+            landmarks=", ".join(name for name, _ in self._landmarks.most_common()) or tracker.name,
             filler=filler.name,
             size_px=settings.models.size_px,
             paced=is_paced,

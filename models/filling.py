@@ -21,7 +21,7 @@ from models.bank.references import ReferenceBank
 from models.blending import blend
 from models.detail import Detail
 from models.engine.choice import open_engine
-from models.engine.interface import Engine, EngineChoice
+from models.engine.interface import Engine, EngineChoice, restarts_of
 from models.inpainting.inputs_choice import InputsChoice
 from models.preparation import Reference
 from models.preparer import Preparer
@@ -192,6 +192,11 @@ class NetworkFiller(WarpRegisterFiller):
         super().__init__(bank)
         self.engine, self.inputs = engine, inputs or InputsChoice()
         self._starts_afresh = False
+
+    @property
+    def restarts(self) -> int:
+        """See `Restarting.restarts`: those of the engine."""
+        return restarts_of(self.engine)
 
     def begin(
         self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array

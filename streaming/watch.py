@@ -124,8 +124,9 @@ def watch(
     camera_fps: Annotated[float, typer.Option(min=1, max=120, help="Its steady rate.")] = 30.0,
     mirror: Annotated[bool, typer.Option("--mirror", help="Left and right swapped in it.")] = False,
     preview_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Show the stream in a browser; 0 = no.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, max=65535, help="Show it in a browser here; 0 = any free port."),
+    ] = None,
     key: Annotated[Path | None, typer.Option(help=KEY_HELP)] = None,
     server_key: Annotated[str | None, typer.Option(help=SERVER_KEY_HELP)] = None,
 ) -> None:

@@ -35,7 +35,7 @@ class OutputChoice:
     camera_size: str = "1280x720"
     camera_fps: float = 30.0
     mirror: bool = False
-    preview_port: int = 0  # 0 = no page
+    preview_port: int | None = None  # None = no page, 0 = any free port
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def open_outputs(choice: OutputChoice) -> Iterator[dict[str, Output]]:
             stack.enter_context(camera)
             told = f"virtual camera: {camera.device}, {width}×{height} at {choice.camera_fps:g} fps"
             outputs[told] = camera
-        if choice.preview_port:
+        if choice.preview_port is not None:
             from streaming.page.watch import WatchPage
 
             page = WatchPage(choice.preview_port)

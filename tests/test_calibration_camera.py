@@ -22,6 +22,7 @@ from calibration.camera.board import (
 )
 from calibration.camera.coverage import MIN_VIEWS, Coverage
 from calibration.camera.measure import collect, measured_lens
+from calibration.camera.pictures import pictures_of_webcam
 from edge.__main__ import main
 from edge.lens.lens import CalibratedLens
 from edge.lens.store import lens_for, lens_path, load_lens
@@ -29,6 +30,7 @@ from edge.marker.pose import nominal_lens, square_poses
 from edge.marker.sheet import POINTS_PER_MM, as_pdf, as_png
 from edge.profile import load_profile, save_profile
 from edge.settings import CameraSettings
+from edge.webcam import Webcam
 from streaming.errors import UserError
 from streaming.records import ImageU8
 
@@ -349,3 +351,32 @@ def test_impossible_lenses_are_refused(tmp_path: Path, change: dict[str, object]
     (tmp_path / "lens.json").write_text(json.dumps(tree))
     with pytest.raises(UserError, match="damaged"):
         load_lens(tmp_path / "lens.json")
+
+
+class GoneAfterOne:
+    """A camera that gives one picture and is unplugged."""
+
+    def __init__(self) -> None:
+        self.left = 1
+
+    def isOpened(self) -> bool:
+        return self.left > 0
+
+    def read(self) -> tuple[bool, ImageU8]:
+        self.left -= 1
+        return self.left >= 0, np.zeros((4, 4, 3), np.uint8)
+
+    def release(self) -> None:
+        """Nothing to free."""
+
+
+def test_a_camera_that_is_lost_is_looked_at_no_longer_than_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was waited for, without end if need be."""
+    monkeypatch.setattr("edge.webcam.FIRST_PAUSE_S", 3.0)
+    monkeypatch.setattr(
+        "calibration.camera.pictures.Webcam",
+        lambda camera_id: Webcam(camera_id, open_device=lambda address, fps: GoneAfterOne()),
+    )
+    assert len(list(pictures_of_webcam("0", 0.3))) == 1  # it is back when the time is over

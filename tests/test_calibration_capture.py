@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -237,6 +238,35 @@ def test_a_camera_that_is_unplugged_ends_the_capture_with_a_sentence(
         pytest.raises(UserError, match=r"camera was lost.*A profile made before is unchanged"),
     ):
         watch(feed)
+
+
+class Reading:
+    """A camera that tells whether it was released while somebody read from it."""
+
+    def __init__(self) -> None:
+        self.reading, self.go_on = threading.Event(), threading.Event()
+        self.released_while_reading: list[bool] = []
+
+    def isOpened(self) -> bool:
+        return True
+
+    def read(self) -> tuple[bool, ImageU8]:
+        self.reading.set()
+        self.go_on.wait(0.2)
+        self.reading.clear()
+        return True, scene()
+
+    def release(self) -> None:
+        self.released_while_reading.append(self.reading.is_set())
+
+
+def test_a_camera_is_not_released_while_it_is_read() -> None:
+    """OpenCV's drivers may crash by that."""
+    device = Reading()
+    feed = Feed(lambda: Webcam("0", open_device=lambda address, fps: device))
+    assert device.reading.wait(10)
+    feed.close()
+    assert device.released_while_reading == [False]
 
 
 def test_a_refused_capture_leaves_the_old_profile(

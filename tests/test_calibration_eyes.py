@@ -254,6 +254,41 @@ def test_a_routine_that_fails_in_vr_keeps_the_old_calibration(folder: Path, shor
     assert fusion.calibration == (before, before)
 
 
+def test_a_routine_in_which_somebody_else_is_seen_is_given_up(folder: Path, short: None) -> None:
+    before = load_profile(folder).eyes
+    fusion = EyeFusion(before, 10**9)
+    wearers = [Wearer(side, camera()) for side in Side]
+    is_wrong = threading.Event()
+    with EyeRenewal(fusion, folder, is_wrong_person=is_wrong.is_set) as renewal:
+        renewal.recalibrate()
+
+        def observe() -> bool:
+            phase = next((p for p in routines.PHASES if p.instruction in renewal.note), None)
+            if phase is routines.PHASES[-1]:
+                is_wrong.set()
+            does = doing(phase.key, 0.6) if phase else doing("ahead", 0.0)
+            for wearer in wearers:
+                renewal.observe(wearer.seen(time.monotonic_ns(), *does))
+            return renewal.note.startswith("The eyes are")
+
+        wait_for(observe)
+        assert "not calibrated: the person in view is not the profile's" in renewal.note
+    assert fusion.calibration == before == load_profile(folder).eyes
+
+
+def test_the_gaze_is_not_centred_on_somebody_elses(folder: Path) -> None:
+    before = load_profile(folder).eyes
+    fusion = EyeFusion(before, 10**9)
+    with EyeRenewal(fusion, folder, is_wrong_person=lambda: True) as renewal:
+        for side in Side:
+            renewal.observe(Wearer(side, camera()).seen(time.monotonic_ns(), 1.0, 0.1, 0.05))
+        fusion.at(time.monotonic_ns())
+        renewal.recentre()
+        wait_for(lambda: renewal.note)
+        assert "the person in view is not the profile's" in renewal.note
+    assert fusion.calibration == before == load_profile(folder).eyes
+
+
 def test_a_running_session_takes_over_what_another_program_saved(folder: Path) -> None:
     profile = load_profile(folder)
     fusion = EyeFusion(profile.eyes, 10**9)

@@ -18,6 +18,7 @@ from edge.timing import StageTimes
 from edge.video_file import VideoFile
 from edge.webcam import Webcam
 from edge.worker import Worker
+from edge.working_ahead import WorkingAhead
 from streaming.errors import UserError
 from streaming.publisher import Publisher
 from streaming.records import ImageU8
@@ -291,6 +292,24 @@ class StuckDevice(FakeDevice):
     def read(self) -> tuple[bool, ImageU8]:
         self.released.wait(10)
         return False, np.zeros((4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize("is_stuck", [False, True])
+def test_the_time_of_a_session_runs_out_while_its_webcam_is_lost(
+    is_stuck: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited for the camera for ever, or for a driver that waits."""
+    monkeypatch.setattr("edge.webcam.FIRST_PAUSE_S", 60.0)
+    stuck = StuckDevice()
+    plugged = iter([stuck if is_stuck else FakeDevice(True), FakeDevice(False)])
+    webcam = Webcam("7", open_device=lambda address, fps: next(plugged))
+    with (
+        CameraThread(webcam, CameraSettings(seconds=0.3), StageTimes()) as camera,
+        WorkingAhead(camera, lambda capture: capture, "preparing") as preparing,
+    ):
+        wait_until(lambda: preparing.take(0) is None and preparing.has_ended)
+        assert camera._thread.is_alive()
+        stuck.released.set()
 
 
 def test_a_driver_that_waits_is_told_before_it_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from edge.__main__ import COMMANDS, grouped_commands, main
 from edge.child import Child
-from edge.settings import SessionSettings
+from edge.preview import Preview
+from edge.preview_address import preview_url, with_preview_port
+from edge.settings import SessionSettings, override
 from edge.terminal_log import show_log
 from edge.timing import Samples, StageTimes
 
@@ -102,10 +104,12 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_1(
         ([], False, 8750),
         (["--preview"], True, 8750),
         (["--preview-port", "9000"], True, 9000),
-        (["--preview", "--preview-port", "0"], False, 8750),
+        (["--preview-port", "0"], True, 0),
+        (["--no-preview"], False, 8750),
+        (["--no-preview", "--preview-port", "9000"], False, 9000),
     ],
 )
-def test_a_preview_port_asks_for_the_preview_and_0_turns_it_off(
+def test_a_preview_port_asks_for_the_preview_and_no_preview_turns_it_off(
     arguments: list[str], enabled: bool, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[SessionSettings] = []
@@ -114,6 +118,17 @@ def test_a_preview_port_asks_for_the_preview_and_0_turns_it_off(
     assert run_main("run", *arguments) == 0
     (settings,) = ran
     assert (settings.edge.preview.enabled, settings.edge.preview.port) == (enabled, port)
+
+
+def test_an_open_preview_port_becomes_one_that_can_be_told_beforehand() -> None:
+    open_port = override(SessionSettings(), {"edge.preview.enabled": True, "edge.preview.port": 0})
+    chosen = with_preview_port(open_port)
+    port = chosen.edge.preview.port
+    assert port > 0
+    assert preview_url(chosen) == f"http://127.0.0.1:{port}/"
+    assert with_preview_port(chosen) == chosen
+    assert preview_url(SessionSettings()) == ""
+    Preview(port).close()
 
 
 def test_the_command_table_starts_without_heavy_imports() -> None:

@@ -229,6 +229,30 @@ def test_auto_goes_over_to_the_cover_that_is_worn_and_back(posed_mesh: MeshMaker
         assert track.mask.any()
 
 
+def test_a_report_names_the_engines_of_all_trackers_that_ran(posed_mesh: MeshMaker) -> None:
+    """It named only the last one."""
+    mesh, worn = posed_mesh(), {"now": "headset"}
+    behind_mask = Told(lambda: a_track(mesh, "face-mask", worn["now"] == "face-mask"))
+    behind_mask.engine_name = "MediaPipe CPU"
+    tracker = AutoTracker(
+        {
+            "headset": Told(lambda: a_track(mesh, "headset", worn["now"] == "headset")),
+            "face-mask": behind_mask,
+        },
+        {
+            "headset": Told(lambda: mesh if worn["now"] == "headset" else None),
+            "face-mask": Told(lambda: mesh if worn["now"] == "face-mask" else None),
+        },
+    )
+    steps, named = Steps(tracker), []
+    for kind in ("headset", "face-mask", "headset"):
+        worn["now"] = kind
+        steps.see(2 * LONG_ENOUGH)
+        named.append(tracker.engine_name)
+    both = "onnxruntime CPU INT8, MediaPipe CPU"
+    assert named == ["onnxruntime CPU INT8", both, both]
+
+
 def test_a_report_names_the_engine_of_a_tracker_that_minds_covers() -> None:
     nothing = Told(lambda: None)
     minding = MindingTracker(nothing, "headset", nothing)

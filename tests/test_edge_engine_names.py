@@ -42,16 +42,14 @@ def test_the_trackers_engine_is_named_although_another_tracker_minds_the_cover(
     assert engine_names(filler, minding, TOLD) == {"tracker": ENGINE}
 
 
-def test_an_automatic_choice_is_named_by_the_tracker_that_runs_now(
+def test_an_automatic_choice_begins_with_the_headsets_tracker(
     filler: PasteFiller, posed_mesh: MeshMaker
 ) -> None:
     headset = HeadsetTracker(128, cast(Any, Reader()), None)
     mask = FaceMaskTracker(128, cast(Any, None), cast(Any, None), LowerFace(posed_mesh()))
     auto = AutoTracker({"headset": headset, "face-mask": mask}, {})
     assert engine_names(filler, auto, TOLD) == {"tracker": ENGINE}
-    auto.cover = "face-mask"
-    assert engine_names(filler, auto, TOLD) == {"tracker": "MediaPipe CPU"}
-    assert auto.name == "mediapipe"
+    assert auto.name == "tracker"
 
 
 def test_an_unknown_filler_is_one_sentence_and_the_choice() -> None:

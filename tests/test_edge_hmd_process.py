@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -97,6 +98,29 @@ def ended(last_line: str, monkeypatch: pytest.MonkeyPatch) -> HmdProcess:
 def test_a_refusal_to_start_ends_the_session_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="program: Port 50022 is taken"):
         ended("Error: Port 50022 is taken.", monkeypatch).check()
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_a_refusal_is_known_where_the_environment_asks_for_colours(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for a crash: the program was started again and again."""
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("TERM", "xterm")
+    process = HmdProcess(settings(**{"hmd_capture.publisher": "nonsense"}))
+    process.start()
+    try:
+        with pytest.raises(UserError, match="program: 'nonsense' is not an address"):
+            check_until_it_ends(process)
+    finally:
+        process.stop()
+
+
+def check_until_it_ends(process: HmdProcess) -> None:
+    deadline_s = time.monotonic() + 30
+    while not process.check():
+        assert time.monotonic() < deadline_s, "it did not end"
+        time.sleep(0.02)
 
 
 def test_a_crash_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,12 @@ class GreenFiller:
         self.since_reset = 0
 
 
+class RestartingFiller(GreenFiller):
+    """One whose engine may be replaced by another."""
+
+    restarts = 0
+
+
 class Inbox:
     """A publisher and sink that keep what they get."""
 
@@ -176,6 +182,19 @@ def test_only_a_long_gap_between_frames_resets(pause_ms: int, is_reset: bool) ->
     view = bench.step(pause_ms=pause_ms)
     assert (bench.filler.resets > before) is is_reset
     assert view.restored.status[0] is (Status.WARMING if is_reset else Status.LIVE)
+
+
+def test_it_is_warming_anew_when_another_engine_takes_over() -> None:
+    bench, filler = Bench(), RestartingFiller()
+    bench.pipeline = Pipeline(
+        OracleTracker(SIZE), bench.eyes, filler, bench.inbox, [], bench.times, size_px=SIZE
+    )
+    for _ in range(RECEPTIVE_FRAMES):
+        before = bench.step().restored.status[0]
+    filler.restarts += 1
+    statuses = [bench.step().restored.status[0] for _ in range(RECEPTIVE_FRAMES + 1)]
+    assert before is Status.LIVE
+    assert statuses == [Status.WARMING] * (RECEPTIVE_FRAMES - 1) + [Status.LIVE] * 2
 
 
 def test_a_clock_that_jumps_back_resets() -> None:

@@ -179,4 +179,7 @@ def test_a_stop_ends_a_session_whose_pipeline_is_stuck(
     with pytest.raises(UserError, match="does not stop"):
         session.run()
     assert not is_running(started[0].pid)
-    assert [status.phase for status in told] == ["starting", "running", "stopping"]
+    phases = [status.phase for status in told]
+    assert phases[:3] == ["starting", "running", "stopping"]
+    # "q stops it" stood below "stopping", which was told only when all was over.
+    assert {(status.phase, status.detail) for status in told[2:]} == {("stopping", "")}

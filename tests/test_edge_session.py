@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from drawn_face import scene
 
-from edge.bare_face_trackers import MediaPipeTracker, choose_face
+from edge.bare_face_trackers import MediaPipeTracker, OracleTracker, choose_face
 from edge.oracle_cache import clip_meshes
 from edge.profile import save_profile
-from edge.records import Capture, PipelineView
+from edge.records import Capture, FaceTrack, PipelineView
 from edge.reference_choice import eye_sharpness, profile_from_frames
 from edge.settings import SessionSettings, override, to_json
 from edge.supervisor import Session, SessionStatus, run_session
@@ -174,6 +174,27 @@ def test_the_time_that_closing_takes_counts_for_nothing(
     report = Worker(override(settings, changes), lambda event: None, threading.Event()).run()
     assert sink.is_closed
     assert (report.frames, report.cpu_cores) == (5, 1.5)
+
+
+def test_the_report_names_all_trackers_that_looked_at_frames(
+    settings: SessionSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It named the one that ran at the end, as if it had found all."""
+
+    class TakesTurns(OracleTracker):
+        def track(self, capture: Capture) -> FaceTrack | None:
+            self.name = "oracle" if capture.frame.frame_id < 3 else "tracker"
+            return super().track(capture)
+
+    monkeypatch.setattr("edge.worker.make_tracker", lambda settings, profile: TakesTurns(128))
+    changes = {"edge.camera.paced": False, "edge.camera.seconds": 0.2, "streaming.control_port": 0}
+    clip_meshes(
+        Path(settings.edge.camera.source),
+        settings.edge.camera.max_width_px,
+        Path(settings.edge.simulation.cache),
+    )
+    report = Worker(override(settings, changes), lambda event: None, threading.Event()).run()
+    assert (report.frames, report.landmarks) == (5, "oracle, tracker")
 
 
 def test_unpaced_every_frame_is_processed(settings: SessionSettings, tmp_path: Path) -> None:

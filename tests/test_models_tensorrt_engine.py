@@ -11,15 +11,19 @@ torch = pytest.importorskip("torch", reason="torch is only in the train and dev 
 
 from host_gpu import HostDevice, OnnxPlan
 
+from edge.timing import StageTimes, TimedEngine
+from models.bank.references import ReferenceBank
 from models.engine.fallback import FallbackEngine
 from models.engine.interface import EngineError
 from models.engine.onnx import OnnxEngine
 from models.engine.plans.trial import made_up_frames, try_engine
 from models.engine.tensorrt import TensorRtEngine
 from models.export import export_network
+from models.filling import NetworkFiller, Reference
 from models.inpainting.evi_hrnet import EviHrnet, NetworkSettings
 from models.quantisation.half import write_half_precision
 from models.shipped import Network, load_network
+from streaming.records import Float32Array, ImageU8
 
 
 @pytest.fixture(scope="module")
@@ -154,14 +158,20 @@ def test_made_up_frames_look_like_a_sessions_and_move(network: Network) -> None:
     assert np.abs(first - second).max() > 0.1
 
 
-def test_a_gpu_that_fails_hands_over_to_onnxruntime_and_says_so_once(network: Network) -> None:
+def test_a_gpu_that_fails_hands_over_to_onnxruntime_and_says_so_once(
+    network: Network, textured_image: ImageU8, canonical_mesh: Float32Array
+) -> None:
     frames, told = noise(network, 12), []
     device = HostDevice()
     device.fails_after = 5
     engine = FallbackEngine(
         opened(network, device), lambda: OnnxEngine(network, threads=1), told.append
     )
+    bank = ReferenceBank([Reference(textured_image, canonical_mesh)], network.size_px)
+    filler = NetworkFiller(bank, TimedEngine(engine, StageTimes()))
+    assert filler.restarts == 0
     outputs = np.stack([engine.step(frame).copy() for frame in frames])
+    assert filler.restarts == 1
     assert np.array_equal(outputs[:5], run(OnnxEngine(network, threads=1), frames[:5]))
     assert np.array_equal(outputs[5:], run(OnnxEngine(network, threads=1), frames[5:]))
     engine.reset()

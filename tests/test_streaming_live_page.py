@@ -33,6 +33,7 @@ from streaming.records import ImageU8, RestoredFace, Status
 from streaming.subscriber import Arrival
 from streaming.topics import FRAME_WORLD
 from streaming.watch import watch
+from streaming.watch_outputs import OutputChoice, open_outputs
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = typer.Typer()
@@ -387,3 +388,14 @@ def test_watch_serves_the_page_while_it_watches() -> None:
     assert outcome.exit_code == 0
     assert re.search(rf"preview: http://127\.0\.0\.1:{port}/", outcome.output)
     assert any(b'"name": "restored"' in body for body in bodies)
+
+
+def test_watch_serves_its_page_on_any_free_port_for_0_and_none_unasked() -> None:
+    with open_outputs(OutputChoice(preview_port=0)) as outputs:
+        (told,) = outputs
+        found = re.fullmatch(r"preview: (http://127\.0\.0\.1:\d+/)", told)
+        assert found
+        with urllib.request.urlopen(found[1], timeout=5) as answer:
+            assert answer.status == 200
+    with open_outputs(OutputChoice()) as outputs:
+        assert not outputs

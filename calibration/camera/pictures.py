@@ -46,15 +46,16 @@ def pictures_of_film(path: Path) -> Iterator[ImageU8]:
 
 
 def pictures_of_webcam(camera_id: str, seconds: float) -> Iterator[ImageU8]:
-    """Live pictures for so long."""
+    """Live pictures for so long, whether or not the camera is lost meanwhile."""
     webcam = Webcam(camera_id)
-    end_s = time.monotonic() + seconds
+    end = threading.Timer(seconds, webcam.stop)
+    end.daemon = True
+    end.start()
     try:
         for _, image in webcam.frames():
             yield image
-            if time.monotonic() > end_s:
-                return
     finally:
+        end.cancel()
         webcam.close()
 
 

@@ -76,9 +76,10 @@ class Feed(Closing):
 
     def close(self) -> None:
         """Give the camera back."""
-        if isinstance(self._source, Webcam):
-            self._source.close()
         self._thread.__exit__()
+        # Not while that thread is in the driver: a camera may not be released under a read.
+        if isinstance(self._source, Webcam) and self._thread.has_ended:
+            self._source.close()
 
     def _start(self) -> CameraThread:
         return CameraThread(self._source, self._settings, StageTimes()).__enter__()

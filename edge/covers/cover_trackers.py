@@ -112,6 +112,7 @@ class AutoTracker:
         self._trackers = trackers
         self._watches = {kind: Watch(witness) for kind, witness in witnesses.items()}
         self.cover: CoverKind = "headset"
+        self._used: list[CoverKind] = [self.cover]
         self._since = 0  # frames since the cover changed
         self._missed = 0  # frames since something was found to be filled
         self._is_in_vain = False  # the way to the face mask, as far as is known
@@ -124,8 +125,9 @@ class AutoTracker:
 
     @property
     def engine_name(self) -> str:
-        """Of the tracker that runs now."""
-        return self._trackers[self.cover].engine_name
+        """Of every tracker that ran so far, in the order of their first use."""
+        names = (self._trackers[cover].engine_name for cover in self._used)
+        return ", ".join(dict.fromkeys(filter(None, names)))
 
     @property
     def note(self) -> str:
@@ -164,6 +166,8 @@ class AutoTracker:
         log.info("a %s is worn now", NAMES[other])
         self._watches[other].reset()
         self.cover, self._since = other, 0
+        if other not in self._used:
+            self._used.append(other)
         self._is_in_vain |= other == "face-mask"
         self._trackers[other].reset()
         return self._trackers[other].track(capture)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge.eyes.arrivals import TOPICS, EyeArrivals
 from edge.eyes.fusion import EyeFusion
-from edge.eyes.renewal import EyeRenewal, open_renewal
+from edge.eyes.renewal import EyeRenewal, IsWrong, open_renewal
 from edge.profile import SessionProfile
 from edge.settings import SessionSettings
 from streaming.clock_follower import ClockFollower
@@ -20,8 +20,11 @@ def open_eyes(
     settings: SessionSettings,
     profile: SessionProfile,
     passphrase: str | None,
+    is_wrong_person: IsWrong,
 ) -> tuple[EyeFusion, EyeRenewal, EyeArrivals]:
     """The fusion, what calibrates it anew, and what feeds it; `stack` closes them.
+
+    Nothing is calibrated while `is_wrong_person`.
 
     Raises:
         UserError: an address or key cannot be used.
@@ -31,6 +34,6 @@ def open_eyes(
     offset = stack.enter_context(ClockFollower(hmd.clock, keys)).offset if hmd.clock else None
     eyes = EyeFusion(profile.eyes, round(settings.edge.max_eye_age_ms * 1e6), offset)
     subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS, keys))
-    renewal = stack.enter_context(open_renewal(eyes, settings, passphrase))
+    renewal = stack.enter_context(open_renewal(eyes, settings, passphrase, is_wrong_person))
     arrivals = stack.enter_context(EyeArrivals(subscriber, renewal.observe))
     return eyes, renewal, arrivals

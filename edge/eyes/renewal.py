@@ -25,21 +25,31 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0  # how often the profile's file is looked at
 POLL_S = 0.1
 TOLD_S = 8.0  # how long an outcome stays in the status line
+NOT_THE_WEARER = (
+    "The eyes are not calibrated: the person in view is not the profile's. "
+    "Ask again when its owner wears the headset."
+)
+IsWrong = Callable[[], bool]
 
 
 @contextmanager
 def open_renewal(
-    fusion: EyeFusion, settings: SessionSettings, passphrase: str | None = None
+    fusion: EyeFusion,
+    settings: SessionSettings,
+    passphrase: str | None,
+    is_wrong_person: IsWrong,
 ) -> Iterator[EyeRenewal]:
     """Keep the fusion's calibration up to date, asked over OSC too where the settings say so.
 
-    `passphrase` opens an encrypted profile.
+    `passphrase` opens an encrypted profile; `is_wrong_person` as in `EyeRenewal`.
 
     Raises:
         UserError: the port for OSC is taken.
     """
     folder = Path(settings.edge.profile)
-    with EyeRenewal(fusion, folder, passphrase=passphrase) as renewal:
+    with EyeRenewal(
+        fusion, folder, passphrase=passphrase, is_wrong_person=is_wrong_person
+    ) as renewal:
         port = settings.edge.osc.request_port
         if not port:
             yield renewal
@@ -63,11 +73,16 @@ class EyeRenewal(Closing):
         folder: Path,
         *,
         passphrase: str | None = None,
+        is_wrong_person: IsWrong = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`folder` is the profile's; `passphrase` opens it when it is encrypted."""
+        """`folder` is the profile's; `passphrase` opens it when it is encrypted.
+
+        While `is_wrong_person`, nothing is learned: these are not the eyes of the profile's owner.
+        """
         self._fusion, self._folder = fusion, folder
         self._passphrase, self._clock = passphrase, clock
+        self._is_wrong_person = is_wrong_person
         self._lock = threading.Lock()
         self._routine: EyeRoutine | None = None
         self._wants_recentring = False
@@ -96,7 +111,8 @@ class EyeRenewal(Closing):
 
     def recentre(self) -> None:
         """Take where the wearer looks now as straight ahead; ranges stay."""
-        self._wants_recentring = True
+        with self._lock:
+            self._wants_recentring = True
 
     def observe(self, observation: EyeObservation | EyeParameters) -> None:
         """Hand on to the fusion what the eye cameras see, and learn from it while asked to."""
@@ -114,11 +130,22 @@ class EyeRenewal(Closing):
     def _run(self) -> None:
         while not self._stopping.wait(POLL_S):
             try:
-                self._finish_routine()
-                self._recentre()
+                if self._is_wrong_person():
+                    self._refuse()
+                else:
+                    self._finish_routine()
+                    self._recentre()
                 self._look_at_profile()
             except UserError as error:
                 self._tell(str(error))
+
+    def _refuse(self) -> None:
+        """Forget what was asked for, and what a routine that runs has seen of somebody else."""
+        with self._lock:
+            was_asked = self._routine is not None or self._wants_recentring
+            self._routine, self._wants_recentring = None, False
+        if was_asked:
+            self._tell(NOT_THE_WEARER)
 
     def _finish_routine(self) -> None:
         with self._lock:
@@ -131,7 +158,8 @@ class EyeRenewal(Closing):
         self._tell(" ".join(["The eyes are calibrated.", *verdict.advice]))
 
     def _recentre(self) -> None:
-        wanted, self._wants_recentring = self._wants_recentring, False
+        with self._lock:
+            wanted, self._wants_recentring = self._wants_recentring, False
         if not wanted:
             return
         changed = self._fusion.recentre()

@@ -22,6 +22,11 @@ class FallbackEngine:
         """Of the engine that runs now."""
         return self._engine.name
 
+    @property
+    def restarts(self) -> int:
+        """See `Restarting.restarts`: the other engine remembers nothing."""
+        return int(self._has_failed)
+
     def step(self, inputs: Float32Array) -> Float32Array:
         """Run one frame; after a failure the memory of earlier frames starts anew."""
         if self._has_failed:

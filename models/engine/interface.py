@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +30,18 @@ class Engine(Protocol):
     def reset(self) -> None:
         """Zero the states."""
         ...
+
+
+@runtime_checkable
+class Restarting(Protocol):
+    """What remembers frames and may have to begin anew by itself: an engine, or what holds one."""
+
+    @property
+    def restarts(self) -> int:
+        """How often it did so far."""
+        ...
+
+
+def restarts_of(part: object) -> int:
+    """How often the memory of a part began anew by itself; 0 for one that never does."""
+    return part.restarts if isinstance(part, Restarting) else 0
