@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import islice
 
+import numpy as np
 import torch
 
 from hmd_capture.headset_render import Headset
@@ -17,12 +18,14 @@ from training.run import checkpoint
 from training.run.folder import SETTINGS, RunFolder
 from training.scenes.bare_faces import BareFace, faces_to_learn
 from training.scenes.headset_models import headset_models, split_names
+from training.scenes.turned_faces import with_turned
 from training.scenes.worn_scenes import WornScenes
 from training.small_networks import options
 from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict
 
 SHAPE_SCENES = 1500  # scenes whose meshes give the mesh head its first basis
+TURNED_SHARE = 0.35  # faces that are shown a second time, turned to a side
 VALIDATION_BATCHES = 8
 VALIDATION_SEED = 99
 
@@ -54,7 +57,8 @@ def train_headset(
     settings = HeadsetTrainerSettings(learning_rate=learning_rate, bfloat16=bfloat16)
     with options.failing_in_a_sentence():
         parts = faces_to_learn(data, stills, every, limit_clips)
-        faces, val_faces = (list(part) for part in parts)
+        faces = list(with_turned(parts[0], TURNED_SHARE, np.random.default_rng(seed)))
+        val_faces = list(parts[1])
         models = headset_models(headsets, split_names(headsets, "train") if headsets else [])
         trainer, folder = HeadsetTrainer(network, settings, device), RunFolder(run)
         validation = list(

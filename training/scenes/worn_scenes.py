@@ -79,7 +79,7 @@ class WornScenes:
         models: Sequence[Headset],
         seed: int,
     ) -> None:
-        """Keep the parts; half of the headsets are `models`, the others built in or made up."""
+        """Keep the parts; nearly half of the headsets are `models`, the others built in or made up."""
         self._faces = faces
         self._built_in = built_in
         self._models = models or built_in
@@ -152,10 +152,11 @@ class WornScenes:
         matrix = crop_matrix(box.centre + shift, side, float(random.normal(0, 9)))
         edge = cv2.BORDER_REPLICATE if random.random() < 0.5 else cv2.BORDER_REFLECT_101
         if random.random() < 0.2:
-            image = self._over_background(dressed.image, matrix)
+            image, edge = self._over_background(dressed.image, matrix), cv2.BORDER_CONSTANT
         else:
             image = warped(dressed.image, matrix, edge)
-        mask = _reduced(warped(dressed.mask, matrix, cv2.BORDER_CONSTANT))
+        # A headset that the picture's edge cuts off goes on beyond it, and so does its outline.
+        mask = _reduced(warped(dressed.mask, matrix, edge))
         return self._labelled(image, mask, [(dressed, matrix)])
 
     def _searched(self) -> Scene:
