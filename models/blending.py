@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import membrane
+from models.bank.layers import window_around
 from models.memory.session import SessionMemory
 
 ImageU8 = NDArray[np.uint8]
@@ -26,13 +27,12 @@ def blend(
     """
     if not (hidden == 0).any():
         return warped
-    top, bottom, left, right = _box_around(hidden)
-    part = np.s_[top:bottom, left:right]
+    part = window_around(hidden)
     difference = crop[part].astype(np.float32) - warped[part]
     light, outlines = (np.zeros(crop.shape, np.float32) for _ in range(2))
     light[part], outlines[part] = _continued(difference, hidden[part], FADES * len(hidden))
     if memory is not None:
-        light, outlines = memory.light.step(light, hidden), memory.outlines.step(outlines, hidden)
+        light = memory.light.step(light, hidden)
     blended = warped.copy()
     corrected = warped[part] + light[part] + outlines[part]
     blended[part] = np.clip(corrected + 0.5, 0, 255).astype(np.uint8)
@@ -56,11 +56,3 @@ def _continued(
     away = cv2.distanceTransform(hidden, cv2.DIST_L2, 3)[..., None]
     faded = surface.extend(difference - light) * np.exp(-away / fades_px)
     return surface.extend(light), np.asarray(faded, np.float32)
-
-
-def _box_around(hidden: MaskU8) -> tuple[int, int, int, int]:
-    """Rows and columns of the hole and a rim of one known pixel where there is one."""
-    left, top, width, height = cv2.boundingRect(hidden)
-    bottom, right = top + height + 1, left + width + 1
-    size_y, size_x = hidden.shape
-    return max(top - 1, 0), min(bottom, size_y), max(left - 1, 0), min(right, size_x)

@@ -59,6 +59,7 @@ class Detail:
             lambda index, part: self._map(index, part, side_px),
             window,
             side_px / size,
+            cv2.INTER_CUBIC,  # a windowed sinc is no better here, at four times the cost
         )
         detailed = drawn * enlarge(gain, side_px, window)[..., None]
         if behind is not None:
@@ -73,7 +74,8 @@ class Detail:
         layers = self.drawn.layers
         if all(layer.picture is layer.reference.image for layer in layers):
             return self.drawn.image
-        return draw(layers, self.drawn.maps, [layer.reference.image for layer in layers])
+        stored = [layer.reference.image for layer in layers]
+        return draw(layers, self.drawn.maps, stored, self.drawn.sharp)
 
     def _map(self, index: int, part: Window, side_px: int) -> Float32Array:
         """A layer's map at the frame's resolution, in px of its stored picture."""

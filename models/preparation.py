@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models import registration, warp
 from models.background.plate import Behind, PlateCrop, draw_matte
-from models.bank.layers import Layer, Mixture, backward_maps, draw
+from models.bank.layers import Layer, Mixture, Window, backward_maps, draw, window_around
 from models.blending import blend
 from models.contract import CONTOURS, INPUT_CHANNELS, KNOWN_RGB, MASK, REFERENCE_RGB
 from models.exposure import observed_gain, relit
@@ -35,6 +35,7 @@ class Drawn:
     layers: tuple[Layer, ...]
     maps: tuple[Float32Array, ...]  # one (S,S,2) per layer, px of its reference
     image: ImageU8  # (S,S,3) what they give, before any change of colour
+    sharp: Window | None = None  # what was drawn of it as sharp as the views are
     matte: Float32Array | None = None  # (S,S) 1 = the person, in place; None = not known
     behind: Behind | None = None  # the room that was drawn behind them
 
@@ -67,7 +68,8 @@ def prepare(
     """Prepare one frame from a mixture of views, before the room of `plate` if given.
 
     What `crop` shows inside the hole is never read. With the `memory` of the frames before,
-    registration and light are steadier; `models.preparer` also asks it for the landmarks.
+    registration, light and what is drawn are steadier; `models.preparer` also asks it for the
+    landmarks.
 
     Args:
         crop: (S,S,3) uint8 BGR.
@@ -85,8 +87,11 @@ def prepare(
         raise ValueError(
             f"crop {crop.shape} and mask {hidden.shape} do not fit a {size} px reference"
         )
-    aligned, drawn = registered(crop, hidden, mesh, mixture, plate, memory)
+    raster = FaceRaster(mesh, size)
+    aligned, drawn = registered(crop, hidden, mesh, mixture, raster, plate, memory)
     blended = blend(aligned, crop, hidden, memory)
+    if memory is not None:
+        blended = memory.fill.step(blended, crop, hidden, mesh, raster)
     return Prepared(crop, hidden, mesh, blended, drawn)
 
 
@@ -95,11 +100,15 @@ def registered(
     hidden: MaskU8,
     mesh: Float32Array,
     mixture: Mixture,
+    raster: FaceRaster,
     plate: PlateCrop | None = None,
     memory: SessionMemory | None = None,
 ) -> tuple[ImageU8, Drawn]:
-    """The views warped, then relit, shifted and tinted as the known pixels ask for, (S,S,3)."""
-    prior, raster = registration.load_prior(), FaceRaster(mesh, len(crop))
+    """The views warped, then relit, shifted and tinted as the known pixels ask for, (S,S,3).
+
+    `raster` is that of `mesh`; the others are the arguments of `prepare`.
+    """
+    prior = registration.load_prior()
     layers, pose = mixture.layers, mixture.pose_change
     maps = backward_maps(layers, mesh, raster)
     image = draw(layers, maps)
@@ -113,7 +122,8 @@ def registered(
     moved = raster.enlarged(raster.spread(registration.shift_px(shift, mesh)))
     moved += warp.identity_map(len(crop))
     maps = [warp.look_up(backward, moved) for backward in maps]
-    image = draw(layers, maps)
+    sharp = window_around(hidden)
+    image = draw(layers, maps, sharp=sharp)
     in_light = relit(image, gain)
     observed = registration.observed_tint(crop, in_light, hidden, mesh)
     tint = prior.tint.infer(observed, seen, pose, memory.tint if memory else None)
@@ -124,7 +134,7 @@ def registered(
         behind = Behind(plate.image, plate.share(matte))
         tinted = behind.under(tinted)
     aligned = np.clip(tinted + 0.5, 0, 255).astype(np.uint8)
-    return aligned, Drawn(layers, tuple(maps), image, matte, behind)
+    return aligned, Drawn(layers, tuple(maps), image, sharp, matte, behind)
 
 
 def network_input(prepared: Prepared) -> Float32Array:

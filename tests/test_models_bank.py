@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 from conftest import MeshMaker
@@ -9,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_models_preparation import SIZE, crop_mesh, hole, smooth_image
 
-from models import preparation, registration
+from models import preparation, registration, warp
 from models.bank.choice import choose_views
-from models.bank.layers import Layer, Mixture
+from models.bank.layers import Layer, Mixture, draw
 from models.bank.look import Look, look_of
 from models.bank.mixing import LARGEST_EYE_STEP, LARGEST_STEP, ViewMixer
 from models.bank.references import ReferenceBank
@@ -157,6 +158,20 @@ def test_closing_eyes_come_from_the_closed_view_and_the_rest_does_not(
     assert max(eyes[0]) < 65
     assert min(eyes[-1]) > 120
     assert max(noses) < 65
+
+
+def test_what_will_be_seen_of_a_view_stays_as_sharp_as_it_is(posed_mesh: MeshMaker) -> None:
+    random, mesh = np.random.default_rng(0), crop_mesh(posed_mesh())
+    rough = cv2.GaussianBlur(random.integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8), (0, 0), 0.8)
+    layers = ReferenceBank([Reference(rough, mesh)], SIZE).mixture(mesh).layers
+    halfway = [warp.identity_map(SIZE) + np.float32(0.5)]
+    window = (slice(30, 60), slice(20, 90))
+    plain, sharp = draw(layers, halfway), draw(layers, halfway, sharp=window)
+    assert plain[window].std() < 0.85 * rough[window].std()
+    assert sharp[window].std() == pytest.approx(rough[window].std(), rel=0.05)
+    elsewhere = np.ones((SIZE, SIZE), bool)
+    elsewhere[window] = False
+    assert np.array_equal(plain[elsewhere], sharp[elsewhere])
 
 
 def test_views_differ_by_pose_and_lids_but_not_by_place_and_size(posed_mesh: MeshMaker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import MeshMaker
@@ -13,12 +14,13 @@ from test_models_preparation import SIZE, crop_mesh, hole, smooth_image
 
 from models.bank.references import ReferenceBank
 from models.face.mesh import EYES, LEFT_SIDE, RIGHT_SIDE
+from models.face.raster import FaceRaster
 from models.memory.exposure import ExposureMemory
 from models.memory.fields import FieldMemory
+from models.memory.fill import FillMemory
 from models.memory.landmark_prior import ReferenceFrame, load_landmark_prior
 from models.memory.landmarks import SteadyLandmarks, near_hole
 from models.memory.light import LightMemory
-from models.memory.outlines import OutlineMemory
 from models.preparation import prepare
 from models.preparer import Preparer
 from models.reference import Reference
@@ -175,25 +177,71 @@ def test_what_was_not_hidden_a_frame_ago_has_no_past() -> None:
     assert np.array_equal(memory.step(smaller, hole()[::2, ::2].copy()), smaller)
 
 
-def test_outlines_that_cross_the_rim_come_and_go_slowly() -> None:
-    memory, shown = OutlineMemory(), np.full((SIZE, SIZE, 3), 50, np.float32)
-    memory.step(np.zeros_like(shown), hole())
-    values = [memory.step(shown, hole()) for _ in range(6)]
-    inside = [float(value[hole() == 1].mean()) for value in values]
-    assert 10 < inside[0] < 40
-    assert inside == sorted(inside)
-    assert inside[-1] == pytest.approx(50, abs=1)
-    assert all((value[hole() == 0] == 50).all() for value in values)  # what is seen is not touched
+def stepped(
+    memory: FillMemory, fill: np.ndarray, crop: np.ndarray, mesh: np.ndarray, hidden: np.ndarray
+) -> np.ndarray:
+    return memory.step(fill, crop, hidden, mesh, FaceRaster(mesh, SIZE))
 
 
-def test_what_the_hole_hides_next_is_remembered_as_it_was_seen() -> None:
-    memory, moved = OutlineMemory(), np.roll(hole(), 3, axis=1)
-    seen = np.full((SIZE, SIZE, 3), 50, np.float32)
-    memory.step(seen, hole())
-    faded = memory.step(np.where(moved[..., None] == 1, np.float32(0), seen), moved)
-    assert faded[(moved == 1) & (hole() == 0)].min() > 10
+def eyes_of(mesh: np.ndarray) -> np.ndarray:
+    """Where the lids are, (S,S) bool."""
+    shown = np.zeros((SIZE, SIZE), np.uint8)
+    for eye in EYES:
+        hull = cv2.convexHull(mesh[[*eye.upper_lid, *eye.lower_lid], :2])
+        cv2.fillConvexPoly(shown, hull.astype(np.int32), (1,))
+    return shown == 1
+
+
+def test_a_noisy_fill_settles_but_for_the_eyes(posed_mesh: MeshMaker) -> None:
+    random, memory, mesh = np.random.default_rng(0), FillMemory(), crop_mesh(posed_mesh())
+    seen = smooth_image(1)
+    fills = [(120 + random.normal(size=seen.shape) * 6).astype(np.uint8) for _ in range(20)]
+    steady = [stepped(memory, fill, seen, mesh, hole()) for fill in fills]
+    eyes, inside = eyes_of(mesh) & (hole() == 1), hole() == 1
+    beside = inside & ~cv2.dilate(eyes.astype(np.uint8), np.ones((25, 25))).astype(bool)
+    assert eyes.any()
+    assert beside.any()
+    assert flicker(steady[5:], beside) < 0.6 * flicker(fills[5:], beside)
+    assert flicker(steady[5:], eyes) == pytest.approx(flicker(fills[5:], eyes), rel=0.05)
+    assert all(np.array_equal(a[~inside], b[~inside]) for a, b in zip(steady, fills, strict=True))
+
+
+def test_the_past_moves_along_with_the_face(posed_mesh: MeshMaker) -> None:
+    memory, picture = FillMemory(), smooth_image(3)
+    for shift in range(0, 16, 4):
+        mesh = crop_mesh(posed_mesh(), shift=(shift, 0))
+        fill = np.roll(picture, shift, axis=1)
+        shown = stepped(memory, fill, fill, mesh, hole())
+    middle = np.s_[44:70, 50:95]
+    assert np.abs(shown[middle].astype(int) - fill[middle]).mean() < 2  # no ghost trails behind
+
+
+def test_what_the_hole_hides_next_is_kept_as_it_was_seen(posed_mesh: MeshMaker) -> None:
+    memory, mesh = FillMemory(), crop_mesh(posed_mesh())
+    seen, fill = np.full((SIZE, SIZE, 3), 100, np.uint8), np.full((SIZE, SIZE, 3), 110, np.uint8)
+    moved = np.roll(hole(), 3, axis=1)
+    stepped(memory, fill, seen, mesh, hole())
+    shown = stepped(memory, fill, seen, mesh, moved)
+    newly = (moved == 1) & (hole() == 0)
+    assert shown[newly].mean() < 107
     memory.reset()
-    assert memory.step(seen, hole()) is seen
+    assert np.array_equal(stepped(memory, fill, seen, mesh, moved), fill)
+
+
+def test_a_lamp_that_is_switched_lights_the_fill_at_once(posed_mesh: MeshMaker) -> None:
+    memory, mesh = FillMemory(), crop_mesh(posed_mesh())
+    dark, lit = (np.full((SIZE, SIZE, 3), value, np.uint8) for value in (60, 140))
+    for _ in range(5):
+        stepped(memory, dark, dark, mesh, hole())
+    assert stepped(memory, lit, lit, mesh, hole()).min() > 138
+
+
+def test_a_crop_of_another_size_has_no_past(posed_mesh: MeshMaker) -> None:
+    memory, mesh = FillMemory(), crop_mesh(posed_mesh())
+    stepped(memory, smooth_image(1), smooth_image(1), mesh, hole())
+    small = smooth_image(2)[::2, ::2].copy()
+    shown = memory.step(small, small, hole()[::2, ::2].copy(), mesh / 2, FaceRaster(mesh / 2, 64))
+    assert np.array_equal(shown, small)
 
 
 def test_a_preparer_that_is_reset_prepares_as_a_new_one(posed_mesh: MeshMaker) -> None:

@@ -8,6 +8,7 @@ from test_models_preparation import SIZE, crop_mesh, hole, smooth_image
 
 from models import preparation, registration
 from models.bank.references import ReferenceBank
+from models.face.raster import FaceRaster
 from models.preparation import Reference
 from models.weights_error import WeightsError
 
@@ -90,7 +91,8 @@ def test_registration_pulls_a_misplaced_reference_into_place(canonical_mesh: np.
 
     warped = preparation.warp_reference(reference, mesh)
     mixture = ReferenceBank([reference], SIZE).mixture(mesh)
-    registered, _ = preparation.registered(image, hole(), mesh, mixture)
+    raster = FaceRaster(mesh, SIZE)
+    registered, _ = preparation.registered(image, hole(), mesh, mixture, raster)
     assert error(registered) < 0.75 * error(warped)  # shrunk towards "nothing moved"
 
 

@@ -77,6 +77,14 @@ class Mixture:
     pose_change: Float32Array  # (P,) from the mixed views to the frame, for the registration
 
 
+def window_around(hidden: NDArray[np.uint8]) -> Window:
+    """Rows and columns of the hole (S,S) and a rim of one known pixel where there is one."""
+    left, top, width, height = cv2.boundingRect(hidden)
+    bottom, right = top + height + 1, left + width + 1
+    rows = slice(max(top - 1, 0), min(bottom, hidden.shape[0]))
+    return rows, slice(max(left - 1, 0), min(right, hidden.shape[1]))
+
+
 def around_eye(mesh: Float32Array, eye: EyePoints) -> Ellipse:
     """What is taken along with an eye of `mesh` (478,3) px: the lids and some skin."""
     lids = mesh[[*eye.upper_lid, *eye.lower_lid], :2]
@@ -107,14 +115,25 @@ def draw(
     layers: Sequence[Layer],
     maps: Sequence[Float32Array],
     pictures: Sequence[ImageU8] | None = None,
+    sharp: Window | None = None,
 ) -> ImageU8:
     """The layers at the fill's size, (S,S,3) uint8; `maps` are theirs, (S,S,2) px.
 
-    `pictures` (S,S,3) replace those of the layers.
+    `pictures` (S,S,3) replace those of the layers. The window `sharp` is what will be seen: there
+    the views keep their own sharpness, by windowed sinc functions (Duchon 1979) instead of
+    bilinear ones.
     """
     whole = (slice(0, len(maps[0])), slice(0, len(maps[0])))
     pictures = pictures or [layer.picture for layer in layers]
-    return draw_window(layers, pictures, lambda index, part: maps[index][part], whole)
+
+    def map_of(index: int, part: Window) -> Float32Array:
+        return maps[index][part]
+
+    drawn = draw_window(layers, pictures, map_of, whole)
+    if sharp is not None:
+        shown = draw_window(layers, pictures, map_of, sharp, interpolation=cv2.INTER_LANCZOS4)
+        drawn[sharp] = shown
+    return drawn
 
 
 def draw_window(
@@ -123,19 +142,20 @@ def draw_window(
     map_of: Callable[[int, Window], Float32Array],
     window: Window,
     scale: float = 1.0,
+    interpolation: int = cv2.INTER_LINEAR,
 ) -> ImageU8:
     """The layers in a window (h,w) of an image `scale` times as large as the fill.
 
     `pictures` are those of the layers, in the unit of the maps (h,w,2) that `map_of` returns for a
-    layer's index and a part of the window.
+    layer's index and a part of the window. `interpolation` is OpenCV's.
     """
-    drawn = warp.look_up(pictures[0], map_of(0, window))
+    drawn = warp.look_up(pictures[0], map_of(0, window), interpolation)
     for index in range(1, len(layers)):
         where, share = layers[index].where, layers[index].share
         part = window if where is None else where.scaled(scale).window(window)
         if part[0].start >= part[0].stop or part[1].start >= part[1].stop:
             continue
-        above = warp.look_up(pictures[index], map_of(index, part))
+        above = warp.look_up(pictures[index], map_of(index, part), interpolation)
         below = drawn[_inside(part[0], window[0]), _inside(part[1], window[1])]
         if where is None:
             cv2.addWeighted(above, share, below, 1 - share, 0, dst=drawn)

@@ -38,7 +38,7 @@ class LightMemory:
         if self._before is not None and self._before[1].shape == hidden.shape:
             before, was_hidden = self._before
             both = np.asarray(cv2.bitwise_and(hidden, was_hidden), np.uint8)
-            share = KEPT_SHARE * _alike(continued, before, both)
+            share = KEPT_SHARE * alike(continued, before, both)
             away = cv2.distanceTransform(hidden, cv2.DIST_L2, 3)
             weight = share * both * (1 - np.exp(-away / (RIM_RATIO * len(hidden))))
             steady = continued + weight[..., None].astype(np.float32) * (before - continued)
@@ -46,7 +46,7 @@ class LightMemory:
         return steady
 
 
-def _alike(now: Float32Array, before: Float32Array, where: MaskU8) -> float:
+def alike(now: Float32Array, before: Float32Array, where: MaskU8) -> float:
     """1 where two frames' light differs by noise, 0 where somebody has switched a lamp."""
     if not where.any():
         return 0.0

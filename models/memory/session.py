@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from models.memory.exposure import ExposureMemory
 from models.memory.fields import FieldMemory
+from models.memory.fill import FillMemory
 from models.memory.landmarks import SteadyLandmarks
 from models.memory.light import LightMemory
-from models.memory.outlines import OutlineMemory
 
 Float32Array = NDArray[np.float32]
 
@@ -25,7 +25,7 @@ class SessionMemory:
         shift: of the registration.
         tint: of the registration.
         light: of what is continued from the hole's rim.
-        outlines: of what lies elsewhere at that rim, and fades.
+        fill: of what was drawn into the hole, and seen around it.
     """
 
     def __init__(self, reference_mesh: Float32Array) -> None:
@@ -33,10 +33,10 @@ class SessionMemory:
         self.landmarks = SteadyLandmarks(reference_mesh)
         self.shift, self.tint = FieldMemory(SHIFT_PERSISTENCE), FieldMemory(TINT_PERSISTENCE)
         self.exposure, self.light = ExposureMemory(), LightMemory()
-        self.outlines = OutlineMemory()
+        self.fill = FillMemory()
 
     def reset(self) -> None:
         """Forget earlier frames: the next one is another scene."""
-        steady = (self.landmarks, self.exposure, self.shift, self.tint, self.light, self.outlines)
+        steady = (self.landmarks, self.exposure, self.shift, self.tint, self.light, self.fill)
         for part in steady:
             part.reset()

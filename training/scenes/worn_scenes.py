@@ -79,7 +79,7 @@ class WornScenes:
         models: Sequence[Headset],
         seed: int,
     ) -> None:
-        """Keep the parts; nearly half of the headsets are `models`, the others built in or made up."""
+        """Keep the parts; of the headsets, 45 % are `models`, the others built in or made up."""
         self._faces = faces
         self._built_in = built_in
         self._models = models or built_in
