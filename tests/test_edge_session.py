@@ -24,6 +24,7 @@ from edge.oracle_cache import clip_meshes
 from edge.profile import save_profile
 from edge.records import Capture, FaceTrack, PipelineView
 from edge.reference_choice import eye_sharpness, profile_from_frames
+from edge.report import SessionReport
 from edge.settings import SessionSettings, override, to_json
 from edge.supervisor import Session, SessionStatus, run_session
 from edge.timing import ProcessUsage
@@ -144,6 +145,17 @@ def test_a_simulated_session_restores_publishes_and_reports(
     assert {status.phase for status in phases} == {"meshes", "starting", "running", "stopping"}
 
 
+def report_of_five_frames(settings: SessionSettings) -> SessionReport:
+    """What a worker in this process tells of a session as long as that."""
+    changes = {"edge.camera.paced": False, "edge.camera.seconds": 0.2, "streaming.control_port": 0}
+    clip_meshes(
+        Path(settings.edge.camera.source),
+        settings.edge.camera.max_width_px,
+        Path(settings.edge.simulation.cache),
+    )
+    return Worker(override(settings, changes), lambda event: None, threading.Event()).run()
+
+
 def test_the_time_that_closing_takes_counts_for_nothing(
     settings: SessionSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,13 +177,7 @@ def test_the_time_that_closing_takes_counts_for_nothing(
     sink = Sink()
     monkeypatch.setattr("edge.worker.open_sinks", lambda settings: [sink])
     monkeypatch.setattr("edge.worker.ProcessUsage", Usage)
-    changes = {"edge.camera.paced": False, "edge.camera.seconds": 0.2, "streaming.control_port": 0}
-    clip_meshes(
-        Path(settings.edge.camera.source),
-        settings.edge.camera.max_width_px,
-        Path(settings.edge.simulation.cache),
-    )
-    report = Worker(override(settings, changes), lambda event: None, threading.Event()).run()
+    report = report_of_five_frames(settings)
     assert sink.is_closed
     assert (report.frames, report.cpu_cores) == (5, 1.5)
 
@@ -187,13 +193,7 @@ def test_the_report_names_all_trackers_that_looked_at_frames(
             return super().track(capture)
 
     monkeypatch.setattr("edge.worker.make_tracker", lambda settings, profile: TakesTurns(128))
-    changes = {"edge.camera.paced": False, "edge.camera.seconds": 0.2, "streaming.control_port": 0}
-    clip_meshes(
-        Path(settings.edge.camera.source),
-        settings.edge.camera.max_width_px,
-        Path(settings.edge.simulation.cache),
-    )
-    report = Worker(override(settings, changes), lambda event: None, threading.Event()).run()
+    report = report_of_five_frames(settings)
     assert (report.frames, report.landmarks) == (5, "oracle, tracker")
 
 

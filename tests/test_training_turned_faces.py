@@ -7,6 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from conftest import MeshMaker
 
 from hmd_capture.head_pose import head_pose
 from models.face.mesh import LEFT_SIDE, NOSE_TIP, RIGHT_SIDE
@@ -26,7 +27,9 @@ def shown_as_colours(mesh: np.ndarray) -> BareFace:
 
 @pytest.mark.parametrize("start_deg", [0.0, 12.0, -8.0])
 @pytest.mark.parametrize("by_deg", [-40.0, -15.0, 30.0])
-def test_mesh_turns_by_what_was_asked_for(posed_mesh, start_deg: float, by_deg: float) -> None:  # type: ignore[no-untyped-def]
+def test_mesh_turns_by_what_was_asked_for(
+    posed_mesh: MeshMaker, start_deg: float, by_deg: float
+) -> None:
     mesh = posed_mesh(yaw_deg=start_deg)
     face = turned(shown_as_colours(mesh), by_deg)
     before, after = head_pose(mesh), head_pose(face.mesh)
@@ -35,7 +38,7 @@ def test_mesh_turns_by_what_was_asked_for(posed_mesh, start_deg: float, by_deg: 
     assert after.roll_deg == pytest.approx(before.roll_deg, abs=3)
 
 
-def test_picture_keeps_to_the_mesh(posed_mesh) -> None:  # type: ignore[no-untyped-def]
+def test_picture_keeps_to_the_mesh(posed_mesh: MeshMaker) -> None:
     mesh = posed_mesh()
     face = turned(shown_as_colours(mesh), 25)
     for point in SEEN:
@@ -44,7 +47,7 @@ def test_picture_keeps_to_the_mesh(posed_mesh) -> None:  # type: ignore[no-untyp
         assert np.linalg.norm(source - mesh[point, :2]) < 5
 
 
-def test_the_side_that_turns_away_is_squeezed_and_the_room_stays(posed_mesh) -> None:  # type: ignore[no-untyped-def]
+def test_the_side_that_turns_away_is_squeezed_and_the_room_stays(posed_mesh: MeshMaker) -> None:
     mesh = posed_mesh()
     face = turned(shown_as_colours(mesh), 35)  # to the picture's right
     nose, right, left = (face.mesh[point, 0] for point in (NOSE_TIP, RIGHT_SIDE, LEFT_SIDE))
@@ -55,7 +58,7 @@ def test_the_side_that_turns_away_is_squeezed_and_the_room_stays(posed_mesh) -> 
     assert away.mean() < 25
 
 
-def test_nothing_turned_is_the_face_itself(posed_mesh) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_turned_is_the_face_itself(posed_mesh: MeshMaker) -> None:
     face = shown_as_colours(posed_mesh(yaw_deg=10))
     same = turned(face, 0)
     np.testing.assert_allclose(same.mesh - [MARGIN_PX, MARGIN_PX, 0], face.mesh, atol=1e-3)
@@ -63,7 +66,9 @@ def test_nothing_turned_is_the_face_itself(posed_mesh) -> None:  # type: ignore[
     assert cv2.absdiff(inside, face.image).max() <= 1
 
 
-def test_a_share_of_the_faces_follows_turned_and_further_in_their_own_direction(posed_mesh) -> None:  # type: ignore[no-untyped-def]
+def test_a_share_of_the_faces_follows_turned_and_further_in_their_own_direction(
+    posed_mesh: MeshMaker,
+) -> None:
     faces = [shown_as_colours(posed_mesh(yaw_deg=yaw)) for yaw in (-30.0, 0.0, 20.0, 0.0) * 8]
     shown = list(with_turned(faces, 0.5, np.random.default_rng(1)))
     again = list(with_turned(faces, 0.5, np.random.default_rng(1)))

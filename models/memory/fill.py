@@ -60,10 +60,9 @@ class FillMemory:
 
 
 def _mixed(now: ImageU8, past: ImageU8, shares: Float32Array) -> ImageU8:
-    change = past.astype(np.float32) - now
-    both = np.asarray(shares > 0, np.uint8)
-    shares = shares * alike(now.astype(np.float32), past.astype(np.float32), both)
-    mixed = now + shares[..., None] * change + np.float32(0.5)
+    fresh, kept = now.astype(np.float32), past.astype(np.float32)
+    shares = shares * alike(fresh, kept, np.asarray(shares > 0, np.uint8))
+    mixed = fresh + shares[..., None] * (kept - fresh) + np.float32(0.5)
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
