@@ -111,6 +111,10 @@ COMMANDS = {
         "training.face_covers.train:train_cover",
         "Train the network that notices hands, hair and glare over a face.",
     ),
+    "train-outline": (
+        "training.outlines.train:train_outline",
+        "Train the network that draws the headset's outline.",
+    ),
     "train-face-mask": (
         "training.face_masks.train:train_face_mask",
         "Train the network that finds face masks.",

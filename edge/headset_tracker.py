@@ -20,13 +20,13 @@ from edge.visibility import is_visible
 from models.face.alignment import BoxSmoother, frame_from_box, head_box
 from models.face.mesh import LEFT_EYE, RIGHT_EYE
 from models.face_fit import WearerFit
-from models.headset.bare_look import BareLook
 from models.headset.contract import SIZE_PX
 from models.headset.head_crop import HeadCrop, crop_of_mesh, eased
-from models.headset.outline import LEVEL, sharpened
+from models.headset.outline import outline_in_frame
 from models.headset.reader import HeadsetReader, HeadsetReading
 from models.mesh_filter import MeshFilter
 from models.mesh_register import MeshRegister
+from models.outlines.reader import FINE_HEADSET, WearersOutline
 from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)
@@ -53,13 +53,13 @@ class HeadsetTracker:
         fit: WearerFit | None,
         person: str = "nearest",
         marker: MarkerGuide | None = None,
-        bare: BareLook | None = None,
+        outline: WearersOutline | None = None,
         register: MeshRegister | None = None,
     ) -> None:
         """Follow by `reader`; `fit` knows the wearer's own face, None: anybody's.
 
-        `marker` follows a sticker on the headset, None: there is none. `bare` and `register` know
-        the wearer's picture, for the outline and for the mesh; None: there is no picture.
+        `marker` follows a sticker on the headset, None: there is none. `outline` and `register`
+        know the wearer's picture, for the headset's outline and for the mesh; None: there is none.
 
         Raises:
             UserError: `person` is no choice.
@@ -70,7 +70,7 @@ class HeadsetTracker:
         self._fit = fit
         self._person = check_person(person)
         self._reader = reader
-        self._marker, self._bare, self._register = marker, bare, register
+        self._marker, self._outline, self._register = marker, outline, register
         self._smoother, self._filter = BoxSmoother(), MeshFilter()
         self._crop: HeadCrop | None = None
         self._cut: ImageU8 = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
@@ -198,11 +198,10 @@ class HeadsetTracker:
         self._is_on = is_on
         if not is_on:
             return np.zeros(image.shape[:2], np.uint8)
-        soft = reading.mask
-        if self._bare is not None:
-            soft = self._bare.weighed(soft, self._cut, crop.points_in_crop(mesh))
-        sharp = sharpened(soft, self._cut)
-        return crop.mask_in_frame(sharp, image.shape, LEVEL)
+        if self._outline is None:
+            return outline_in_frame(reading.mask, crop, image)
+        drawn = self._outline.drawn(reading.mask, self._cut, crop.points_in_crop(mesh))
+        return outline_in_frame(drawn, crop, image, FINE_HEADSET)
 
     def _scan(self, image: ImageU8) -> None:
         """Look at one crop of the search now and then, for other people in view."""

@@ -12,9 +12,9 @@ from edge.profile import SessionProfile
 from edge.settings import SessionSettings
 from edge.tracker import Tracker
 from edge.wearer import wearer_fit
-from models.headset.bare_look import BareLook
 from models.headset.reader import HeadsetReader
 from models.mesh_register import MeshRegister
+from models.outlines.reader import OutlineReader, WearersOutline
 from models.weights_error import WeightsError
 from streaming.errors import UserError
 
@@ -41,11 +41,12 @@ def _headset_tracker(
     settings: SessionSettings, profile: SessionProfile, reader: HeadsetReader
 ) -> HeadsetTracker:
     reference = profile.references[0]
-    fit, bare = wearer_fit(reference, reader), BareLook(reference)
+    fit = wearer_fit(reference, reader)
+    outline = WearersOutline(reference, OutlineReader(threads=settings.models.threads))
     choice = read_marker(settings.edge.marker)
     lens = lens_for(settings.edge.camera, profile)
     guide = None if choice is None else MarkerGuide(choice, lens)
     size_px, person = settings.models.size_px, settings.edge.person
     # Where a marker says exactly how the headset lies, nothing else shall move what it hides.
     register = MeshRegister(reference) if guide is None else None
-    return HeadsetTracker(size_px, reader, fit, person, guide, bare, register)
+    return HeadsetTracker(size_px, reader, fit, person, guide, outline, register)

@@ -30,6 +30,8 @@ from models.identity.contract import CHIP, FACE_PRINT, face_print_contract
 from models.identity.face_chip import BARE
 from models.identity.network import FacePrintNet
 from models.inpainting import architectures
+from models.outlines.contract import OUTLINE_NET, outline_net_contract
+from models.outlines.network import ExportedOutlineNet, OutlineNet
 from models.quantisation.filter_storage import store_filters_in_8_bit
 from models.quantisation.half import QuantisedGraph, write_half_precision
 from models.shipped import MANIFEST_SCHEMA, manifest_path, sha256
@@ -126,6 +128,13 @@ def export_face_mask_net(network: FaceMaskNet, path: Path, testimony: dict[str, 
     settings = {"kind": FACE_MASK_NET, "settings": asdict(network.settings)}
     exported = ExportedFaceMaskNet(network)
     _export_stateless(exported, face_mask_net_contract(), path, {**settings, **testimony})
+
+
+def export_outline_net(network: OutlineNet, path: Path, testimony: dict[str, Any]) -> None:
+    """Write OutlineNet as `path` (.onnx) with its manifest."""
+    settings = {"kind": OUTLINE_NET, "settings": asdict(network.settings)}
+    exported = ExportedOutlineNet(network)
+    _export_stateless(exported, outline_net_contract(), path, {**settings, **testimony})
 
 
 def _export_stateless(

@@ -42,6 +42,8 @@ TORCH_FILES_OF_MODELS = {  # the networks and what turns them into ONNX
     "models/identity/network.py",
     "models/covers/network.py",
     "models/face_masks/network.py",
+    "models/outlines/network.py",
+    "models/mask_unet.py",
 }
 LONGEST_FILE = 400
 BANNED_STEMS = {"utils", "util", "helpers", "common", "base", "manager", "processor", "misc"}

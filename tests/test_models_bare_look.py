@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.headset.bare_look import BareLook
 from models.headset.contract import MASK_PX
 from models.headset.head_crop import HeadCrop, crop_of_mesh
-from models.headset.outline import LEVEL
+from models.headset.outline import COARSE_HEADSET
 from models.reference import Reference
 
 MeshMaker = Callable[..., NDArray[np.float32]]
@@ -53,12 +53,12 @@ def weighed(
 ) -> tuple[HeadCrop, NDArray[np.float32]]:
     crop = crop_of_mesh(person.mesh)
     points = crop.points_in_crop(person.mesh)
-    return crop, BareLook(person).weighed(soft(crop, hair), crop.cut(camera), points)
+    return crop, BareLook(person).evidence(soft(crop, hair), crop.cut(camera), points).mask
 
 
 def test_hair_taken_for_a_strap_is_given_back_and_the_headset_is_kept(person: Reference) -> None:
     crop, mask = weighed(person, worn(person.image), hair=0.6)
-    assert (mask[part(crop, HAIR)] < LEVEL).all()
+    assert (mask[part(crop, HAIR)] < COARSE_HEADSET.level).all()
     assert (mask[part(crop, HEADSET)] > 0.9).all()
 
 
@@ -66,13 +66,13 @@ def test_a_strap_that_the_network_doubted_is_found_in_place_of_the_hair(person: 
     camera = worn(person.image)
     camera[HAIR] = (38, 36, 35)
     crop, mask = weighed(person, camera, hair=0.25)
-    assert (mask[part(crop, HAIR)] > LEVEL).all()
+    assert (mask[part(crop, HAIR)] > COARSE_HEADSET.level).all()
 
 
 def test_another_light_is_seen_through(person: Reference) -> None:
     dimmer = np.clip(person.image * np.array([0.5, 0.6, 0.7]), 0, 255).astype(np.uint8)
     crop, mask = weighed(person, worn(dimmer), hair=0.6)
-    assert (mask[part(crop, HAIR)] < LEVEL).mean() > 0.9
+    assert (mask[part(crop, HAIR)] < COARSE_HEADSET.level).mean() > 0.9
 
 
 def test_a_reference_that_shows_something_else_changes_little(person: Reference) -> None:
@@ -84,12 +84,13 @@ def test_a_reference_that_shows_something_else_changes_little(person: Reference)
     before = soft(crop, 0.6)
     _, mask = weighed(other, camera, hair=0.6)
     assert np.abs(mask - before).max() < 0.12
-    assert np.array_equal(mask >= LEVEL, before >= LEVEL)
+    assert np.array_equal(mask >= COARSE_HEADSET.level, before >= COARSE_HEADSET.level)
 
 
 def test_nothing_is_said_of_a_crop_that_the_reference_does_not_show(person: Reference) -> None:
     crop = HeadCrop(np.array([128, 128], np.float32), 250.0)
     before = soft(crop, 0.6)
     far = np.asarray(crop.points_in_crop(person.mesh) + 9.0, np.float32)
-    after = BareLook(person).weighed(before, crop.cut(person.image), far)
-    assert np.array_equal(after, before)
+    after = BareLook(person).evidence(before, crop.cut(person.image), far)
+    assert np.array_equal(after.mask, before)
+    assert not after.picture[..., 3].any()

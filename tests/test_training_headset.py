@@ -84,12 +84,12 @@ def test_labels_lie_where_the_picture_shows_them(faces: list[BareFace]) -> None:
 def test_a_mirrored_face_keeps_left_and_right_apart(posed_mesh) -> None:  # type: ignore[no-untyped-def]
     mesh = posed_mesh(yaw_deg=20.0)
     image = np.zeros((256, 256, 3), np.uint8)
-    flipped_image, flipped = mirrored(image, mesh)
+    flipped = mirrored(BareFace(image, mesh))
     other = posed_mesh(yaw_deg=-20.0, centre=(255 - 128.0, 115.0))
     # The face is nearly symmetric: its mirror image is itself, turned the other way.
-    assert np.linalg.norm(flipped[:, :2] - other[:, :2], axis=1).mean() < 3.0
+    assert np.linalg.norm(flipped.mesh[:, :2] - other[:, :2], axis=1).mean() < 3.0
     assert np.array_equal(mirrored_points()[mirrored_points()], np.arange(478))
-    assert flipped_image.shape == image.shape
+    assert flipped.image.shape == image.shape
 
 
 def test_a_few_steps_lower_the_loss_and_a_resumed_run_goes_on_alike(

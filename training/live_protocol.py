@@ -34,9 +34,9 @@ from hmd_capture.simulated import SimulatedHeadset, Worn
 from models.face.alignment import head_box
 from models.face_fit import WearerFit
 from models.filling import Filler, Reference
-from models.headset.bare_look import BareLook
 from models.headset.reader import HeadsetReader
 from models.mesh_register import MeshRegister
+from models.outlines.reader import OutlineReader, WearersOutline
 from streaming.records import Float32Array, Frame, ImageU8
 from training.clips.faces import CLIP_PX, FaceClip, FaceClips
 from training.evaluation.metrics import FrameScores, score_frames
@@ -107,10 +107,10 @@ def evaluate_live(
     """
     names = [name + suffix for name in fillers for suffix in ("", ORACLE, OPEN_EYES)]
     result = LiveEvaluation({name: LiveScores() for name in names}, TrackerScores(), EyeScores())
-    reader, eye_reader = HeadsetReader(), NetworkEyeReader()
+    reader, outlines, eye_reader = HeadsetReader(), OutlineReader(), NetworkEyeReader()
     for index, row in enumerate(rows):
         clip = worn_clip(clips, row, headsets[index % len(headsets)], eye_reader)
-        wearer = _Wearer.of(clip.profile.references[0], reader)
+        wearer = _Wearer.of(clip.profile.references[0], reader, outlines)
         shown: dict[str, ImageU8] = {}
         tracks: Sequence[FaceTrack | None] = ()
         for name, filler in fillers.items():
@@ -136,17 +136,20 @@ class _Wearer:
     reader: HeadsetReader
     reference: Reference
     fit: WearerFit
-    bare: BareLook
+    outline: WearersOutline
 
     @classmethod
-    def of(cls, reference: Reference, reader: HeadsetReader) -> _Wearer:
+    def of(cls, reference: Reference, reader: HeadsetReader, outlines: OutlineReader) -> _Wearer:
         """Learn the wearer from the profile's first view."""
-        return cls(reader, reference, wearer_fit(reference, reader), BareLook(reference))
+        fit, outline = wearer_fit(reference, reader), WearersOutline(reference, outlines)
+        return cls(reader, reference, fit, outline)
 
     def tracker(self, size_px: int) -> HeadsetTracker:
         """One that follows nobody yet."""
         register = MeshRegister(self.reference)
-        return HeadsetTracker(size_px, self.reader, self.fit, bare=self.bare, register=register)
+        return HeadsetTracker(
+            size_px, self.reader, self.fit, outline=self.outline, register=register
+        )
 
 
 def _ways(

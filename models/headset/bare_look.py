@@ -10,11 +10,13 @@ another room or with other hair it says nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.headset.contract import MASK_PX
+from models.headset.contract import MASK_PX, SIZE_PX
 from models.headset.head_crop import crop_of_mesh
 from models.reference import Reference
 from models.warp import head_motion
@@ -43,7 +45,15 @@ USUAL = 12.0  # 8-bit steps beside the median difference: what is not moved or c
 FLAT = 100.0  # variance of colours, 8-bit steps squared, that tells nothing of contrast
 STEPS_PX = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 COLOURS = 256.0**3
-SIZE = (MASK_PX, MASK_PX)
+SIZE, HALF = (SIZE_PX, SIZE_PX), (MASK_PX, MASK_PX)
+
+
+@dataclass(frozen=True)
+class BareEvidence:
+    """What the reference says of one crop."""
+
+    mask: Float32Array  # (M,M) the soft outline after the reference was asked
+    picture: ImageU8  # (S,S,4) the reference moved beside the crop, in its light; 255 = shown
 
 
 class BareLook:
@@ -52,34 +62,39 @@ class BareLook:
     def __init__(self, reference: Reference) -> None:
         """Keep the head of the reference, a picture of the bare face and its mesh."""
         crop = crop_of_mesh(reference.mesh)
-        cut = cv2.resize(crop.cut(reference.image), SIZE, interpolation=cv2.INTER_AREA)
-        shown = crop.shown(reference.image.shape, MASK_PX)
-        self._picture = np.dstack([cut, shown * np.uint8(255)])
+        shown = crop.shown(reference.image.shape, SIZE_PX)
+        self._picture = np.dstack([crop.cut(reference.image), shown * np.uint8(255)])
         self._points = _pixels(crop.points_in_crop(reference.mesh))
 
-    def weighed(self, mask: Float32Array, cut: ImageU8, points: Float32Array) -> Float32Array:
-        """The soft outline (M,M) of a crop (S,S,3) after the reference was asked, (M,M).
+    def evidence(self, mask: Float32Array, cut: ImageU8, points: Float32Array) -> BareEvidence:
+        """What the reference says of a crop (S,S,3) with a soft outline (M,M).
 
         `points` (478,>=2) is the face's mesh in shares of the crop's side.
         """
-        seen = np.asarray(cv2.resize(cut, SIZE, interpolation=cv2.INTER_AREA), np.uint8)
         motion = head_motion(_pixels(points), self._points)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        moved = cv2.warpAffine(self._picture, motion, SIZE, flags=flags)
+        beside = np.asarray(cv2.warpAffine(self._picture, motion, SIZE, flags=flags), np.uint8)
+        seen, moved = (_halved(image) for image in (cut, beside))
         known = moved[..., 3] > 250
         bare = mask < SURELY_BARE
         tested = known & bare & _near(mask)
         asked = known & ~bare & (mask < 1 - SURELY_BARE)
         if min(tested.sum(), asked.sum()) < LEAST_PX:
-            return mask
+            return BareEvidence(mask, beside)
         light = _Light(seen, np.asarray(moved[..., :3], np.uint8), tested)
-        told = _headset_density(mask, seen, asked) - light.density(asked)
-        told = np.clip(told, -MOST, MOST) * np.where(told > 0, light.unlike, light.alike) * WEIGHT
-        chance = mask[asked]
-        odds = chance / (1 - chance) * np.exp(told)
-        weighed = mask.copy()
-        weighed[asked] = odds / (1 + odds)
-        return weighed
+        weighed = _weighed(mask, seen, asked, light)
+        return BareEvidence(weighed, np.dstack([light.thrown_on(beside), beside[..., 3]]))
+
+
+def _weighed(mask: Float32Array, seen: ImageU8, asked: Bools, light: _Light) -> Float32Array:
+    """The soft outline (M,M) after the reference was asked where it is in doubt."""
+    told = _headset_density(mask, seen, asked) - light.density(asked)
+    told = np.clip(told, -MOST, MOST) * np.where(told > 0, light.unlike, light.alike) * WEIGHT
+    chance = mask[asked]
+    odds = chance / (1 - chance) * np.exp(told)
+    weighed = mask.copy()
+    weighed[asked] = odds / (1 + odds)
+    return weighed
 
 
 class _Light:
@@ -99,6 +114,13 @@ class _Light:
         mean = float(spread.mean())
         self.alike = min(1.0, (BARE_SPREAD / mean) ** 2)  # how far it is believed: is bare
         self.unlike = min(1.0, (HEADSET_SPREAD / mean) ** 4)  # and: is headset
+
+    def thrown_on(self, picture: ImageU8) -> ImageU8:
+        """Colours of a picture (S,S,>=3) of the bare face as this light shows them, (S,S,3)."""
+        steps = np.arange(256, dtype=np.float32)[:, None]
+        table = np.clip(steps * self._gain + self._shift + 0.5, 0, 255).astype(np.uint8)
+        colours = np.ascontiguousarray(picture[..., :3])
+        return np.asarray(cv2.LUT(colours, table[:, None]), np.uint8)
 
     def density(self, asked: Bools) -> Float32Array:
         """Logarithm of the density of the frame's colours if the reference is seen, (N,)."""
@@ -129,8 +151,13 @@ def _gain(here: Float32Array, there: Float32Array) -> Float32Array:
 
 
 def _pixels(points: Float32Array) -> Float32Array:
-    """Points (N,>=2) in shares of a crop's side as (N,2) pixels of its outline's grid."""
-    return np.asarray(points[:, :2] * MASK_PX - 0.5, np.float32)
+    """Points (N,>=2) in shares of a crop's side as (N,2) px of the crop."""
+    return np.asarray(points[:, :2] * SIZE_PX - 0.5, np.float32)
+
+
+def _halved(image: ImageU8) -> ImageU8:
+    """A crop in its outline's grid."""
+    return np.asarray(cv2.resize(image, HALF, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _near(mask: Float32Array) -> Bools:

@@ -42,7 +42,7 @@ class HeadCrop:
 
     def cut(self, image: ImageU8) -> ImageU8:
         """The crop (S,S,3) of a frame (H,W,3); beyond the frame its border is repeated."""
-        frame_from_crop = self._frame_from_crop(SIZE_PX)
+        frame_from_crop = self.frame_from_pixels(SIZE_PX)
         step = self.side_px / SIZE_PX
         part, left, top = _around(image, self)
         frame_from_crop[:, 2] -= (left, top)
@@ -69,34 +69,24 @@ class HeadCrop:
         inverse = np.linalg.inv(matrix[:, :2])
         return np.asarray((mesh[:, :2] - matrix[:, 2]) @ inverse.T, np.float32)
 
-    def mask_in_frame(
-        self, mask: Float32Array, shape: tuple[int, ...], level: float = 0.5
-    ) -> NDArray[np.uint8]:
-        """A soft mask (M,M) of the crop -> (H,W) of a frame of `shape`, 1 from `level` up."""
-        found = np.zeros(shape[:2], np.uint8)
+    def box_in_frame(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Rows and columns of a frame of `shape` that the crop reaches into; empty: none."""
         share = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
         matrix = self.frame_from_share
         corners = share @ matrix[:, :2].T + matrix[:, 2]
-        low = np.clip(np.floor(corners.min(axis=0)), 0, shape[1::-1]).astype(int)
-        high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, shape[1::-1]).astype(int)
-        if (high <= low).any():
-            return found
-        crop_to_frame = self._frame_from_crop(mask.shape[0])
-        crop_to_frame[:, 2] -= low
-        size = (int(high[0] - low[0]), int(high[1] - low[1]))
-        soft = cv2.warpAffine(mask, crop_to_frame, size, flags=cv2.INTER_LINEAR)
-        found[low[1] : high[1], low[0] : high[0]] = soft >= level
-        return found
+        left, top = np.clip(np.floor(corners.min(axis=0)), 0, shape[1::-1]).astype(int)
+        right, bottom = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, shape[1::-1]).astype(int)
+        return slice(int(top), int(bottom)), slice(int(left), int(right))
 
     def shown(self, shape: tuple[int, ...], size_px: int) -> NDArray[np.uint8]:
         """Which pixels of the crop, reduced to (S,S), a frame of `shape` shows: 1, else 0."""
         frame = np.ones(shape[:2], np.uint8)
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
         size = (size_px, size_px)
-        shown = cv2.warpAffine(frame, self._frame_from_crop(size_px), size, flags=flags)
+        shown = cv2.warpAffine(frame, self.frame_from_pixels(size_px), size, flags=flags)
         return np.asarray(shown, np.uint8)
 
-    def _frame_from_crop(self, size_px: int) -> NDArray[np.float64]:
+    def frame_from_pixels(self, size_px: int) -> NDArray[np.float64]:
         """(2,3) pixel centres of a crop of a size -> pixel centres of the frame."""
         matrix = self.frame_from_share
         linear = matrix[:, :2] / size_px

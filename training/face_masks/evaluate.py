@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from edge.covers.face_mask_tracker import LEVEL, ON
+from edge.covers.face_mask_tracker import FACE_MASK, ON
 from hmd_capture.face_masks.cut import KINDS
 from hmd_capture.face_masks.drawing import FaceMask
 from hmd_capture.face_masks.patterns import Textures
@@ -24,7 +24,7 @@ from hmd_capture.headset_render import ProceduralHeadset
 from hmd_capture.simulated import covered
 from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader, worn_share
 from models.headset.head_crop import crop_of_mesh
-from models.headset.outline import sharpened
+from models.headset.outline import outline_in_frame
 from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.clips.faces import FaceClips, FaceDataError
@@ -127,8 +127,7 @@ def score_alarms(
 def find(reader: FaceMaskReader, image: ImageU8, face: BareFace) -> MaskU8:
     """What the network takes for a mask (H,W), as the tracker asks it."""
     crop = crop_of_mesh(face.mesh)
-    cut = crop.cut(image)
-    return crop.mask_in_frame(sharpened(reader.read(cut), cut), image.shape, LEVEL)
+    return outline_in_frame(reader.read(crop.cut(image)), crop, image, FACE_MASK)
 
 
 def overlap(found: MaskU8, truth: MaskU8) -> float:

@@ -59,12 +59,10 @@ class MaskScenes:
         """One more scene."""
         random = self.random
         face = self._faces[int(random.integers(len(self._faces)))]
-        image, mesh = face.image, face.mesh
         if random.random() < 0.5:
-            image, mesh = mirrored(image, mesh)
-        face = BareFace(image, mesh)
+            face = mirrored(face)
         image, mask = self._masked(face) if random.random() < MASKED_SHARE else self._bare(face)
-        crop, label = self._cut(image, mask, mesh)
+        crop, label = self._cut(image, mask, face.mesh)
         is_faulty = random.random() < FAULTY_SHARE
         return MaskScene(camera_faults(crop, random) if is_faulty else crop, label)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.face.mesh import LEFT_EYE, RIGHT_EYE
-from models.headset.contract import FACE, HEADSET, MAP_PX
+from models.headset.contract import FACE, HEADSET, MAP_PX, MASK_PX
 from models.headset.network import ANCHORS, LEAST_SPREAD, HeadsetOutputs
 from training.scenes.worn_scenes import Scene
 
@@ -42,7 +43,7 @@ def collate(scenes: Sequence[Scene]) -> HeadsetTargets:
     maps = [_head_maps(scene) for scene in scenes]
     return HeadsetTargets(
         crop=torch.from_numpy(np.ascontiguousarray(images)),
-        mask=torch.from_numpy(np.stack([scene.mask for scene in scenes])[:, None]),
+        mask=torch.from_numpy(np.stack([coarse(scene.mask) for scene in scenes])[:, None]),
         mesh=torch.from_numpy(np.stack(meshes)),
         has_mesh=torch.tensor([scene.mesh is not None for scene in scenes]),
         presence=torch.tensor([_presence(scene) for scene in scenes], dtype=torch.float32),
@@ -50,6 +51,12 @@ def collate(scenes: Sequence[Scene]) -> HeadsetTargets:
         geometry=torch.from_numpy(np.stack([m[1] for m in maps])),
         centres=torch.from_numpy(np.stack([m[2] for m in maps])),
     )
+
+
+def coarse(mask: Float32Array) -> Float32Array:
+    """The share of headset (S,S) of a crop as HeadsetNet says it, (S/2,S/2)."""
+    small = cv2.resize(mask, (MASK_PX, MASK_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
 
 
 def headset_losses(said: HeadsetOutputs, wanted: HeadsetTargets) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.headset.contract import SIZE_PX
 from models.headset.reader import HeadsetReader, HeadsetReading
-from training.headset.losses import OUTER_CORNERS
+from training.headset.losses import OUTER_CORNERS, coarse
 from training.scenes.worn_scenes import Scene
 
 LEAST_MASK = 50  # pixels of a headset that its outline is scored on
@@ -39,7 +39,7 @@ def score_scenes(
     """Compare readings with the truth and with the original's."""
     ious, errors, moves, doubts = [], [], [], []
     for reading, before, scene in zip(said, original, scenes, strict=True):
-        wanted = scene.mask > 0.5
+        wanted = coarse(scene.mask) > 0.5
         if wanted.sum() > LEAST_MASK:
             found = reading.mask > 0.5
             ious.append((wanted & found).sum() / (wanted | found).sum())

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.face.mesh import POINT_COUNT
-from training.clips.faces import FaceClips, FaceDataError
+from training.clips.faces import FaceClip, FaceClips, FaceDataError
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -37,11 +37,22 @@ def clip_faces(clips: FaceClips, split: str, every: int, limit: int = 0) -> Iter
     Raises:
         FaceDataError: the split is empty or a clip cannot be read.
     """
+    return itertools.chain.from_iterable(faces_by_clip(clips, split, every, limit))
+
+
+def faces_by_clip(
+    clips: FaceClips, split: str, every: int, limit: int = 0
+) -> Iterator[Iterator[BareFace]]:
+    """`clip_faces`, clip by clip: each shows one person."""
     for row in clips.rows(split)[: limit or None]:
-        meshes = clips.meshes(row)
-        for index, image in enumerate(clips.stream(row)):
-            if index % every == 0 and index < len(meshes):
-                yield BareFace(image, meshes[index])
+        yield _faces_of(clips, row, every)
+
+
+def _faces_of(clips: FaceClips, row: FaceClip, every: int) -> Iterator[BareFace]:
+    meshes = clips.meshes(row)
+    for index, image in enumerate(clips.stream(row)):
+        if index % every == 0 and index < len(meshes):
+            yield BareFace(image, meshes[index])
 
 
 def faces_to_learn(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hmd_capture.headset_render import Headset, ProceduralHeadset
 from models.face.alignment import head_box
-from models.headset.contract import CROP_SHARE, MASK_PX, SIZE_PX
+from models.headset.contract import CROP_SHARE, SIZE_PX
 from training.scenes.bare_faces import BareFace, mirrored_points
 from training.scenes.camera_faults import camera_faults
 from training.scenes.face_props import (
@@ -51,7 +51,7 @@ class Scene:
     """One labelled crop."""
 
     image: ImageU8  # (S,S,3) BGR
-    mask: Float32Array  # (S/2,S/2) share of each pixel that is headset
+    mask: Float32Array  # (S,S) share of each pixel that is headset
     mesh: Float32Array | None  # (478,3) share of the crop's side; None: no head, or a small one
     heads: list[Head] = field(default_factory=list)
 
@@ -93,17 +93,24 @@ class WornScenes:
         elif kind < 0.95:
             scene = self._searched()
         else:
-            scene = Scene(self._background(), np.zeros((MASK_PX, MASK_PX), np.float32), None)
+            scene = Scene(self._background(), np.zeros((SIZE_PX, SIZE_PX), np.float32), None)
         image = camera_faults(scene.image, self.random)
         return Scene(image, scene.mask, scene.mesh, scene.heads)
+
+    def followed(self, face: BareFace) -> Scene:
+        """A crop as the tracker cuts it of a face with a headset on, by a faultless camera."""
+        return self._followed(self._with_things_on(face, is_covered=True))
 
     def _dressed(self) -> _Dressed:
         random = self.random
         face = self._faces[int(random.integers(len(self._faces)))]
-        image, mesh = face.image, face.mesh
         if random.random() < 0.5:
-            image, mesh = mirrored(image, mesh)
-        is_covered = random.random() < 0.78
+            face = mirrored(face)
+        return self._with_things_on(face, is_covered=random.random() < 0.78)
+
+    def _with_things_on(self, face: BareFace, *, is_covered: bool) -> _Dressed:
+        random = self.random
+        image, mesh = face.image, face.mesh
         mask = np.zeros(image.shape[:2], np.uint8)
         if random.random() < 0.1:
             image = put_headphones_on(image, mesh, random)
@@ -156,7 +163,7 @@ class WornScenes:
         else:
             image = warped(dressed.image, matrix, edge)
         # A headset that the picture's edge cuts off goes on beyond it, and so does its outline.
-        mask = _reduced(warped(dressed.mask, matrix, edge))
+        mask = warped(dressed.mask, matrix, edge)
         return self._labelled(image, mask, [(dressed, matrix)])
 
     def _searched(self) -> Scene:
@@ -182,12 +189,12 @@ class WornScenes:
             image = self._pasted(image, dressed.image, matrix, mask)
             mask = np.maximum(mask, warped(dressed.mask, matrix, cv2.BORDER_CONSTANT))
             placed.append((dressed, matrix))
-        return self._labelled(image, _reduced(mask), placed)
+        return self._labelled(image, mask, placed)
 
     def _labelled(
         self,
         image: ImageU8,
-        mask: Float32Array,
+        mask: ImageU8,
         placed: Sequence[tuple[_Dressed, NDArray[np.float64]]],
     ) -> Scene:
         heads, mesh = [], None
@@ -200,7 +207,7 @@ class WornScenes:
             heads.append(head)
             if head.side >= SEEN_SHARE and len(placed) == 1:
                 mesh = moved
-        return Scene(image, mask, mesh, heads)
+        return Scene(image, mask.astype(np.float32) / 255, mesh, heads)
 
     def _picture(self) -> ImageU8:
         return self._faces[int(self.random.integers(len(self._faces)))].image
@@ -252,11 +259,11 @@ class WornScenes:
         return canvas
 
 
-def mirrored(image: ImageU8, mesh: Float32Array) -> tuple[ImageU8, Float32Array]:
+def mirrored(face: BareFace) -> BareFace:
     """The picture and its mesh as in a mirror, points renumbered."""
-    flipped = mesh[mirrored_points()].copy()
-    flipped[:, 0] = image.shape[1] - 1 - flipped[:, 0]
-    return np.ascontiguousarray(image[:, ::-1]), flipped
+    flipped = face.mesh[mirrored_points()].copy()
+    flipped[:, 0] = face.image.shape[1] - 1 - flipped[:, 0]
+    return BareFace(np.ascontiguousarray(face.image[:, ::-1]), flipped)
 
 
 def crop_matrix(centre: Float32Array, side: float, roll_deg: float) -> NDArray[np.float64]:
@@ -279,11 +286,6 @@ def warped(image: ImageU8, matrix: NDArray[np.float64], edge: int) -> ImageU8:
         scale *= 2
     size = (SIZE_PX, SIZE_PX)
     return np.asarray(cv2.warpAffine(image, matrix, size, borderMode=edge), np.uint8)
-
-
-def _reduced(mask: ImageU8) -> Float32Array:
-    small = cv2.resize(mask, (MASK_PX, MASK_PX), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32) / 255
 
 
 def _moved(mesh: Float32Array, matrix: NDArray[np.float64]) -> Float32Array:

@@ -1,0 +1,35 @@
+"""What OutlineNet is shown of a frame, in sessions and in training alike. No torch."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.headset.bare_look import BareEvidence
+from models.outlines.contract import SIZE_PX
+
+ImageU8 = NDArray[np.uint8]
+
+AROUND = np.ones((3, 3), np.uint8)  # the head is placed no better than that
+STRANGER = 4  # times the 8-bit steps: from 64 on a colour is as strange as can be
+
+
+def outline_look(cut: ImageU8, told: BareEvidence) -> ImageU8:
+    """(9,S,S) uint8, channels as in the contract, of a crop (S,S,3) BGR."""
+    size = (SIZE_PX, SIZE_PX)
+    outline = np.asarray(told.mask * 255 + np.float32(0.5), np.uint8)
+    enlarged = cv2.resize(outline, size, interpolation=cv2.INTER_LINEAR)
+    blue, green, red = cv2.split(cut)
+    *colours, known = cv2.split(told.picture)
+    strange = _strange(cut, np.asarray(cv2.merge(colours), np.uint8))
+    return np.stack([red, green, blue, *colours[::-1], enlarged, known, strange])
+
+
+def _strange(cut: ImageU8, bare: ImageU8) -> ImageU8:
+    """How far colours (S,S,3) lie outside the range around the same place of `bare`, (S,S)."""
+    above = cv2.subtract(cut, cv2.dilate(bare, AROUND))
+    below = cv2.subtract(cv2.erode(bare, AROUND), cut)
+    blue, green, red = cv2.split(cv2.max(above, below))
+    most = cv2.max(cv2.max(blue, green), red)
+    return np.asarray(cv2.convertScaleAbs(most, alpha=STRANGER), np.uint8)

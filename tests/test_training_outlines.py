@@ -1,0 +1,133 @@
+"""OutlineNet: scenes are labelled where the headset is, a step learns, an export agrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from hmd_capture.headset_render import ProceduralHeadset
+from models.headset.contract import SIZE_PX
+from models.headset.reader import HeadsetReader
+from models.outlines.contract import BARE, KNOWN, SEEN, SOFT
+from models.outlines.network import OutlineNet, OutlineNetSettings
+from models.outlines.reader import OutlineReader
+from training.outlines import scenes
+from training.outlines.scenes import OutlineScenes
+from training.outlines.train import BEST, EXPORTED, export_best
+from training.outlines.trainer import OutlineTrainer, OutlineTrainerSettings, collate
+from training.run import checkpoint
+from training.scenes.bare_faces import BareFace
+from training.trainer import TrainingDiverged
+
+SMALL = OutlineNetSettings(channels=(8, 8, 8), blocks=(1, 1), detail=4)
+
+
+@pytest.fixture(scope="module")
+def people(face_in_spans: NDArray[np.float32]) -> list[list[BareFace]]:
+    """Two clips of two frames; each of one colour."""
+    found = []
+    for colour in (90.0, 200.0):
+        frames = []
+        for shift in (0, 4):
+            mesh = (face_in_spans * 75 + [128 + shift, 110, 0]).astype(np.float32)
+            image = np.full((256, 256, 3), 30, np.uint8)
+            hull = cv2.convexHull(mesh[:, :2].copy()).astype(np.int32)
+            cv2.fillConvexPoly(image, hull, (colour, colour, colour))
+            frames.append(BareFace(image, mesh))
+        found.append(frames)
+    return found
+
+
+def maker(people: list[list[BareFace]], seed: int) -> OutlineScenes:
+    headsets = [ProceduralHeadset(None, index) for index in range(3)]
+    return OutlineScenes(people, headsets, [], HeadsetReader(), seed)
+
+
+def a_trainer() -> OutlineTrainer:
+    torch.manual_seed(0)
+    return OutlineTrainer(SMALL, OutlineTrainerSettings(bfloat16=False), torch.device("cpu"))
+
+
+def test_a_seed_fixes_the_scenes(people: list[list[BareFace]]) -> None:
+    one, same = (maker(people, 3).scene() for _ in range(2))
+    np.testing.assert_array_equal(one.look, same.look)
+    np.testing.assert_array_equal(one.mask, same.mask)
+    assert (maker(people, 4).scene().look != one.look).any()
+
+
+def test_the_bare_picture_shows_the_person_whose_headset_is_labelled(
+    people: list[list[BareFace]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for share in ("FAULTY_SHARE", "OTHER_CAMERA_SHARE", "STRANGER_SHARE", "NO_PICTURE_SHARE"):
+        monkeypatch.setattr(scenes, share, 0.0)
+    drawn = maker(people, 5)
+    for scene in (drawn.scene() for _ in range(12)):
+        assert scene.mask.shape == (SIZE_PX, SIZE_PX)
+        assert 0.02 < (scene.mask > 0.5).mean() < 0.8
+        face = np.median(scene.look[BARE], axis=0)[scene.look[KNOWN][0] == 255]
+        shown = np.median(scene.look[SEEN], axis=0)[scene.mask == 0]
+        for colour, other in ((90, 200), (200, 90)):  # of the clips' faces
+            if (np.abs(shown - colour) < 3).mean() > 0.1:
+                assert (np.abs(face - colour) < 40).any()
+                assert not (np.abs(face - other) < 10).mean() > 0.1
+
+
+def test_now_and_then_there_is_no_picture(
+    people: list[list[BareFace]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "NO_PICTURE_SHARE", 1.0)
+    scene = maker(people, 1).scene()
+    assert not scene.look[KNOWN].any()
+    assert scene.look[SEEN].any()
+
+
+def test_an_untrained_network_leaves_the_outline_as_it_is(people: list[list[BareFace]]) -> None:
+    batch = collate([maker(people, 2).scene()])
+    with torch.no_grad():
+        said = torch.sigmoid(OutlineNet(SMALL).eval()(batch.look.float() / 255))
+    given = batch.look[:, SOFT].float() / 255
+    assert float((said - given).abs().max()) < 0.021
+
+
+def test_steps_lower_the_loss_and_a_state_goes_on_where_it_was(
+    people: list[list[BareFace]],
+) -> None:
+    drawn = maker(people, 6)
+    batch = collate([drawn.scene() for _ in range(4)])
+    trainer = a_trainer()
+    losses = [trainer.step(batch, 0.1)["loss"] for _ in range(12)]
+    assert losses[-1] < losses[0]
+    other = a_trainer()
+    other.load_state_dict(trainer.state_dict())
+    assert other.finished_steps == 12
+    assert other.score([batch]) == trainer.score([batch])
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_change(
+    people: list[list[BareFace]],
+) -> None:
+    batch = collate([maker(people, 2).scene() for _ in range(2)])
+    batch.mask[0] = float("nan")
+    with pytest.raises(TrainingDiverged, match="checkpoint"):
+        a_trainer().step(batch, 0.0)
+
+
+def test_an_exported_network_says_what_the_trained_one_says(
+    people: list[list[BareFace]], tmp_path: Path
+) -> None:
+    trainer = a_trainer()
+    scene = maker(people, 1).scene()
+    batch = collate([scene, scene])
+    trainer.step(batch, 0.1)
+    checkpoint.save({**trainer.shippable(), "validation": {"iou": 0.0}}, tmp_path / BEST)
+    exported = export_best(tmp_path, {})
+    assert exported == tmp_path / EXPORTED
+    with torch.no_grad():
+        wanted = torch.sigmoid(trainer.average(batch.look[:1].float() / 255))
+    said = OutlineReader(exported).read(scene.look)
+    assert said == pytest.approx(wanted[0, 0].numpy(), abs=1e-4)

@@ -1,0 +1,1 @@
+"""Teaching OutlineNet where headsets end: scenes with the wearer's bare picture, training."""

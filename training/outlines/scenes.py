@@ -1,0 +1,101 @@
+"""Made-up crops of people with headsets on, their bare pictures beside: what OutlineNet learns.
+
+The scenes are HeadsetNet's (`training/scenes/worn_scenes.py`); HeadsetNet itself reads each, and
+errs as it errs in sessions. The bare picture is another frame of the same clip, in other light; now
+and then it is somebody else's, or there is none, so that it is not believed blindly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hmd_capture.headset_render import Headset
+from models.headset.bare_look import BareEvidence, BareLook
+from models.headset.contract import SIZE_PX
+from models.headset.reader import HeadsetReader
+from models.outlines.look import outline_look
+from models.reference import Reference
+from training.scenes.bare_faces import BareFace
+from training.scenes.camera_faults import camera_faults
+from training.scenes.worn_scenes import Scene, WornScenes, mirrored
+
+ImageU8 = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+
+FAULTY_SHARE = 0.4  # of the crops as a poor camera shows them, the others as they are
+OTHER_CAMERA_SHARE = 0.4  # of the bare pictures: other light, colours and sharpness
+STRANGER_SHARE = 0.08  # of the bare pictures: somebody else's
+NO_PICTURE_SHARE = 0.06  # of the scenes
+LEAST_ERROR, MOST_ERROR = 0.2, 0.9  # of HeadsetNet's mesh: sessions correct it for the wearer
+ERRING_SHARE = 0.4  # of the scenes: HeadsetNet's outline errs more than it does on train people
+ERROR_LOGITS, ERROR_PATCHES = 1.2, 10  # its standard deviation, patches of a side
+
+
+@dataclass(frozen=True)
+class OutlineScene:
+    """What the network is shown, and what it shall say."""
+
+    look: ImageU8  # (9,S,S), see `models.outlines.contract`
+    mask: Float32Array  # (S,S) share of each pixel that is headset
+
+
+class OutlineScenes:
+    """Makes scenes; the same seed makes the same ones."""
+
+    def __init__(
+        self,
+        people: Sequence[Sequence[BareFace]],
+        built_in: Sequence[Headset],
+        models: Sequence[Headset],
+        reader: HeadsetReader,
+        seed: int,
+    ) -> None:
+        """Put headsets on `people`, frames of one clip each, and look at them by `reader`."""
+        faces = [face for frames in people for face in frames]
+        self._people, self._reader = people, reader
+        self._worn = WornScenes(faces, built_in, models, seed)
+        self._random = self._worn.random
+
+    def scene(self) -> OutlineScene:
+        """One more scene."""
+        random = self._random
+        frames = self._people[int(random.integers(len(self._people)))]
+        face, bare = (frames[int(i)] for i in random.integers(len(frames), size=2))
+        if random.random() < STRANGER_SHARE:
+            others = self._people[int(random.integers(len(self._people)))]
+            bare = others[int(random.integers(len(others)))]
+        if random.random() < 0.5:
+            face, bare = mirrored(face), mirrored(bare)
+        scene = self._worn.followed(face)
+        if scene.mesh is None:  # its centre lies outside the crop
+            return self.scene()
+        return self._shown(scene, scene.mesh, bare)
+
+    def _shown(self, scene: Scene, mesh: Float32Array, bare: BareFace) -> OutlineScene:
+        random = self._random
+        cut = camera_faults(scene.image, random) if random.random() < FAULTY_SHARE else scene.image
+        reading = self._reader.read(cut)
+        soft = _erring(reading.mask, random) if random.random() < ERRING_SHARE else reading.mask
+        error = random.uniform(LEAST_ERROR, MOST_ERROR) * (reading.mesh - mesh)
+        told = BareEvidence(soft, np.zeros((SIZE_PX, SIZE_PX, 4), np.uint8))
+        if random.random() >= NO_PICTURE_SHARE:
+            image = bare.image
+            if random.random() < OTHER_CAMERA_SHARE:
+                image = camera_faults(image, random)
+            view = BareLook(Reference(image, bare.mesh))
+            told = view.evidence(soft, cut, mesh + error)
+        return OutlineScene(outline_look(cut, told), scene.mask)
+
+
+def _erring(soft: Float32Array, random: np.random.Generator) -> Float32Array:
+    """A soft outline (M,M) that is surer here, less sure there."""
+    coarse = random.normal(0, ERROR_LOGITS, (ERROR_PATCHES, ERROR_PATCHES)).astype(np.float32)
+    smooth = cv2.resize(coarse, soft.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    chance = np.clip(soft, 1e-4, 1 - 1e-4)
+    odds = chance / (1 - chance) * np.exp(smooth)
+    return np.asarray(odds / (1 + odds), np.float32)

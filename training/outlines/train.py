@@ -1,0 +1,110 @@
+"""`unvisor train-outline`: train OutlineNet on made-up scenes; resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from hmd_capture.headset_render import Headset
+from models.export import export_outline_net
+from models.headset.reader import HeadsetReader
+from models.outlines.network import OutlineNet, OutlineNetSettings
+from training.clips.faces import FaceClips
+from training.outlines.scenes import OutlineScenes
+from training.outlines.trainer import (
+    OutlineScore,
+    OutlineTargets,
+    OutlineTrainer,
+    OutlineTrainerSettings,
+    collate,
+)
+from training.run import checkpoint
+from training.run.folder import BEST, RunFolder
+from training.scenes.bare_faces import BareFace, faces_by_clip
+from training.scenes.headset_models import headset_models, split_names
+from training.small_networks import options
+from training.small_networks.batches import EndlessBatches, drawn_apart
+from training.small_networks.loop import Rhythm, TimedTraining, Verdict
+
+EXPORTED = "outline_net.onnx"
+VALIDATION_BATCHES = 24
+VALIDATION_SEED = 99
+
+People = list[list[BareFace]]
+Models = tuple[list[Headset], list[Headset]]
+
+
+def train_outline(
+    data: options.Clips,
+    run: options.Run,
+    headsets: options.Headsets = None,
+    minutes: options.Minutes = 60,
+    batch: options.ScenesPerStep = 12,
+    learning_rate: options.LearningRate = 2e-3,
+    every: options.Every = 6,
+    start_from: options.StartFrom = None,
+    workers: options.SceneWorkers = 1,
+    validate_every: options.ValidateEvery = 400,
+    bfloat16: options.Bfloat16 = True,
+    seed: options.SceneSeed = 0,
+    limit_clips: options.LimitClips = 0,
+) -> None:
+    """Train the network that draws the headset's outline; start the same command again to resume.
+
+    The schedule follows the time trained, so that a busy machine ends in fewer steps, not halfway.
+    When the run is over, its best network is exported into the run's folder.
+    """
+    device = options.prepared_device(seed)
+    settings = OutlineTrainerSettings(learning_rate=learning_rate, bfloat16=bfloat16)
+    with options.failing_in_a_sentence():
+        clips = FaceClips(data)
+        people, val_people = (_people(clips, part, every, limit_clips) for part in ("train", "val"))
+        models = headset_models(headsets, split_names(headsets, "train") if headsets else [])
+        trainer = OutlineTrainer(OutlineNetSettings(), settings, device)
+        drawn = _batches(val_people, models, batch, VALIDATION_SEED)
+        validation = list(islice(drawn, VALIDATION_BATCHES))
+        training = TimedTraining(
+            trainer,
+            RunFolder(run),
+            lambda: Verdict.of(trainer.score(validation)),
+            lambda kept: OutlineScore(**kept["validation"]).total,
+        )
+        if not training.resume() and start_from is not None:
+            trainer.start_from(checkpoint.load(start_from))
+        endless = EndlessBatches(
+            partial(_batches, people, models, batch), seed + trainer.finished_steps
+        )
+        batches = drawn_apart(endless, workers)
+        rhythm = Rhythm(minutes, validate_every=validate_every)
+        training.run(lambda share: trainer.step(next(batches), share), rhythm)
+    told = {"people": len(people), "batch": batch, "seed": seed}
+    exported = export_best(run, {"training": told})
+    typer.echo(f"{exported} written.")
+
+
+def _people(clips: FaceClips, split: str, every: int, limit: int) -> People:
+    """Frames of each clip of a split."""
+    found = [list(frames) for frames in faces_by_clip(clips, split, every, limit)]
+    return [frames for frames in found if frames]
+
+
+def _batches(people: People, models: Models, batch: int, seed: int) -> Iterator[OutlineTargets]:
+    """New scenes, forever."""
+    scenes = OutlineScenes(people, *models, reader=HeadsetReader(), seed=seed)
+    while True:
+        yield collate([scenes.scene() for _ in range(batch)])
+
+
+def export_best(run: Path, testimony: dict[str, Any]) -> Path:
+    """Write the best network of a run as ONNX with its manifest; returns its path."""
+    kept = checkpoint.load(run / BEST)
+    network = OutlineNet(OutlineNetSettings(**kept["outline_net"]))
+    network.load_state_dict(kept["average"])
+    told = {"trained_steps": int(kept["step"]), "validation": kept["validation"], **testimony}
+    export_outline_net(network, run / EXPORTED, told)
+    return run / EXPORTED
