@@ -26,7 +26,7 @@ from models.headset.outline import outline_in_frame
 from models.headset.reader import HeadsetReader, HeadsetReading
 from models.mesh_filter import MeshFilter
 from models.mesh_register import MeshRegister
-from models.outlines.reader import FINE_HEADSET, WearersOutline
+from models.outlines.reader import WearersOutline
 from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)
@@ -200,8 +200,8 @@ class HeadsetTracker:
             return np.zeros(image.shape[:2], np.uint8)
         if self._outline is None:
             return outline_in_frame(reading.mask, crop, image)
-        drawn = self._outline.drawn(reading.mask, self._cut, crop.points_in_crop(mesh))
-        return outline_in_frame(drawn, crop, image, FINE_HEADSET)
+        points = crop.points_in_crop(mesh)
+        return self._outline.drawn(reading.mask, crop, self._cut, points, image)
 
     def _scan(self, image: ImageU8) -> None:
         """Look at one crop of the search now and then, for other people in view."""

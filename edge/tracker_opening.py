@@ -42,11 +42,13 @@ def _headset_tracker(
 ) -> HeadsetTracker:
     reference = profile.references[0]
     fit = wearer_fit(reference, reader)
-    outline = WearersOutline(reference, OutlineReader(threads=settings.models.threads))
+    is_fine = settings.edge.outline == "fine"
+    drawer = OutlineReader(threads=settings.models.threads) if is_fine else None
     choice = read_marker(settings.edge.marker)
     lens = lens_for(settings.edge.camera, profile)
     guide = None if choice is None else MarkerGuide(choice, lens)
     size_px, person = settings.models.size_px, settings.edge.person
     # Where a marker says exactly how the headset lies, nothing else shall move what it hides.
     register = MeshRegister(reference) if guide is None else None
+    outline = WearersOutline(reference, drawer)
     return HeadsetTracker(size_px, reader, fit, person, guide, outline, register)

@@ -93,4 +93,4 @@ def test_nothing_is_said_of_a_crop_that_the_reference_does_not_show(person: Refe
     far = np.asarray(crop.points_in_crop(person.mesh) + 9.0, np.float32)
     after = BareLook(person).evidence(before, crop.cut(person.image), far)
     assert np.array_equal(after.mask, before)
-    assert not after.picture[..., 3].any()
+    assert not after.picture()[..., 3].any()

@@ -175,7 +175,17 @@ def test_clips_of_one_frame_are_refused_before_the_product_is_started(tmp_path: 
     (tmp_path / "manifest.csv").touch()
     with pytest.raises(UserError, match="None of the 2 clips has the 2 frames"):
         live_document(
-            FaceClips(tmp_path), "test", rows, {}, None, 128, None, None, None, lambda *_: None
+            FaceClips(tmp_path),
+            "test",
+            rows,
+            {},
+            None,
+            "quick",
+            128,
+            None,
+            None,
+            None,
+            lambda *_: None,
         )
 
 

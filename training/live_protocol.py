@@ -24,7 +24,7 @@ from edge.pipeline import NoClients, Pipeline
 from edge.profile import SessionProfile
 from edge.records import Capture, FaceTrack, Truth
 from edge.reference_choice import profile_from_frames
-from edge.settings import Landmarks
+from edge.settings import Landmarks, Outline
 from edge.timing import StageTimes
 from edge.tracker import Tracker
 from edge.wearer import wearer_fit
@@ -93,24 +93,27 @@ def evaluate_live(
     headsets: Sequence[str],
     fillers: dict[str, FillerOf],
     *,
+    outline: Outline = "quick",
     size_px: int = PUBLISHED_PX,
     distance: nn.Module | None = None,
     on_clip: OnClip | None = None,
 ) -> LiveEvaluation:
     """Run every filler over the rows, tracked and told; clip i wears `headsets[i % len]`.
 
-    `headsets` are models of `SimulatedHeadset`; `distance` is an LPIPS module or None; `on_clip`
-    hears index, count, the clip, and the restored crops (N,S,S,3) by method.
+    `headsets` are models of `SimulatedHeadset`; `outline` is as in the settings; `distance` is an
+    LPIPS module or None; `on_clip` hears index, count, the clip, and the restored crops (N,S,S,3)
+    by method.
 
     Raises:
         UserError: a clip cannot be used, or a headset or network is missing.
     """
     names = [name + suffix for name in fillers for suffix in ("", ORACLE, OPEN_EYES)]
     result = LiveEvaluation({name: LiveScores() for name in names}, TrackerScores(), EyeScores())
-    reader, outlines, eye_reader = HeadsetReader(), OutlineReader(), NetworkEyeReader()
+    reader, eye_reader = HeadsetReader(), NetworkEyeReader()
+    drawer = OutlineReader() if outline == "fine" else None
     for index, row in enumerate(rows):
         clip = worn_clip(clips, row, headsets[index % len(headsets)], eye_reader)
-        wearer = _Wearer.of(clip.profile.references[0], reader, outlines)
+        wearer = _Wearer.of(clip.profile.references[0], reader, drawer)
         shown: dict[str, ImageU8] = {}
         tracks: Sequence[FaceTrack | None] = ()
         for name, filler in fillers.items():
@@ -139,9 +142,11 @@ class _Wearer:
     outline: WearersOutline
 
     @classmethod
-    def of(cls, reference: Reference, reader: HeadsetReader, outlines: OutlineReader) -> _Wearer:
+    def of(
+        cls, reference: Reference, reader: HeadsetReader, drawer: OutlineReader | None
+    ) -> _Wearer:
         """Learn the wearer from the profile's first view."""
-        fit, outline = wearer_fit(reference, reader), WearersOutline(reference, outlines)
+        fit, outline = wearer_fit(reference, reader), WearersOutline(reference, drawer)
         return cls(reader, reference, fit, outline)
 
     def tracker(self, size_px: int) -> HeadsetTracker:

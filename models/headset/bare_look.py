@@ -53,7 +53,14 @@ class BareEvidence:
     """What the reference says of one crop."""
 
     mask: Float32Array  # (M,M) the soft outline after the reference was asked
-    picture: ImageU8  # (S,S,4) the reference moved beside the crop, in its light; 255 = shown
+    moved: ImageU8  # (S,S,4) the reference moved beside the crop; 255 = shown
+    light: _Light | None = None  # of the crop; None: not known
+
+    def picture(self) -> ImageU8:
+        """The reference beside the crop in the crop's light, (S,S,4); 255 = shown."""
+        if self.light is None:
+            return self.moved
+        return np.dstack([self.light.thrown_on(self.moved), self.moved[..., 3]])
 
 
 class BareLook:
@@ -83,7 +90,7 @@ class BareLook:
             return BareEvidence(mask, beside)
         light = _Light(seen, np.asarray(moved[..., :3], np.uint8), tested)
         weighed = _weighed(mask, seen, asked, light)
-        return BareEvidence(weighed, np.dstack([light.thrown_on(beside), beside[..., 3]]))
+        return BareEvidence(weighed, beside, light)
 
 
 def _weighed(mask: Float32Array, seen: ImageU8, asked: Bools, light: _Light) -> Float32Array:

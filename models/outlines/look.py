@@ -21,7 +21,7 @@ def outline_look(cut: ImageU8, told: BareEvidence) -> ImageU8:
     outline = np.asarray(told.mask * 255 + np.float32(0.5), np.uint8)
     enlarged = cv2.resize(outline, size, interpolation=cv2.INTER_LINEAR)
     blue, green, red = cv2.split(cut)
-    *colours, known = cv2.split(told.picture)
+    *colours, known = cv2.split(told.picture())
     strange = _strange(cut, np.asarray(cv2.merge(colours), np.uint8))
     return np.stack([red, green, blue, *colours[::-1], enlarged, known, strange])
 

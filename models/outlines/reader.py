@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from models.engine.onnx import open_session
 from models.headset.bare_look import BareLook
-from models.headset.outline import Drawing
+from models.headset.head_crop import HeadCrop
+from models.headset.outline import Drawing, outline_in_frame
 from models.outlines.contract import CHANNELS, LOOK, MASK, OUTLINE_NET, SIZE_PX
 from models.outlines.look import outline_look
 from models.reference import Reference
@@ -17,10 +18,12 @@ from models.shipped import WEIGHTS_FOLDER, check_manifest
 
 Float32Array = NDArray[np.float32]
 ImageU8 = NDArray[np.uint8]
+MaskU8 = NDArray[np.uint8]
 
-# For what OutlineNet says. Outlines overlap best from .35 on; what is taken for headset in vain
-# is filled by a guess, though, and the restored face is nearer to the truth from .4 on.
-FINE_HEADSET = Drawing(level=0.4, most_px=224, radius_share=0.005)
+# Outlines of OutlineNet overlap best from .35 on; what is taken for headset in vain is filled by a
+# guess, though, and the restored face is nearer to the truth from .4 on.
+FINE = Drawing(level=0.4, most_px=224, radius_share=0.005)
+QUICK = Drawing(level=0.375, most_px=192)  # of BareLook alone
 SHIPPED_OUTLINE_NET = WEIGHTS_FOLDER / "outline_net.onnx"
 
 
@@ -46,15 +49,25 @@ class OutlineReader:
 class WearersOutline:
     """Knows how one wearer looks without a headset, and draws the outline of one."""
 
-    def __init__(self, reference: Reference, reader: OutlineReader) -> None:
-        """`reference` is a picture of the wearer's bare face and its mesh."""
+    def __init__(self, reference: Reference, reader: OutlineReader | None = None) -> None:
+        """`reference` is a picture of the bare face and its mesh; None: without OutlineNet."""
         self._bare, self._reader = BareLook(reference), reader
 
-    def drawn(self, soft: Float32Array, cut: ImageU8, points: Float32Array) -> Float32Array:
-        """The soft outline (S,S) of a crop (S,S,3) BGR.
+    def drawn(
+        self,
+        soft: Float32Array,
+        crop: HeadCrop,
+        cut: ImageU8,
+        points: Float32Array,
+        image: ImageU8,
+    ) -> MaskU8:
+        """The outline (H,W) 0 or 1 in a frame (H,W,3), of which `cut` (S,S,3) is a crop, all BGR.
 
         `soft` (M,M) is HeadsetNet's, `points` (478,>=2) the face's mesh in shares of the crop's
         side.
         """
         told = self._bare.evidence(soft, cut, points)
-        return self._reader.read(outline_look(cut, told))
+        if self._reader is None:
+            return outline_in_frame(told.mask, crop, image, QUICK)
+        found = self._reader.read(outline_look(cut, told))
+        return outline_in_frame(found, crop, image, FINE)

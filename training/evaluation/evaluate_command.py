@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from edge.settings import Outline
 from models.filling import DEFAULT_FILLER
 from streaming.errors import UserError
 from training.bank_protocol import BANK
@@ -67,6 +68,9 @@ def evaluate(
             help="live: folder of headset pictures with a manifest.", rich_help_panel=WHAT
         ),
     ] = None,
+    outline: Annotated[
+        Outline, typer.Option(help="live: who draws the headset's outline, as `[edge] outline`.")
+    ] = "quick",
     faces: Annotated[
         Path | None,
         typer.Option(
@@ -127,7 +131,7 @@ def evaluate(
         if protocol == EYES:
             document = eyes_document(data, split, alone, faces, strips, advance)
         elif protocol in OWN_DEFAULTS:
-            document = _own_document(request, headsets, advance)
+            document = _own_document(request, headsets, outline, advance)
         else:
             document = score(request, advance)
     tell = {EYES: tell_eyes, DETAIL: tell_detail}.get(protocol, _tell)
@@ -142,7 +146,9 @@ def _methods(
     return tuple(dict.fromkeys([*(method or METHODS), *networks]))
 
 
-def _own_document(request: Request, headsets: Path | None, advance: Advance) -> dict[str, Any]:
+def _own_document(
+    request: Request, headsets: Path | None, outline: Outline, advance: Advance
+) -> dict[str, Any]:
     """What the protocols report that score in a way of their own."""
     networks = request.networks or {}
     makers = makers_of(request.methods, request.threads, request.unvisor, networks)
@@ -154,7 +160,9 @@ def _own_document(request: Request, headsets: Path | None, advance: Advance) -> 
     clips = FaceClips(request.data)
     rows = licensed(clips.rows(split), request.licence_classes)
     if request.protocol == LIVE:
-        found = live_document(clips, split, rows, makers, headsets, *common, strips, advance)
+        found = live_document(
+            clips, split, rows, makers, headsets, outline, *common, strips, advance
+        )
     else:
         found = bank_document(clips, split, rows, makers, *common, _watcher(strips, advance))
     return found | asked(request)

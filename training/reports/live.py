@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from torch import nn
 
+from edge.settings import Outline
 from hmd_capture.headset_style import STYLES
 from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips, ImageU8
@@ -32,6 +33,7 @@ def live_document(
     rows: Sequence[FaceClip],
     makers: Mapping[str, FillerMaker],
     headsets: Path | None,
+    outline: Outline,
     size_px: int,
     distance: nn.Module | None,
     limit_clips: int | None,
@@ -62,7 +64,14 @@ def live_document(
 
     fillers = {name: _sized(make, size_px) for name, make in makers.items()}
     result = evaluate_live(
-        clips, chosen, models, fillers, size_px=size_px, distance=distance, on_clip=show
+        clips,
+        chosen,
+        models,
+        fillers,
+        outline=outline,
+        size_px=size_px,
+        distance=distance,
+        on_clip=show,
     )
     return {
         "protocol": LIVE,
@@ -72,6 +81,7 @@ def live_document(
         "too_short": [row.segment for row in rows if row.frames < FEWEST_FRAMES],
         "size_px": size_px,
         "landmarks": "tracker",
+        "outline": outline,
         "headsets": [Path(model).name for model in models],
         "methods": {name: _method(name, scores) for name, scores in result.methods.items()},
         "tracker": {
