@@ -18,6 +18,7 @@ from models.eyes.reader import SHIPPED_EYE_NET, EyeReader
 from models.face_masks.reader import SHIPPED_FACE_MASK_NET, FaceMaskReader
 from models.headset.reader import SHIPPED_HEADSET_NET, HeadsetReader
 from models.identity.reader import SHIPPED_FACE_PRINT, FacePrintReader
+from models.outlines.reader import SHIPPED_OUTLINE_NET, OutlineReader
 from models.shipped import (
     SHIPPED_INT8,
     SHIPPED_NETWORK,
@@ -100,6 +101,7 @@ def test_a_reset_gives_each_state_its_own_zero_in_whatever_order_they_are_told()
         (SHIPPED_HEADSET_NET, HeadsetReader),
         (SHIPPED_EYE_NET, EyeReader),
         (SHIPPED_FACE_MASK_NET, FaceMaskReader),
+        (SHIPPED_OUTLINE_NET, OutlineReader),
         (SHIPPED_COVER_NET, CoverReader),
         (SHIPPED_FACE_PRINT, FacePrintReader),
     ],

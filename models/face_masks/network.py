@@ -27,9 +27,9 @@ class FaceMaskNet(MaskUNet):
 
     def __init__(self, settings: FaceMaskNetSettings | None = None) -> None:
         """Random weights; `start_from_headset_net` gives the trunk better ones."""
-        self_settings = settings or FaceMaskNetSettings()
-        super().__init__(3, self_settings)
-        self.settings = self_settings
+        chosen = settings or FaceMaskNetSettings()
+        super().__init__(3, chosen)
+        self.settings = chosen
 
     def start_from_headset_net(self, weights: dict[str, Any]) -> int:
         """Take over what fits of HeadsetNet's weights by name; returns how many tensors did."""

@@ -32,9 +32,9 @@ class OutlineNet(MaskUNet):
 
     def __init__(self, settings: OutlineNetSettings | None = None) -> None:
         """Weights with which the coarse outline stays as it is."""
-        self_settings = settings or OutlineNetSettings()
-        super().__init__(CHANNELS, self_settings)
-        self.settings = self_settings
+        chosen = settings or OutlineNetSettings()
+        super().__init__(CHANNELS, chosen)
+        self.settings = chosen
         for parameter in self.mask_head.parameters():
             with torch.no_grad():
                 parameter[:4] = 0  # the four pixels of the first hint
