@@ -23,15 +23,16 @@ from models.covers.network import CoverNet, ExportedCoverNet
 from models.eyes.contract import EYE_NET, eye_net_contract
 from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings
 from models.face_masks.contract import FACE_MASK_NET, face_mask_net_contract
-from models.face_masks.network import ExportedFaceMaskNet, FaceMaskNet
+from models.face_masks.network import FaceMaskNet
 from models.headset.contract import HEADSET_NET, headset_net_contract
 from models.headset.network import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
 from models.identity.contract import CHIP, FACE_PRINT, face_print_contract
 from models.identity.face_chip import BARE
 from models.identity.network import FacePrintNet
 from models.inpainting import architectures
+from models.mask_unet import ExportedMaskUNet
 from models.outlines.contract import OUTLINE_NET, outline_net_contract
-from models.outlines.network import ExportedOutlineNet, OutlineNet
+from models.outlines.network import OutlineNet
 from models.quantisation.filter_storage import store_filters_in_8_bit
 from models.quantisation.half import QuantisedGraph, write_half_precision
 from models.shipped import MANIFEST_SCHEMA, manifest_path, sha256
@@ -126,14 +127,14 @@ def export_eye_net(network: EyeNet, path: Path, testimony: dict[str, Any]) -> No
 def export_face_mask_net(network: FaceMaskNet, path: Path, testimony: dict[str, Any]) -> None:
     """Write FaceMaskNet as `path` (.onnx) with its manifest."""
     settings = {"kind": FACE_MASK_NET, "settings": asdict(network.settings)}
-    exported = ExportedFaceMaskNet(network)
+    exported = ExportedMaskUNet(network)
     _export_stateless(exported, face_mask_net_contract(), path, {**settings, **testimony})
 
 
 def export_outline_net(network: OutlineNet, path: Path, testimony: dict[str, Any]) -> None:
     """Write OutlineNet as `path` (.onnx) with its manifest."""
     settings = {"kind": OUTLINE_NET, "settings": asdict(network.settings)}
-    exported = ExportedOutlineNet(network)
+    exported = ExportedMaskUNet(network)
     _export_stateless(exported, outline_net_contract(), path, {**settings, **testimony})
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from torch import Tensor, cat, nn
+from torch import Tensor, cat, nn, sigmoid
 from torch.nn import functional
 
 from models.headset.network import ResidualBlock, conv_block
@@ -65,3 +65,16 @@ class MaskUNet(nn.Module):
         seen = self.detail(cat([hints, crop], dim=1))
         said: Tensor = hints[:, :1] + self.correction(seen)
         return said
+
+
+class ExportedMaskUNet(nn.Module):
+    """A network as exported: probabilities instead of logits."""
+
+    def __init__(self, network: MaskUNet) -> None:
+        """Wrap a trained network."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, crop: Tensor) -> Tensor:
+        """(B,C,S,S) as `network` takes it -> (B,1,S,S) in 0..1."""
+        return sigmoid(self.network(crop))

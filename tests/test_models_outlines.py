@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.headset.bare_look import BareEvidence, BareLook
+from models.headset.bare_look import BareLook
 from models.headset.contract import MASK_PX, SIZE_PX
 from models.headset.head_crop import HeadCrop, crop_of_mesh
 from models.outlines.contract import BARE, KNOWN, SEEN, SOFT, STRANGE
@@ -57,11 +57,11 @@ def test_the_picture_lies_where_the_head_is_now(person: Reference) -> None:
     crop = crop_of_mesh(mesh)
     cut = crop.cut(np.asarray(image, np.uint8))
     nothing = np.zeros((MASK_PX, MASK_PX), np.float32)
-    beside = BareLook(person).evidence(nothing, cut, crop.points_in_crop(mesh)).picture()
+    beside = BareLook(person).beside(crop.points_in_crop(mesh), None)
     assert (beside[..., 3] == 255).mean() > 0.5
     assert difference(beside, cut, nothing) < 4
     astray = crop_of_mesh(person.mesh).points_in_crop(mesh)
-    still = BareLook(person).evidence(nothing, cut, astray).picture()
+    still = BareLook(person).beside(astray, None)
     assert difference(still, cut, nothing) > 8
 
 
@@ -69,8 +69,9 @@ def test_the_picture_is_shown_in_the_light_of_the_crop(person: Reference) -> Non
     dimmer = np.clip(worn(person.image) * np.array([0.5, 0.6, 0.7]) + 9, 0, 255).astype(np.uint8)
     crop = crop_of_mesh(person.mesh)
     soft, cut = soft_outline(crop), crop.cut(dimmer)
-    told = BareLook(person).evidence(soft, cut, crop.points_in_crop(person.mesh))
-    assert difference(told.picture(), cut, soft) < 3
+    look, points = BareLook(person), crop.points_in_crop(person.mesh)
+    light = look.evidence(soft, cut, points).light
+    assert difference(look.beside(points, light), cut, soft) < 3
     unlit = crop.cut(person.image)
     assert difference(np.dstack([unlit, np.full_like(unlit[..., 0], 255)]), cut, soft) > 30
 
@@ -78,8 +79,8 @@ def test_the_picture_is_shown_in_the_light_of_the_crop(person: Reference) -> Non
 def test_a_look_has_the_channels_of_the_contract(person: Reference) -> None:
     crop = crop_of_mesh(person.mesh)
     soft, cut = soft_outline(crop), crop.cut(worn(person.image))
-    told = BareLook(person).evidence(soft, cut, crop.points_in_crop(person.mesh))
-    look, beside = outline_look(cut, BareEvidence(soft, told.picture())), told.picture()
+    beside = BareLook(person).beside(crop.points_in_crop(person.mesh), None)
+    look = outline_look(cut, soft, beside)
     np.testing.assert_array_equal(look[SEEN], cut[..., ::-1].transpose(2, 0, 1))
     np.testing.assert_array_equal(look[BARE], beside[..., 2::-1].transpose(2, 0, 1))
     np.testing.assert_array_equal(look[KNOWN][0], beside[..., 3])

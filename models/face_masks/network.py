@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn, sigmoid
+from torch import Tensor
 
 from models.mask_unet import MaskUNet, MaskUNetSettings
 
@@ -45,16 +45,3 @@ class FaceMaskNet(MaskUNet):
     def forward(self, crop: Tensor) -> Tensor:
         """See the class."""
         return super().forward(crop * 2 - 1)
-
-
-class ExportedFaceMaskNet(nn.Module):
-    """The network as exported: probabilities."""
-
-    def __init__(self, network: FaceMaskNet) -> None:
-        """Wrap a trained network."""
-        super().__init__()
-        self.network = network
-
-    def forward(self, crop: Tensor) -> Tensor:
-        """(B,3,S,S) -> (B,1,S,S) of `face_mask_net_contract`."""
-        return sigmoid(self.network(crop))

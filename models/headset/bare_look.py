@@ -45,7 +45,7 @@ USUAL = 12.0  # 8-bit steps beside the median difference: what is not moved or c
 FLAT = 100.0  # variance of colours, 8-bit steps squared, that tells nothing of contrast
 STEPS_PX = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 COLOURS = 256.0**3
-SIZE, HALF = (SIZE_PX, SIZE_PX), (MASK_PX, MASK_PX)
+HALF = (MASK_PX, MASK_PX)
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,7 @@ class BareEvidence:
     """What the reference says of one crop."""
 
     mask: Float32Array  # (M,M) the soft outline after the reference was asked
-    moved: ImageU8  # (S,S,4) the reference moved beside the crop; 255 = shown
     light: _Light | None = None  # of the crop; None: not known
-
-    def picture(self) -> ImageU8:
-        """The reference beside the crop in the crop's light, (S,S,4); 255 = shown."""
-        if self.light is None:
-            return self.moved
-        return np.dstack([self.light.thrown_on(self.moved), self.moved[..., 3]])
 
 
 class BareLook:
@@ -69,28 +62,41 @@ class BareLook:
     def __init__(self, reference: Reference) -> None:
         """Keep the head of the reference, a picture of the bare face and its mesh."""
         crop = crop_of_mesh(reference.mesh)
-        shown = crop.shown(reference.image.shape, SIZE_PX)
-        self._picture = np.dstack([crop.cut(reference.image), shown * np.uint8(255)])
-        self._points = _pixels(crop.points_in_crop(reference.mesh))
+        cut = crop.cut(reference.image)
+        sizes = ((cut, SIZE_PX), (_halved(cut), MASK_PX))
+        self._picture, self._small = (
+            np.dstack([colours, crop.shown(reference.image.shape, size) * np.uint8(255)])
+            for colours, size in sizes
+        )
+        self._points = crop.points_in_crop(reference.mesh)
 
     def evidence(self, mask: Float32Array, cut: ImageU8, points: Float32Array) -> BareEvidence:
         """What the reference says of a crop (S,S,3) with a soft outline (M,M).
 
         `points` (478,>=2) is the face's mesh in shares of the crop's side.
         """
-        motion = head_motion(_pixels(points), self._points)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        beside = np.asarray(cv2.warpAffine(self._picture, motion, SIZE, flags=flags), np.uint8)
-        seen, moved = (_halved(image) for image in (cut, beside))
+        seen, moved = _halved(cut), self._moved(self._small, points)
         known = moved[..., 3] > 250
         bare = mask < SURELY_BARE
         tested = known & bare & _near(mask)
         asked = known & ~bare & (mask < 1 - SURELY_BARE)
         if min(tested.sum(), asked.sum()) < LEAST_PX:
-            return BareEvidence(mask, beside)
+            return BareEvidence(mask)
         light = _Light(seen, np.asarray(moved[..., :3], np.uint8), tested)
-        weighed = _weighed(mask, seen, asked, light)
-        return BareEvidence(weighed, beside, light)
+        return BareEvidence(_weighed(mask, seen, asked, light), light)
+
+    def beside(self, points: Float32Array, light: _Light | None) -> ImageU8:
+        """The reference moved beside the crop and in its light, (S,S,4); 255 = shown."""
+        moved = self._moved(self._picture, points)
+        if light is None:
+            return moved
+        return np.dstack([light.thrown_on(moved), moved[..., 3]])
+
+    def _moved(self, picture: ImageU8, points: Float32Array) -> ImageU8:
+        side = len(picture)
+        motion = head_motion(_pixels(points, side), _pixels(self._points, side))
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(picture, motion, (side, side), flags=flags), np.uint8)
 
 
 def _weighed(mask: Float32Array, seen: ImageU8, asked: Bools, light: _Light) -> Float32Array:
@@ -157,9 +163,9 @@ def _gain(here: Float32Array, there: Float32Array) -> Float32Array:
     return np.asarray(np.clip(gain, *LIGHTER), np.float32)
 
 
-def _pixels(points: Float32Array) -> Float32Array:
-    """Points (N,>=2) in shares of a crop's side as (N,2) px of the crop."""
-    return np.asarray(points[:, :2] * SIZE_PX - 0.5, np.float32)
+def _pixels(points: Float32Array, side: int) -> Float32Array:
+    """Points (N,>=2) in shares of a crop's side as (N,2) px of a picture of it."""
+    return np.asarray(points[:, :2] * side - 0.5, np.float32)
 
 
 def _halved(image: ImageU8) -> ImageU8:

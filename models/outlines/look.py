@@ -6,22 +6,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.headset.bare_look import BareEvidence
 from models.outlines.contract import SIZE_PX
 
 ImageU8 = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
 
 AROUND = np.ones((3, 3), np.uint8)  # the head is placed no better than that
 STRANGER = 4  # times the 8-bit steps: from 64 on a colour is as strange as can be
 
 
-def outline_look(cut: ImageU8, told: BareEvidence) -> ImageU8:
-    """(9,S,S) uint8, channels as in the contract, of a crop (S,S,3) BGR."""
+def outline_look(cut: ImageU8, soft: Float32Array, bare: ImageU8) -> ImageU8:
+    """(9,S,S) uint8, channels as in the contract, of a crop (S,S,3) BGR.
+
+    `soft` (M,M) and `bare` (S,S,4) are what `BareLook` says of it and lays beside it.
+    """
     size = (SIZE_PX, SIZE_PX)
-    outline = np.asarray(told.mask * 255 + np.float32(0.5), np.uint8)
+    outline = np.asarray(soft * 255 + np.float32(0.5), np.uint8)
     enlarged = cv2.resize(outline, size, interpolation=cv2.INTER_LINEAR)
     blue, green, red = cv2.split(cut)
-    *colours, known = cv2.split(told.picture())
+    *colours, known = cv2.split(bare)
     strange = _strange(cut, np.asarray(cv2.merge(colours), np.uint8))
     return np.stack([red, green, blue, *colours[::-1], enlarged, known, strange])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn, sigmoid
+from torch import Tensor
 
 from models.mask_unet import MaskUNet, MaskUNetSettings
 from models.outlines.contract import CHANNELS, SOFT
@@ -43,16 +43,3 @@ class OutlineNet(MaskUNet):
         """See the class."""
         soft = look[:, SOFT].clamp(LEAST, 1 - LEAST)
         return torch.log(soft / (1 - soft)) + super().forward(look * 2 - 1)
-
-
-class ExportedOutlineNet(nn.Module):
-    """The network as exported: probabilities."""
-
-    def __init__(self, network: OutlineNet) -> None:
-        """Wrap a trained network."""
-        super().__init__()
-        self.network = network
-
-    def forward(self, look: Tensor) -> Tensor:
-        """(B,9,S,S) -> (B,1,S,S) of `outline_net_contract`."""
-        return sigmoid(self.network(look))

@@ -69,5 +69,6 @@ class WearersOutline:
         told = self._bare.evidence(soft, cut, points)
         if self._reader is None:
             return outline_in_frame(told.mask, crop, image, QUICK)
-        found = self._reader.read(outline_look(cut, told))
+        bare = self._bare.beside(points, told.light)
+        found = self._reader.read(outline_look(cut, told.mask, bare))
         return outline_in_frame(found, crop, image, FINE)

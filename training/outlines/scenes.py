@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmd_capture.headset_render import Headset
-from models.headset.bare_look import BareEvidence, BareLook
+from models.headset.bare_look import BareLook
 from models.headset.contract import SIZE_PX
 from models.headset.reader import HeadsetReader
 from models.outlines.look import outline_look
@@ -81,15 +81,16 @@ class OutlineScenes:
         cut = camera_faults(scene.image, random) if random.random() < FAULTY_SHARE else scene.image
         reading = self._reader.read(cut)
         soft = _erring(reading.mask, random) if random.random() < ERRING_SHARE else reading.mask
-        error = random.uniform(LEAST_ERROR, MOST_ERROR) * (reading.mesh - mesh)
-        told = BareEvidence(soft, np.zeros((SIZE_PX, SIZE_PX, 4), np.uint8))
+        points = mesh + random.uniform(LEAST_ERROR, MOST_ERROR) * (reading.mesh - mesh)
+        beside = np.zeros((SIZE_PX, SIZE_PX, 4), np.uint8)
         if random.random() >= NO_PICTURE_SHARE:
             image = bare.image
             if random.random() < OTHER_CAMERA_SHARE:
                 image = camera_faults(image, random)
-            view = BareLook(Reference(image, bare.mesh))
-            told = view.evidence(soft, cut, mesh + error)
-        return OutlineScene(outline_look(cut, told), scene.mask)
+            look = BareLook(Reference(image, bare.mesh))
+            told = look.evidence(soft, cut, points)
+            soft, beside = told.mask, look.beside(points, told.light)
+        return OutlineScene(outline_look(cut, soft, beside), scene.mask)
 
 
 def _erring(soft: Float32Array, random: np.random.Generator) -> Float32Array:
