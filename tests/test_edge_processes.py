@@ -128,7 +128,8 @@ def test_when_the_parent_dies_a_stuck_child_goes_with_its_programs(module: Write
 def test_a_pipeline_that_is_stuck_ends_with_the_program(tmp_path: Path) -> None:
     """Nothing comes out of it, so it never notices that nobody reads any more."""
     program, mark = tmp_path / "gst-launch-1.0", tmp_path / "pid"
-    program.write_text(f"#!/bin/sh\necho $$ > {mark}\nexec sleep 60\n")
+    # It says that it runs when whoever started it has long heard so.
+    program.write_text(f"#!/bin/sh\nsleep 1\necho $$ > {mark}\nexec sleep 60\n")
     program.chmod(0o700)
     script = f"""
         import pathlib, threading, time
