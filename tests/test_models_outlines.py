@@ -13,15 +13,26 @@ from numpy.typing import NDArray
 from models.headset.bare_look import BareLook
 from models.headset.contract import MASK_PX, SIZE_PX
 from models.headset.head_crop import HeadCrop, crop_of_mesh
-from models.outlines.contract import BARE, KNOWN, SEEN, SOFT, STRANGE
+from models.outlines.contract import (
+    BARE,
+    HEIGHT_PX,
+    KNOWN,
+    SEEN,
+    SOFT,
+    STRANGE,
+    WIDTH_PX,
+    outline_net_contract,
+)
 from models.outlines.look import outline_look
 from models.outlines.reader import SHIPPED_OUTLINE_NET, OutlineReader, WearersOutline
+from models.outlines.window import Window, enlarged, window_around
 from models.reference import Reference
 from models.weights_error import WeightsError
 
 MeshMaker = Callable[..., NDArray[np.float32]]
 ImageU8 = NDArray[np.uint8]
 HEADSET = np.s_[75:160, 60:200]
+WHOLE = (slice(0, SIZE_PX), slice(0, SIZE_PX))
 
 
 @pytest.fixture
@@ -57,11 +68,11 @@ def test_the_picture_lies_where_the_head_is_now(person: Reference) -> None:
     crop = crop_of_mesh(mesh)
     cut = crop.cut(np.asarray(image, np.uint8))
     nothing = np.zeros((MASK_PX, MASK_PX), np.float32)
-    beside = BareLook(person).beside(crop.points_in_crop(mesh), None)
+    beside = BareLook(person).beside(crop.points_in_crop(mesh), None, WHOLE)
     assert (beside[..., 3] == 255).mean() > 0.5
     assert difference(beside, cut, nothing) < 4
     astray = crop_of_mesh(person.mesh).points_in_crop(mesh)
-    still = BareLook(person).beside(astray, None)
+    still = BareLook(person).beside(astray, None, WHOLE)
     assert difference(still, cut, nothing) > 8
 
 
@@ -71,7 +82,7 @@ def test_the_picture_is_shown_in_the_light_of_the_crop(person: Reference) -> Non
     soft, cut = soft_outline(crop), crop.cut(dimmer)
     look, points = BareLook(person), crop.points_in_crop(person.mesh)
     light = look.evidence(soft, cut, points).light
-    assert difference(look.beside(points, light), cut, soft) < 3
+    assert difference(look.beside(points, light, WHOLE), cut, soft) < 3
     unlit = crop.cut(person.image)
     assert difference(np.dstack([unlit, np.full_like(unlit[..., 0], 255)]), cut, soft) > 30
 
@@ -79,16 +90,46 @@ def test_the_picture_is_shown_in_the_light_of_the_crop(person: Reference) -> Non
 def test_a_look_has_the_channels_of_the_contract(person: Reference) -> None:
     crop = crop_of_mesh(person.mesh)
     soft, cut = soft_outline(crop), crop.cut(worn(person.image))
-    beside = BareLook(person).beside(crop.points_in_crop(person.mesh), None)
-    look = outline_look(cut, soft, beside)
-    np.testing.assert_array_equal(look[SEEN], cut[..., ::-1].transpose(2, 0, 1))
+    window = window_around(soft)
+    beside = BareLook(person).beside(crop.points_in_crop(person.mesh), None, window.area)
+    look = outline_look(cut, soft, beside, window)
+    assert look.shape == outline_net_contract().inputs[0].shape[1:]
+    np.testing.assert_array_equal(look[SEEN], cut[window.area][..., ::-1].transpose(2, 0, 1))
     np.testing.assert_array_equal(look[BARE], beside[..., 2::-1].transpose(2, 0, 1))
     np.testing.assert_array_equal(look[KNOWN][0], beside[..., 3])
-    middle = (look[SOFT][0] / 255).reshape(MASK_PX, 2, MASK_PX, 2).mean(axis=(1, 3))
-    assert np.abs(middle - soft).mean() < 0.01
-    strange, hidden = look[STRANGE][0], cv2.resize(soft, (SIZE_PX, SIZE_PX))
+    hidden = cv2.resize(soft, (SIZE_PX, SIZE_PX))[window.area]
+    assert np.abs(look[SOFT][0] / 255 - hidden).max() < 0.01
+    strange = look[STRANGE][0]
     assert np.median(strange[hidden > 0.99]) > 200  # bright skin, and a dark headset there
     assert np.median(strange[(hidden == 0) & (look[KNOWN][0] == 255)]) < 8
+
+
+def test_the_bare_picture_of_a_window_is_a_part_of_the_whole_one(person: Reference) -> None:
+    points = HeadCrop(np.array([120, 125], np.float32), 190, 0.2).points_in_crop(person.mesh)
+    whole = BareLook(person).beside(points, None, WHOLE).astype(int)
+    for window in (Window(0, 0), Window(31, 9)):
+        part = BareLook(person).beside(points, None, window.area)
+        assert np.abs(part - whole[window.area]).max() <= 2  # warps round differently
+
+
+@pytest.mark.parametrize(("rows", "columns"), [((20, 60), (10, 80)), ((50, 96), (40, 96))])
+def test_the_window_holds_the_outline_and_some_of_its_surroundings(
+    rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    soft = np.full((MASK_PX, MASK_PX), 1e-4, np.float32)
+    soft[slice(*rows), slice(*columns)] = 0.9
+    soft[90:, :4] = 0.6  # a speck
+    window = window_around(soft)
+    shown = enlarged(soft)[window.area]
+    assert shown.shape == (HEIGHT_PX, WIDTH_PX)
+    assert (shown > 0.8).sum() > 0.99 * (enlarged(soft) > 0.8).sum()
+    above, below = 2 * rows[0] - window.top, window.top + HEIGHT_PX - 2 * rows[1]
+    assert min(above, below) >= 16 or window.top in (0, SIZE_PX - HEIGHT_PX)
+
+
+def test_a_window_stays_in_the_crop() -> None:
+    assert Window(30, 8).moved(99, -99) == Window(SIZE_PX - HEIGHT_PX, 0)
+    assert window_around(np.zeros((MASK_PX, MASK_PX), np.float32)) == Window(32, 8)
 
 
 @pytest.mark.parametrize("reader", [None, OutlineReader])

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from hmd_capture.headset_render import ProceduralHeadset
-from models.headset.contract import SIZE_PX
 from models.headset.reader import HeadsetReader
-from models.outlines.contract import BARE, KNOWN, SEEN, SOFT
+from models.outlines.contract import BARE, HEIGHT_PX, KNOWN, SEEN, SOFT, WIDTH_PX
 from models.outlines.network import OutlineNet, OutlineNetSettings
 from models.outlines.reader import OutlineReader
 from training.outlines import scenes
@@ -67,7 +66,7 @@ def test_the_bare_picture_shows_the_person_whose_headset_is_labelled(
         monkeypatch.setattr(scenes, share, 0.0)
     drawn = maker(people, 5)
     for scene in (drawn.scene() for _ in range(12)):
-        assert scene.mask.shape == (SIZE_PX, SIZE_PX)
+        assert scene.mask.shape == scene.look.shape[1:] == (HEIGHT_PX, WIDTH_PX)
         assert 0.02 < (scene.mask > 0.5).mean() < 0.8
         face = np.median(scene.look[BARE], axis=0)[scene.look[KNOWN][0] == 255]
         shown = np.median(scene.look[SEEN], axis=0)[scene.mask == 0]

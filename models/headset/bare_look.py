@@ -85,18 +85,26 @@ class BareLook:
         light = _Light(seen, np.asarray(moved[..., :3], np.uint8), tested)
         return BareEvidence(_weighed(mask, seen, asked, light), light)
 
-    def beside(self, points: Float32Array, light: _Light | None) -> ImageU8:
-        """The reference moved beside the crop and in its light, (S,S,4); 255 = shown."""
-        moved = self._moved(self._picture, points)
+    def beside(
+        self, points: Float32Array, light: _Light | None, area: tuple[slice, slice]
+    ) -> ImageU8:
+        """The reference in the crop's light beside rows and columns of it, (H,W,4); 255 = shown."""
+        moved = self._moved(self._picture, points, area)
         if light is None:
             return moved
         return np.dstack([light.thrown_on(moved), moved[..., 3]])
 
-    def _moved(self, picture: ImageU8, points: Float32Array) -> ImageU8:
+    def _moved(
+        self, picture: ImageU8, points: Float32Array, area: tuple[slice, slice] | None = None
+    ) -> ImageU8:
+        """A picture (T,T,4) of the reference moved beside an area of the crop, at its scale."""
         side = len(picture)
+        rows, columns = area or (slice(0, side), slice(0, side))
         motion = head_motion(_pixels(points, side), _pixels(self._points, side))
+        motion[:, 2] += motion[:, :2] @ (columns.start, rows.start)
+        size = (columns.stop - columns.start, rows.stop - rows.start)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(picture, motion, (side, side), flags=flags), np.uint8)
+        return np.asarray(cv2.warpAffine(picture, motion, size, flags=flags), np.uint8)
 
 
 def _weighed(mask: Float32Array, seen: ImageU8, asked: Bools, light: _Light) -> Float32Array:

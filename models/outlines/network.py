@@ -28,7 +28,7 @@ class OutlineNetSettings(MaskUNetSettings):
 
 
 class OutlineNet(MaskUNet):
-    """(B,9,S,S) in 0..1 as `outline_net_contract` says -> (B,1,S,S) logits; S divides by 8."""
+    """(B,9,H,W) in 0..1 as `outline_net_contract` says -> (B,1,H,W) logits; both divide by 8."""
 
     def __init__(self, settings: OutlineNetSettings | None = None) -> None:
         """Weights with which the coarse outline stays as it is."""

@@ -11,8 +11,9 @@ from models.engine.onnx import open_session
 from models.headset.bare_look import BareLook
 from models.headset.head_crop import HeadCrop
 from models.headset.outline import Drawing, outline_in_frame
-from models.outlines.contract import CHANNELS, LOOK, MASK, OUTLINE_NET, SIZE_PX
+from models.outlines.contract import CHANNELS, HEIGHT_PX, LOOK, MASK, OUTLINE_NET, WIDTH_PX
 from models.outlines.look import outline_look
+from models.outlines.window import enlarged, window_around
 from models.reference import Reference
 from models.shipped import WEIGHTS_FOLDER, check_manifest
 
@@ -36,12 +37,10 @@ class OutlineReader:
         self._session = open_session(path, threads)
 
     def read(self, look: ImageU8) -> Float32Array:
-        """Probability (S,S) of headset for a look (9,S,S) uint8 of `outline_look`."""
-        if look.shape != (CHANNELS, SIZE_PX, SIZE_PX) or look.dtype != np.uint8:
-            raise ValueError(
-                f"expected a ({CHANNELS},{SIZE_PX},{SIZE_PX}) uint8 look, got {look.shape} "
-                f"{look.dtype}"
-            )
+        """Probability (H,W) of headset for a look (9,H,W) uint8 of `outline_look`."""
+        size = (CHANNELS, HEIGHT_PX, WIDTH_PX)
+        if look.shape != size or look.dtype != np.uint8:
+            raise ValueError(f"expected a {size} uint8 look, got {look.shape} {look.dtype}")
         (found,) = self._session.run([MASK], {LOOK: look[None] * np.float32(1 / 255)})
         return np.asarray(found[0, 0], np.float32)
 
@@ -69,6 +68,8 @@ class WearersOutline:
         told = self._bare.evidence(soft, cut, points)
         if self._reader is None:
             return outline_in_frame(told.mask, crop, image, QUICK)
-        bare = self._bare.beside(points, told.light)
-        found = self._reader.read(outline_look(cut, told.mask, bare))
+        window = window_around(told.mask)
+        bare = self._bare.beside(points, told.light, window.area)
+        found = enlarged(told.mask)
+        found[window.area] = self._reader.read(outline_look(cut, told.mask, bare, window))
         return outline_in_frame(found, crop, image, FINE)

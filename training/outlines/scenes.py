@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from hmd_capture.headset_render import Headset
 from models.headset.bare_look import BareLook
-from models.headset.contract import SIZE_PX
 from models.headset.reader import HeadsetReader
+from models.outlines.contract import HEIGHT_PX, WIDTH_PX
 from models.outlines.look import outline_look
+from models.outlines.window import window_around
 from models.reference import Reference
 from training.scenes.bare_faces import BareFace
 from training.scenes.camera_faults import camera_faults
@@ -33,6 +34,7 @@ STRANGER_SHARE = 0.08  # of the bare pictures: somebody else's
 NO_PICTURE_SHARE = 0.06  # of the scenes
 LEAST_ERROR, MOST_ERROR = 0.2, 0.9  # of HeadsetNet's mesh: sessions correct it for the wearer
 ERRING_SHARE = 0.4  # of the scenes: HeadsetNet's outline errs more than it does on train people
+ASIDE_PX = 8  # the window lies so far from where it would lie in sessions, at most
 ERROR_LOGITS, ERROR_PATCHES = 1.2, 10  # its standard deviation, patches of a side
 
 
@@ -40,8 +42,8 @@ ERROR_LOGITS, ERROR_PATCHES = 1.2, 10  # its standard deviation, patches of a si
 class OutlineScene:
     """What the network is shown, and what it shall say."""
 
-    look: ImageU8  # (9,S,S), see `models.outlines.contract`
-    mask: Float32Array  # (S,S) share of each pixel that is headset
+    look: ImageU8  # (9,H,W), see `models.outlines.contract`
+    mask: Float32Array  # (H,W) share of each pixel that is headset
 
 
 class OutlineScenes:
@@ -82,15 +84,17 @@ class OutlineScenes:
         reading = self._reader.read(cut)
         soft = _erring(reading.mask, random) if random.random() < ERRING_SHARE else reading.mask
         points = mesh + random.uniform(LEAST_ERROR, MOST_ERROR) * (reading.mesh - mesh)
-        beside = np.zeros((SIZE_PX, SIZE_PX, 4), np.uint8)
+        beside = np.zeros((HEIGHT_PX, WIDTH_PX, 4), np.uint8)
+        aside = random.integers(-ASIDE_PX, ASIDE_PX + 1, size=2)
+        window = window_around(soft).moved(*(int(px) for px in aside))
         if random.random() >= NO_PICTURE_SHARE:
             image = bare.image
             if random.random() < OTHER_CAMERA_SHARE:
                 image = camera_faults(image, random)
             look = BareLook(Reference(image, bare.mesh))
             told = look.evidence(soft, cut, points)
-            soft, beside = told.mask, look.beside(points, told.light)
-        return OutlineScene(outline_look(cut, soft, beside), scene.mask)
+            soft, beside = told.mask, look.beside(points, told.light, window.area)
+        return OutlineScene(outline_look(cut, soft, beside, window), scene.mask[window.area])
 
 
 def _erring(soft: Float32Array, random: np.random.Generator) -> Float32Array:

@@ -25,8 +25,8 @@ class OutlineTrainerSettings(TrainerSettings):
 class OutlineTargets:
     """A batch of scenes as tensors."""
 
-    look: Tensor  # (B,9,S,S) uint8
-    mask: Tensor  # (B,1,S,S) 0..1
+    look: Tensor  # (B,9,H,W) uint8
+    mask: Tensor  # (B,1,H,W) 0..1
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class OutlineTrainer(AveragedTrainer[OutlineNet]):
 
 
 def _overlaps(found: Tensor, truth: Tensor) -> Tensor:
-    """Intersection over union of each of (B,1,S,S)."""
+    """Intersection over union of each of (B,1,H,W)."""
     both = (found & truth).sum((1, 2, 3)).float()
     either = (found | truth).sum((1, 2, 3)).float()
     return both / either.clamp_min(1)
