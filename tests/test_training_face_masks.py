@@ -19,11 +19,13 @@ from models.weights_error import WeightsError
 from training.face_masks import scenes
 from training.face_masks.evaluate import MaskMeasures, score_alarms, score_masks
 from training.face_masks.scenes import MaskScenes
-from training.face_masks.train import BEST, EXPORTED, SceneBatches, export_best
+from training.face_masks.train import EXPORTED, built, endless_batches
 from training.face_masks.trainer import FaceMaskTrainer, FaceMaskTrainerSettings, collate
 from training.run import checkpoint
 from training.run.checkpoint import CheckpointError
+from training.run.folder import BEST
 from training.scenes.bare_faces import BareFace
+from training.small_networks.shipping import export_best
 
 SMALL = FaceMaskNetSettings(channels=(8, 8, 8, 8), blocks=(1, 1, 1))
 
@@ -68,9 +70,9 @@ def test_the_label_is_where_the_picture_was_changed(
 
 
 def test_steps_lower_the_loss_and_a_state_goes_on_where_it_was(face: BareFace) -> None:
-    batch = next(iter(SceneBatches([face], "train", 4, seed=0)))
+    batch = next(endless_batches([face], "train", 4, seed=0))
     trainer = a_trainer()
-    losses = [trainer.step(batch, 0.1) for _ in range(12)]
+    losses = [trainer.step(batch, 0.1)["loss"] for _ in range(12)]
     assert losses[-1] < losses[0]
     other = a_trainer()
     other.load_state_dict(trainer.state_dict())
@@ -90,12 +92,12 @@ def test_a_foreign_checkpoint_is_refused_and_headset_nets_trunk_is_taken() -> No
 def test_an_exported_network_says_what_the_trained_one_says(face: BareFace, tmp_path: Path) -> None:
     trainer = a_trainer()
     checkpoint.save({**trainer.shippable(), "validation": {"iou": 0.0}}, tmp_path / BEST)
-    exported = export_best(tmp_path, {})
+    exported = export_best(tmp_path / EXPORTED, built, export_face_mask_net, {})
     assert exported == tmp_path / EXPORTED
     scene = MaskScenes([face], "train", 1).scene()
     said = FaceMaskReader(exported).read(scene.image)
     with torch.no_grad():
-        wanted = torch.sigmoid(trainer.average(collate([scene]).crop.float() / 255))
+        wanted = torch.sigmoid(trainer.average(collate([scene]).seen.float() / 255))
     assert said == pytest.approx(wanted[0, 0].numpy(), abs=1e-4)
 
 

@@ -11,16 +11,19 @@ import torch
 from numpy.typing import NDArray
 
 from hmd_capture.headset_render import ProceduralHeadset
+from models.export import export_outline_net
 from models.headset.reader import HeadsetReader
 from models.outlines.contract import BARE, HEIGHT_PX, KNOWN, SEEN, SOFT, WIDTH_PX
 from models.outlines.network import OutlineNet, OutlineNetSettings
 from models.outlines.reader import OutlineReader
 from training.outlines import scenes
 from training.outlines.scenes import OutlineScenes
-from training.outlines.train import BEST, EXPORTED, export_best
+from training.outlines.train import EXPORTED, built
 from training.outlines.trainer import OutlineTrainer, OutlineTrainerSettings, collate
 from training.run import checkpoint
+from training.run.folder import BEST
 from training.scenes.bare_faces import BareFace
+from training.small_networks.shipping import export_best
 from training.trainer import TrainingDiverged
 
 SMALL = OutlineNetSettings(channels=(8, 8, 8), blocks=(1, 1), detail=4)
@@ -88,8 +91,8 @@ def test_now_and_then_there_is_no_picture(
 def test_an_untrained_network_leaves_the_outline_as_it_is(people: list[list[BareFace]]) -> None:
     batch = collate([maker(people, 2).scene()])
     with torch.no_grad():
-        said = torch.sigmoid(OutlineNet(SMALL).eval()(batch.look.float() / 255))
-    given = batch.look[:, SOFT].float() / 255
+        said = torch.sigmoid(OutlineNet(SMALL).eval()(batch.seen.float() / 255))
+    given = batch.seen[:, SOFT].float() / 255
     assert float((said - given).abs().max()) < 0.021
 
 
@@ -124,9 +127,9 @@ def test_an_exported_network_says_what_the_trained_one_says(
     batch = collate([scene, scene])
     trainer.step(batch, 0.1)
     checkpoint.save({**trainer.shippable(), "validation": {"iou": 0.0}}, tmp_path / BEST)
-    exported = export_best(tmp_path, {})
+    exported = export_best(tmp_path / EXPORTED, built, export_outline_net, {})
     assert exported == tmp_path / EXPORTED
     with torch.no_grad():
-        wanted = torch.sigmoid(trainer.average(batch.look[:1].float() / 255))
+        wanted = torch.sigmoid(trainer.average(batch.seen[:1].float() / 255))
     said = OutlineReader(exported).read(scene.look)
     assert said == pytest.approx(wanted[0, 0].numpy(), abs=1e-4)

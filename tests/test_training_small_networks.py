@@ -10,8 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from training.run import checkpoint
 from training.run.checkpoint import CheckpointError
-from training.run.folder import RunFolder
+from training.run.folder import SETTINGS, RunFolder
 from training.small_networks import loop
 from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict, steps_for
@@ -67,7 +68,7 @@ def test_a_run_that_was_broken_off_goes_on_until_its_time_is_over_and_no_further
 
         def verdict() -> Verdict:
             total = next(totals)
-            return Verdict(total, {"validation": {"total": total}}, str(total))
+            return Verdict(total, {"validation": {"score": total}}, str(total))
 
         def step(share: float) -> dict[str, float]:
             if trainer.finished_steps == broken_off_at > 0:
@@ -75,7 +76,7 @@ def test_a_run_that_was_broken_off_goes_on_until_its_time_is_over_and_no_further
             clock.now += 7.5
             return trainer.learn({"loss": trainer.network.weight.square().sum()}, share)
 
-        training = TimedTraining(trainer, folder, verdict, lambda kept: kept["validation"]["total"])
+        training = TimedTraining(trainer, folder, verdict)
         training.resume()
         training.run(step, Rhythm(minutes=1.0, record_every=5, validate_every=3))
         return trainer.finished_steps
@@ -85,7 +86,8 @@ def test_a_run_that_was_broken_off_goes_on_until_its_time_is_over_and_no_further
     assert [finished_steps() for _ in range(2)] == [8, 8]
     best = RunFolder(tmp_path).best()
     assert best is not None
-    assert (best["step"], best["validation"], best["conv"]) == (6, {"total": 3.0}, True)
+    assert (best["step"], best["total"], best["conv"]) == (6, 3.0, True)
+    assert best["validation"] == {"score": 3.0}
     rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "validation" in row] == [3, 6, 8]
     assert [row["step"] for row in rows if "loss" in row] == [5]
@@ -102,7 +104,7 @@ def test_gradients_that_are_not_numbers_stop_a_run_though_its_loss_is_one(tmp_pa
         return trainer.learn({"loss": loss}, share)
 
     verdict = Verdict(0.0, {"validation": {"total": 0.0}}, "")
-    training = TimedTraining(trainer, folder, lambda: verdict, lambda kept: 0.0)
+    training = TimedTraining(trainer, folder, lambda: verdict)
     with pytest.raises(TrainingDiverged, match="gradients are not finite after 2 steps"):
         training.run(step, Rhythm(minutes=1.0, validate_every=1))
     assert torch.isfinite(weight).all()
@@ -118,7 +120,7 @@ def test_a_checkpoint_of_another_network_is_refused_in_a_sentence(tmp_path: Path
     )
     folder = RunFolder(tmp_path)
     folder.save(other.state_dict())
-    training = TimedTraining(a_trainer(), folder, lambda: Verdict(0, {}, ""), lambda kept: 0.0)
+    training = TimedTraining(a_trainer(), folder, lambda: Verdict(0, {}, ""))
     with pytest.raises(CheckpointError, match=r"of another network.*--run"):
         training.resume()
     trainer = a_trainer()
@@ -141,7 +143,7 @@ def test_steps_that_are_done_again_stand_once_in_the_curve(clock: Clock, tmp_pat
             return trainer.learn({"loss": trainer.network.weight.square().sum()}, share)
 
         verdict = Verdict(0.0, {"validation": {"total": 0.0}}, "")
-        training = TimedTraining(trainer, RunFolder(tmp_path), lambda: verdict, lambda kept: 0.0)
+        training = TimedTraining(trainer, RunFolder(tmp_path), lambda: verdict)
         training.resume()
         training.run(step, Rhythm(minutes=1.0, record_every=1, validate_every=2))
 
@@ -156,6 +158,43 @@ def test_steps_that_are_done_again_stand_once_in_the_curve(clock: Clock, tmp_pat
 def seeds(seed: int) -> Iterator[int]:
     while True:
         yield seed
+
+
+def test_a_new_run_begins_with_what_it_is_given_and_writes_down_its_settings_once(
+    clock: Clock, tmp_path: Path
+) -> None:
+    other = a_trainer()
+    torch.nn.init.constant_(other.average.weight, 7.0)
+    given = tmp_path / "given.pt"
+    checkpoint.save(other.shippable(), given)
+    seen: list[tuple[float, int]] = []
+
+    def begun(told: dict[str, int], broken_off: bool) -> AveragedTrainer[torch.nn.Conv2d]:
+        trainer, firsts = a_trainer(), []
+        folder = RunFolder(tmp_path / "run")
+        training = TimedTraining(trainer, folder, lambda: Verdict(0.0, {}, ""))
+
+        def step(batch: int, share: float) -> dict[str, float]:
+            if broken_off and trainer.finished_steps == 2:
+                raise KeyboardInterrupt
+            clock.now += 15
+            seen.append((trainer.network.weight.item(), batch))
+            return trainer.learn({"loss": trainer.network.weight.square().sum()}, share)
+
+        training.begin(told, given, first=lambda: firsts.append(trainer.network.weight.item()))
+        assert firsts == ([] if trainer.finished_steps else [a_trainer().network.weight.item()])
+        training.run_on(step, seeds, 3, 0, Rhythm(minutes=1.0, validate_every=1))
+        return trainer
+
+    with pytest.raises(KeyboardInterrupt):
+        begun({"faces": 5}, broken_off=True)
+    assert begun({"faces": 6}, broken_off=False).finished_steps == 4
+    assert seen[0][0] == 7.0
+    assert [batch for _, batch in seen] == [3 * 64] * 2 + [(3 + 2) * 64] * 2
+    settings = RunFolder(tmp_path / "run").read(SETTINGS)
+    assert settings["faces"] == 5
+    assert settings["conv"] is True
+    assert settings["trainer"]["learning_rate"] == TrainerSettings().learning_rate
 
 
 def test_worker_processes_draw_with_seeds_of_their_own() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +16,8 @@ from training.eyes.samples import EyeSample
 from training.eyes.scores import eye_score, plain
 from training.eyes.targets import EyeTargets
 from training.eyes.trainer import EyeTrainer, EyeTrainerSettings
-from training.run import checkpoint
-from training.run.folder import SETTINGS, RunFolder
+from training.run.folder import RunFolder
 from training.small_networks import options
-from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict
 
 VALIDATED = 1500  # images of each kind at most
@@ -47,29 +44,18 @@ def train_eyes(
     The schedule follows the time trained, so that a busy machine ends in fewer steps, not halfway.
     """
     device = options.prepared_device(seed)
-    network = EyeNetSettings()
     settings = EyeTrainerSettings(learning_rate=learning_rate, bfloat16=bfloat16)
     with options.failing_in_a_sentence():
         clips = FaceClips(faces)
         samples = training_eyes(data, clips, "train", every, seed, limit_clips)
         validation = by_kind(training_eyes(data, clips, "val", 2 * every, seed, limit_clips))
-        trainer, folder = EyeTrainer(network, settings, device), RunFolder(run)
-        training = TimedTraining(
-            trainer,
-            folder,
-            lambda: _verdict(trainer, validation),
-            lambda kept: float(kept["total"]),
-        )
-        if not training.resume():
-            parts = {"network": asdict(network), "trainer": asdict(settings)}
-            more = {"data": str(data), "images": len(samples), "seed": seed}
-            folder.write(SETTINGS, parts | more)
-            if start_from is not None:
-                trainer.start_from(checkpoint.load(start_from))
-        drawn = partial(_batches, samples, batch)
-        batches = drawn_apart(EndlessBatches(drawn, seed + trainer.finished_steps), workers)
+        trainer = EyeTrainer(EyeNetSettings(), settings, device)
+        training = TimedTraining(trainer, RunFolder(run), lambda: _verdict(trainer, validation))
+        told = {"data": str(data), "images": len(samples), "batch": batch, "seed": seed}
+        training.begin(told, start_from)
         rhythm = Rhythm(minutes, RECORD_EVERY, validate_every_s=validate_every)
-        training.run(lambda share: trainer.step(next(batches), share), rhythm)
+        drawn = partial(_batches, samples, batch)
+        training.run_on(trainer.step, drawn, seed, workers, rhythm)
 
 
 def _batches(samples: Sequence[EyeSample], batch: int, seed: int) -> Iterator[EyeTargets]:
@@ -95,4 +81,4 @@ def _verdict(trainer: EyeTrainer, validation: dict[str, list[EyeSample]]) -> Ver
     scores = {kind: eye_score(found, trainer.read(found)) for kind, found in validation.items()}
     total = sum(score.total for score in scores.values())
     said = {kind: plain(score) for kind, score in scores.items()}
-    return Verdict(total, {"total": total, "validation": said}, f"{total:.4f} {said}")
+    return Verdict(total, {"validation": said}, f"{total:.4f} {said}")

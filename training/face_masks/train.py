@@ -14,19 +14,13 @@ from hmd_capture.face_masks.patterns import Textures
 from models.export import export_face_mask_net
 from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
 from training.face_masks.scenes import MaskScenes
-from training.face_masks.trainer import (
-    FaceMaskTrainer,
-    FaceMaskTrainerSettings,
-    MaskScore,
-    MaskTargets,
-    collate,
-)
-from training.run import checkpoint
-from training.run.folder import BEST, RunFolder
+from training.face_masks.trainer import FaceMaskTrainer, FaceMaskTrainerSettings, collate
+from training.run.folder import RunFolder
 from training.scenes.bare_faces import BareFace, faces_to_learn
 from training.small_networks import options
-from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict
+from training.small_networks.masks import MaskTargets
+from training.small_networks.shipping import export_best
 
 EXPORTED = "face_mask_net.onnx"
 VALIDATION_BATCHES = 20
@@ -60,35 +54,22 @@ def train_face_mask(
     with options.failing_in_a_sentence():
         parts = faces_to_learn(data, stills, every, limit_clips)
         faces, val_faces = (list(part) for part in parts)
-        validation = list(
-            islice(_batches(val_faces, "val", batch, VALIDATION_SEED), VALIDATION_BATCHES)
-        )
         trainer = FaceMaskTrainer(FaceMaskNetSettings(), settings, device)
+        held_back = endless_batches(val_faces, "val", batch, VALIDATION_SEED)
+        validation = list(islice(held_back, VALIDATION_BATCHES))
         training = TimedTraining(
-            trainer,
-            RunFolder(run),
-            lambda: Verdict.of(trainer.score(validation)),
-            lambda kept: MaskScore(**kept["validation"]).total,
+            trainer, RunFolder(run), lambda: Verdict.of(trainer.score(validation))
         )
-        if not training.resume() and start_from is not None:
-            trainer.start_from(checkpoint.load(start_from))
-        drawn = SceneBatches(faces, "train", batch, seed + trainer.finished_steps)
-        batches = drawn_apart(drawn, workers)
+        told = {"faces": len(faces), "batch": batch, "seed": seed}
+        training.begin({"data": str(data), **told}, start_from)
         rhythm = Rhythm(minutes, validate_every=validate_every)
-        training.run(lambda share: {"loss": trainer.step(next(batches), share)}, rhythm)
-    exported = export_best(run, {"training": {"faces": len(faces), "batch": batch, "seed": seed}})
+        drawn = partial(endless_batches, faces, "train", batch)
+        training.run_on(trainer.step, drawn, seed, workers, rhythm)
+    exported = export_best(run / EXPORTED, built, export_face_mask_net, {"training": told})
     typer.echo(f"{exported} written.")
 
 
-class SceneBatches(EndlessBatches[MaskTargets]):
-    """Endless batches of new scenes."""
-
-    def __init__(self, faces: list[BareFace], textures: Textures, batch: int, seed: int) -> None:
-        """Each worker process draws with a seed of its own."""
-        super().__init__(partial(_batches, faces, textures, batch), seed)
-
-
-def _batches(
+def endless_batches(
     faces: list[BareFace], textures: Textures, batch: int, seed: int
 ) -> Iterator[MaskTargets]:
     """New scenes, forever."""
@@ -97,11 +78,6 @@ def _batches(
         yield collate([scenes.scene() for _ in range(batch)])
 
 
-def export_best(run: Path, testimony: dict[str, Any]) -> Path:
-    """Write the best network of a run as ONNX with its manifest; returns its path."""
-    kept = checkpoint.load(run / BEST)
-    network = FaceMaskNet(FaceMaskNetSettings(**kept["face_mask_net"]))
-    network.load_state_dict(kept["average"])
-    told = {"trained_steps": int(kept["step"]), "validation": kept["validation"], **testimony}
-    export_face_mask_net(network, run / EXPORTED, told)
-    return run / EXPORTED
+def built(kept: dict[str, Any]) -> FaceMaskNet:
+    """The network that a checkpoint is of, without its weights."""
+    return FaceMaskNet(FaceMaskNetSettings(**kept["face_mask_net"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import partial
 from itertools import islice
 
@@ -13,15 +12,13 @@ import torch
 from hmd_capture.headset_render import Headset
 from models.headset.network import HeadsetNetSettings
 from training.headset.losses import HeadsetTargets, collate
-from training.headset.trainer import HeadsetScore, HeadsetTrainer, HeadsetTrainerSettings
-from training.run import checkpoint
-from training.run.folder import SETTINGS, RunFolder
+from training.headset.trainer import HeadsetTrainer, HeadsetTrainerSettings
+from training.run.folder import RunFolder
 from training.scenes.bare_faces import BareFace, faces_to_learn
 from training.scenes.headset_models import headset_models, split_names
 from training.scenes.turned_faces import with_turned
 from training.scenes.worn_scenes import WornScenes
 from training.small_networks import options
-from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict
 
 SHAPE_SCENES = 1500  # scenes whose meshes give the mesh head its first basis
@@ -53,34 +50,26 @@ def train_headset(
     The schedule follows the time trained, so that a busy machine ends in fewer steps, not halfway.
     """
     device = options.prepared_device(seed)
-    network = HeadsetNetSettings()
     settings = HeadsetTrainerSettings(learning_rate=learning_rate, bfloat16=bfloat16)
     with options.failing_in_a_sentence():
         parts = faces_to_learn(data, stills, every, limit_clips)
         faces = list(with_turned(parts[0], TURNED_SHARE, np.random.default_rng(seed)))
         val_faces = list(parts[1])
         models = headset_models(headsets, split_names(headsets, "train") if headsets else [])
-        trainer, folder = HeadsetTrainer(network, settings, device), RunFolder(run)
-        validation = list(
-            islice(_batches(val_faces, models, batch, VALIDATION_SEED), VALIDATION_BATCHES)
-        )
+        trainer = HeadsetTrainer(HeadsetNetSettings(), settings, device)
+        held_back = _batches(val_faces, models, batch, VALIDATION_SEED)
+        validation = list(islice(held_back, VALIDATION_BATCHES))
         training = TimedTraining(
-            trainer,
-            folder,
-            lambda: Verdict.of(trainer.score(validation)),
-            lambda kept: HeadsetScore(**kept["validation"]).total,
+            trainer, RunFolder(run), lambda: Verdict.of(trainer.score(validation))
         )
-        if not training.resume():
-            told = {"network": asdict(network), "trainer": asdict(settings)}
-            more = {"data": str(data), "faces": len(faces), "seed": seed}
-            folder.write(SETTINGS, told | more)
-            trainer.start_from_shapes(_shapes(faces, models, seed))
-            if start_from is not None:
-                trainer.start_from(checkpoint.load(start_from))
-        drawn = partial(_batches, faces, models, batch)
-        batches = drawn_apart(EndlessBatches(drawn, seed + trainer.finished_steps), workers)
+        training.begin(
+            {"data": str(data), "faces": len(faces), "batch": batch, "seed": seed},
+            start_from,
+            first=lambda: trainer.start_from_shapes(_shapes(faces, models, seed)),
+        )
         rhythm = Rhythm(minutes, validate_every=validate_every)
-        training.run(lambda share: trainer.step(next(batches), share), rhythm)
+        drawn = partial(_batches, faces, models, batch)
+        training.run_on(trainer.step, drawn, seed, workers, rhythm)
 
 
 def _batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +21,8 @@ from training.identity.faces import (
     portrait_sources,
 )
 from training.identity.teacher import teacher_weights
-from training.identity.trainer import IdentityScore, IdentitySettings, IdentityTrainer, score
-from training.run.folder import SETTINGS, RunFolder
+from training.identity.trainer import IdentitySettings, IdentityTrainer, score
+from training.run.folder import RunFolder
 from training.scenes.headset_models import headset_models, split_names
 from training.small_networks import options
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict
@@ -55,18 +55,18 @@ def train_identity(
     with options.failing_in_a_sentence():
         weights = teacher_weights(helper_weights)
         faces, validation = _faces(run, data, stills, headsets, weights, every, limit_clips)
-        trainer, folder = IdentityTrainer(faces, settings, device, seed), RunFolder(run)
-        training = TimedTraining(
-            trainer,
-            folder,
-            lambda: Verdict.of(score(trainer, validation, VALIDATION_SEED)),
-            lambda kept: IdentityScore(**kept["validation"]).total,
-        )
-        if not training.resume():
+        trainer = IdentityTrainer(faces, settings, device, seed)
+
+        def first() -> None:
             trainer.start_from(weights)
             trainer.fit_heads()
-            more = {"data": str(data), "faces": len(faces), "seed": seed}
-            folder.write(SETTINGS, {"trainer": asdict(settings), **more})
+
+        training = TimedTraining(
+            trainer,
+            RunFolder(run),
+            lambda: Verdict.of(score(trainer, validation, VALIDATION_SEED)),
+        )
+        training.begin({"data": str(data), "faces": len(faces), "seed": seed}, first=first)
         if not trainer.finished_steps:
             training.validate()
         training.run(trainer.step, Rhythm(minutes, validate_every=validate_every))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,20 +15,14 @@ from models.headset.reader import HeadsetReader
 from models.outlines.network import OutlineNet, OutlineNetSettings
 from training.clips.faces import FaceClips
 from training.outlines.scenes import OutlineScenes
-from training.outlines.trainer import (
-    OutlineScore,
-    OutlineTargets,
-    OutlineTrainer,
-    OutlineTrainerSettings,
-    collate,
-)
-from training.run import checkpoint
-from training.run.folder import BEST, RunFolder
+from training.outlines.trainer import OutlineTrainer, OutlineTrainerSettings, collate
+from training.run.folder import RunFolder
 from training.scenes.bare_faces import BareFace, faces_by_clip
 from training.scenes.headset_models import headset_models, split_names
 from training.small_networks import options
-from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict
+from training.small_networks.masks import MaskTargets
+from training.small_networks.shipping import export_best
 
 EXPORTED = "outline_net.onnx"
 VALIDATION_BATCHES = 24
@@ -66,24 +59,17 @@ def train_outline(
         people, val_people = (_people(clips, part, every, limit_clips) for part in ("train", "val"))
         models = headset_models(headsets, split_names(headsets, "train") if headsets else [])
         trainer = OutlineTrainer(OutlineNetSettings(), settings, device)
-        drawn = _batches(val_people, models, batch, VALIDATION_SEED)
-        validation = list(islice(drawn, VALIDATION_BATCHES))
+        held_back = _batches(val_people, models, batch, VALIDATION_SEED)
+        validation = list(islice(held_back, VALIDATION_BATCHES))
         training = TimedTraining(
-            trainer,
-            RunFolder(run),
-            lambda: Verdict.of(trainer.score(validation)),
-            lambda kept: OutlineScore(**kept["validation"]).total,
+            trainer, RunFolder(run), lambda: Verdict.of(trainer.score(validation))
         )
-        if not training.resume() and start_from is not None:
-            trainer.start_from(checkpoint.load(start_from))
-        endless = EndlessBatches(
-            partial(_batches, people, models, batch), seed + trainer.finished_steps
-        )
-        batches = drawn_apart(endless, workers)
+        told = {"clips": len(people), "batch": batch, "seed": seed}
+        training.begin({"data": str(data), **told}, start_from)
         rhythm = Rhythm(minutes, validate_every=validate_every)
-        training.run(lambda share: trainer.step(next(batches), share), rhythm)
-    told = {"people": len(people), "batch": batch, "seed": seed}
-    exported = export_best(run, {"training": told})
+        drawn = partial(_batches, people, models, batch)
+        training.run_on(trainer.step, drawn, seed, workers, rhythm)
+    exported = export_best(run / EXPORTED, built, export_outline_net, {"training": told})
     typer.echo(f"{exported} written.")
 
 
@@ -93,18 +79,13 @@ def _people(clips: FaceClips, split: str, every: int, limit: int) -> People:
     return [frames for frames in found if frames]
 
 
-def _batches(people: People, models: Models, batch: int, seed: int) -> Iterator[OutlineTargets]:
+def _batches(people: People, models: Models, batch: int, seed: int) -> Iterator[MaskTargets]:
     """New scenes, forever."""
     scenes = OutlineScenes(people, *models, reader=HeadsetReader(), seed=seed)
     while True:
         yield collate([scenes.scene() for _ in range(batch)])
 
 
-def export_best(run: Path, testimony: dict[str, Any]) -> Path:
-    """Write the best network of a run as ONNX with its manifest; returns its path."""
-    kept = checkpoint.load(run / BEST)
-    network = OutlineNet(OutlineNetSettings(**kept["outline_net"]))
-    network.load_state_dict(kept["average"])
-    told = {"trained_steps": int(kept["step"]), "validation": kept["validation"], **testimony}
-    export_outline_net(network, run / EXPORTED, told)
-    return run / EXPORTED
+def built(kept: dict[str, Any]) -> OutlineNet:
+    """The network that a checkpoint is of, without its weights."""
+    return OutlineNet(OutlineNetSettings(**kept["outline_net"]))

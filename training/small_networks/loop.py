@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from rich.progress import Progress
 
 from training.loop import MINUTE_S, Score
-from training.run.folder import RunFolder
+from training.run import checkpoint
+from training.run.folder import SETTINGS, RunFolder
+from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.trainer import AveragedTrainer
 
 log = logging.getLogger(__name__)
 
+BatchT = TypeVar("BatchT")
 Step = Callable[[float], Mapping[str, float]]  # of the share that is over; gives losses
 
 
@@ -55,11 +59,9 @@ class TimedTraining:
         trainer: AveragedTrainer[Any],
         folder: RunFolder,
         validate: Callable[[], Verdict],
-        total_of: Callable[[dict[str, Any]], float],
     ) -> None:
-        """`validate` scores the trainer's average; `total_of` reads a kept best's total."""
-        self._trainer, self._folder = trainer, folder
-        self._verdict, self._total_of = validate, total_of
+        """`validate` scores the trainer's average."""
+        self._trainer, self._folder, self._verdict = trainer, folder, validate
         self._best = -float("inf")
 
     def resume(self) -> bool:
@@ -70,13 +72,50 @@ class TimedTraining:
         """
         kept, best = self._folder.load(), self._folder.best()
         if best is not None:
-            self._best = self._total_of(best)
+            self._best = float(best.get("total", self._best))
         if kept is None:
             return False
         self._trainer.load_state_dict(kept)
         self._folder.forget_after(self._trainer.finished_steps, is_validated=True)
         log.info("resuming %s at step %d", self._folder.path, self._trainer.finished_steps)
         return True
+
+    def begin(
+        self,
+        told: Mapping[str, Any],
+        start_from: Path | None = None,
+        first: Callable[[], None] | None = None,
+    ) -> None:
+        """Resume, or begin a new run: write down its settings and take a checkpoint's weights.
+
+        `told` lies in the run's folder beside the settings; a new run does `first` first.
+
+        Raises:
+            CheckpointError: a checkpoint cannot be read, or is of another network.
+        """
+        if self.resume():
+            return
+        self._folder.write(SETTINGS, {**self._trainer.settings_told(), **told})
+        if first is not None:
+            first()
+        if start_from is not None:
+            self._trainer.start_from(checkpoint.load(start_from))
+
+    def run_on(
+        self,
+        step: Callable[[BatchT, float], Mapping[str, float]],
+        drawn: Callable[[int], Iterator[BatchT]],
+        seed: int,
+        workers: int,
+        rhythm: Rhythm,
+    ) -> None:
+        """Step on the batches that `drawn` gives for a seed, in so many worker processes.
+
+        A run that goes on draws others than it began with. Raises as `run`.
+        """
+        endless = EndlessBatches(drawn, seed + self._trainer.finished_steps)
+        batches = drawn_apart(endless, workers)
+        self.run(lambda share: step(next(batches), share), rhythm)
 
     def run(self, step: Step, rhythm: Rhythm) -> None:
         """Step until the time is over.
@@ -105,11 +144,12 @@ class TimedTraining:
         """Score, and keep a checkpoint; the best one so far twice."""
         found, trainer = self._verdict(), self._trainer
         log.info("step %d: %s", trainer.finished_steps, found.words)
-        self._folder.record({"step": trainer.finished_steps, **found.told})
+        told = {"total": found.total, **found.told}
+        self._folder.record({"step": trainer.finished_steps, **told})
         self._folder.save(trainer.state_dict())
         if found.total > self._best:
             self._best = found.total
-            self._folder.save_best({**trainer.shippable(), **found.told})
+            self._folder.save_best({**trainer.shippable(), **told})
 
 
 def steps_for(

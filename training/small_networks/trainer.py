@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -83,6 +83,10 @@ class AveragedTrainer(Generic[NetworkT]):
             "optimiser": self._optimiser.state_dict(),
             "share": self.finished_share,
         }
+
+    def settings_told(self) -> dict[str, Any]:
+        """Of the network and of its training, for people to read."""
+        return {**self._named, "trainer": asdict(self.settings)}
 
     def shippable(self) -> dict[str, Any]:
         """What inference needs."""
