@@ -6,7 +6,6 @@ import csv
 import hashlib
 import itertools
 import logging
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from hmd_capture.head_pose import head_pose
 from streaming.errors import UserError
 from training.clips.faces import ImageU8
 from training.importing.clip_writer import write_clip
+from training.importing.lists import append_line, append_row
 from training.importing.segments import Segment, find_segments
 from training.importing.splits import MIXED, split_of
 
@@ -90,7 +90,7 @@ def import_videos(folder: Path, root: Path, wishes: Wishes) -> Iterator[Outcome]
         else:
             try:
                 if _import_one(path, source, root, wishes, outcome):
-                    _note(root / SOURCES, source)
+                    append_line(root / SOURCES, source + "\n")
             except (OSError, av.error.FFmpegError) as error:
                 raise UserError(
                     f"Clips cannot be written to {root} ({error.strerror or error}).",
@@ -127,7 +127,7 @@ def _import_one(path: Path, source: str, root: Path, wishes: Wishes, outcome: Ou
         write_clip(root, name, frames, segment, rate)
         if name not in known:  # else a stopped import had listed it already
             row = _row(name, split, person, source, segment, wishes)
-            _append(root / "manifest.csv", row)
+            append_row(root / "manifest.csv", COLUMNS, row)
         outcome.segments.append(name)
     return True
 
@@ -190,26 +190,9 @@ def _frames(path: Path, step: int) -> Iterator[ImageU8]:
                 yield np.asarray(frame.to_ndarray(format="bgr24"))
 
 
-def _append(path: Path, row: Mapping[str, str | int]) -> None:
-    is_new = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if is_new:
-            os.chmod(path, 0o600)
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def _done(root: Path) -> set[str]:
     path = root / SOURCES
     return set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
-
-
-def _note(path: Path, source: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(source + "\n")
 
 
 def _plain(name: str) -> str:
