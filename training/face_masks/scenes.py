@@ -1,14 +1,15 @@
 """Made-up camera crops of people with and without face masks, labelled: what FaceMaskNet learns.
 
-A bare face whose mesh is known gets a mask or a scarf, drawn anew in other light, and casts its
-shadow; hands, hair and glasses lie over it. Without a mask there are faces with hands, glasses,
-beards and headsets: what must not be taken for one. The label comes from the drawing.
+A bare face whose mesh is known, now and then with a beard drawn on, gets a mask or a scarf, drawn
+anew in other light or with a piece of a picture printed on, which casts its shadow; hands, hair and
+glasses lie over it. Without a mask there are faces with hands, glasses, beards and headsets: what
+must not be taken for one. The label comes from the drawing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from hmd_capture.headset_render import ProceduralHeadset
 from models.face.alignment import head_box
 from models.headset.contract import CROP_SHARE
 from training.face_covers.covers import hand
+from training.face_masks.disguises import beard_on, photo_printed
 from training.scenes.bare_faces import BareFace
 from training.scenes.camera_faults import camera_faults
 from training.scenes.face_props import hair_over, hand_over, put_glasses_on
@@ -33,6 +35,8 @@ Float32Array = NDArray[np.float32]
 MASKED_SHARE = 0.75  # of the scenes
 POOL = 400  # masks at hand; one is replaced now and then
 RENEWED = 0.1  # of the scenes bring a new one
+BEARDED_SHARE = 0.2  # of the faces, by a beard of their own or not
+PHOTO_SHARE = 0.25  # of the masks: a piece of a picture is printed on them
 FAULTY_SHARE = 0.5  # of the scenes as a poor camera shows them, the others as they are
 HEADSETS = 6  # for faces without a mask
 
@@ -69,6 +73,8 @@ class MaskScenes:
     def _masked(self, face: BareFace) -> tuple[ImageU8, ImageU8]:
         random = self.random
         image, mesh = face.image, face.mesh
+        if random.random() < BEARDED_SHARE:
+            image = beard_on(image, mesh, random)
         if random.random() < 0.25:
             image = put_glasses_on(image, mesh, random)
         patch = self._mask().draw(_worn_otherwise(mesh, random), image)
@@ -77,6 +83,8 @@ class MaskScenes:
             return image, mask
         if random.random() < 0.5:
             patch = repainted(patch, self._picture(), random)
+        if random.random() < PHOTO_SHARE:
+            patch = photo_printed(patch, self._picture(), random)
         image = _laid(_shaded(image, patch, random), patch)
         mask[_area(patch)] = patch.alpha
         if random.random() < 0.12:
@@ -89,8 +97,10 @@ class MaskScenes:
         """No mask: as it is, with a hand, glasses, or a headset."""
         random = self.random
         image, kind = face.image, random.random()
+        if random.random() < BEARDED_SHARE:
+            image = beard_on(image, face.mesh, random)
         if kind < 0.25:
-            image, _ = hand(face, random)
+            image, _ = hand(replace(face, image=image), random)
         elif kind < 0.4:
             image = put_glasses_on(image, face.mesh, random)
         elif kind < 0.55:
