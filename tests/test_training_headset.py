@@ -31,6 +31,7 @@ from training.headset.trainer import (
 from training.run import checkpoint
 from training.scenes.bare_faces import BareFace, is_held_back, mirrored_points
 from training.scenes.headset_models import split_names
+from training.scenes.headset_variety import blending_in
 from training.scenes.worn_scenes import WornScenes, mirrored
 from training.trainer import TrainingDiverged
 
@@ -51,8 +52,9 @@ def faces(face_in_spans) -> list[BareFace]:  # type: ignore[no-untyped-def]
     return found
 
 
-def scenes(faces: list[BareFace], seed: int) -> WornScenes:
-    return WornScenes(faces, [ProceduralHeadset(None, s) for s in range(3)], [], seed)
+def scenes(faces: list[BareFace], seed: int, *, is_rim_whole: bool = False) -> WornScenes:
+    headsets = [ProceduralHeadset(None, s) for s in range(3)]
+    return WornScenes(faces, headsets, [], seed, is_rim_whole=is_rim_whole)
 
 
 def test_the_same_seed_makes_the_same_scenes(faces: list[BareFace]) -> None:
@@ -79,6 +81,18 @@ def test_labels_lie_where_the_picture_shows_them(faces: list[BareFace]) -> None:
         assert scene.image.shape == (SIZE_PX, SIZE_PX, 3)
         assert 0 <= scene.mask.min() <= scene.mask.max() <= 1
         assert all(0 <= head.centre.min() <= head.centre.max() <= 1 for head in scene.heads)
+
+
+def test_a_pixel_that_a_headset_only_touches_can_be_labelled_as_headset(
+    faces: list[BareFace],
+) -> None:
+    shares, wholes = (scenes(faces, 3, is_rim_whole=whole) for whole in (False, True))
+    for face in faces:
+        share, whole = shares.followed(face), wholes.followed(face)
+        assert np.array_equal(share.image, whole.image)
+        assert (whole.mask >= share.mask).all()
+        rim = (share.mask > 0.1) & (share.mask < 0.4)
+        assert whole.mask[rim].mean() > 1.5 * share.mask[rim].mean()
 
 
 def test_a_mirrored_face_keeps_left_and_right_apart(posed_mesh) -> None:  # type: ignore[no-untyped-def]
@@ -168,3 +182,20 @@ def test_a_quarter_of_the_portraits_people_is_held_back_for_good() -> None:
     share = np.mean([is_held_back(f"p{n:05}") for n in range(1000)])
     assert 0.2 < share < 0.3
     assert is_held_back("p00036") == is_held_back("p00036")
+
+
+def test_a_headset_can_have_the_colour_of_what_is_beside_the_face(faces: list[BareFace]) -> None:
+    random = np.random.default_rng(1)
+    image = np.full((256, 256, 3), (40, 90, 160), np.uint8)
+    patch = ProceduralHeadset(None, 1).draw(faces[0].mesh, image)
+    assert patch is not None
+    changed = blending_in(patch, image, faces[0].mesh, random)
+    inside = patch.alpha > 250
+    before, after = (
+        np.abs(np.median(p.colour[inside], axis=0) - image[0, 0]).max() for p in (patch, changed)
+    )
+    assert after < 0.4 * before
+    np.testing.assert_array_equal(changed.alpha, patch.alpha)
+    assert (changed.colour <= changed.alpha[..., None]).all()
+    nowhere = faces[0].mesh + np.float32(4000)
+    assert blending_in(patch, image, nowhere, random) is patch

@@ -43,7 +43,7 @@ class OutlineScene:
     """What the network is shown, and what it shall say."""
 
     look: ImageU8  # (9,H,W), see `models.outlines.contract`
-    mask: Float32Array  # (H,W) share of each pixel that is headset
+    mask: Float32Array  # (H,W) share of each pixel in which something of the headset is seen
 
 
 class OutlineScenes:
@@ -60,7 +60,7 @@ class OutlineScenes:
         """Put headsets on `people`, frames of one clip each, and look at them by `reader`."""
         faces = [face for frames in people for face in frames]
         self._people, self._reader = people, reader
-        self._worn = WornScenes(faces, built_in, models, seed)
+        self._worn = WornScenes(faces, built_in, models, seed, is_rim_whole=True)
         self._random = self._worn.random
 
     def scene(self) -> OutlineScene:

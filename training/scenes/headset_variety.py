@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmd_capture.canvas import Patch
-from models.face.mesh import LEFT_EYE, RIGHT_EYE
+from models.face.mesh import FACE_OVAL, LEFT_EYE, RIGHT_EYE
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -36,6 +36,24 @@ def repainted(patch: Patch, picture: ImageU8, random: np.random.Generator) -> Pa
         ramp = np.linspace(above, below, num=height, dtype=np.float32)
         colour = colour * ramp[:, None, None]
     colour = np.clip(colour, 0, 255 * alpha)
+    return Patch(patch.left, patch.top, colour.astype(np.uint8), patch.alpha)
+
+
+def blending_in(
+    patch: Patch, image: ImageU8, mesh: Float32Array, random: np.random.Generator
+) -> Patch:
+    """The patch in the colour of the hair, the cap or the wall beside the face (H,W,3)."""
+    oval = mesh[list(FACE_OVAL[:-1]), :2]
+    place = oval[int(random.integers(len(oval)))]
+    x, y = np.round(oval.mean(0) + random.uniform(1.0, 1.5) * (place - oval.mean(0))).astype(int)
+    beside = image[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4].reshape(-1, 3)
+    inside = patch.alpha > 250
+    if not beside.size or not inside.any():
+        return patch
+    usual = np.median(patch.colour[inside], axis=0)
+    change = (np.median(beside, axis=0) - usual) * random.uniform(0.7, 1.0)
+    alpha = patch.alpha.astype(np.float32)[..., None] / 255
+    colour = np.clip(patch.colour + change * alpha, 0, 255 * alpha)
     return Patch(patch.left, patch.top, colour.astype(np.uint8), patch.alpha)
 
 

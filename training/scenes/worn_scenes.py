@@ -29,12 +29,13 @@ from training.scenes.face_props import (
 )
 from training.scenes.headset_designs import random_style
 from training.scenes.headset_parts import redesigned
-from training.scenes.headset_variety import repainted, shaken
+from training.scenes.headset_variety import blending_in, repainted, shaken
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 SEEN_SHARE = 0.45  # of a crop's side: smaller heads are for finding only, their mesh is not learnt
+BLENDING_IN_SHARE = 0.15  # of the headsets have the colour of what is beside the face
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,18 @@ class WornScenes:
         built_in: Sequence[Headset],
         models: Sequence[Headset],
         seed: int,
+        *,
+        is_rim_whole: bool = False,
     ) -> None:
-        """Keep the parts; of the headsets, 45 % are `models`, the others built in or made up."""
+        """Keep the parts; of the headsets, 45 % are `models`, the others built in or made up.
+
+        With `is_rim_whole` a pixel that a headset only touches is labelled as headset, as the
+        simulated headset says what is hidden; without, by the share that is covered.
+        """
         self._faces = faces
         self._built_in = built_in
         self._models = models or built_in
+        self._is_rim_whole = is_rim_whole
         self.random = np.random.default_rng(seed)
 
     def scene(self) -> Scene:
@@ -120,6 +128,8 @@ class WornScenes:
             image = put_glasses_on(image, mesh, random)
         if random.random() < 0.2:
             image, mask = hand_over(image, mask, mesh, random)
+        if self._is_rim_whole:
+            mask = np.asarray((mask > 0) * 255, np.uint8)
         return _Dressed(image, mask, mesh, is_covered)
 
     def _with_headset(self, image: ImageU8, mesh: Float32Array) -> tuple[ImageU8, ImageU8]:
@@ -131,6 +141,8 @@ class WornScenes:
         if random.random() < 0.6:
             patch = redesigned(patch, image.shape, random)
         patch = repainted(patch, self._picture(), random)
+        if random.random() < BLENDING_IN_SHARE:
+            patch = blending_in(patch, image, mesh, random)
         height, width = patch.alpha.shape
         area = np.s_[patch.top : patch.top + height, patch.left : patch.left + width]
         image = image.copy()
