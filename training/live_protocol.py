@@ -93,7 +93,7 @@ def evaluate_live(
     headsets: Sequence[str],
     fillers: dict[str, FillerOf],
     *,
-    outline: Outline = "quick",
+    outline: Outline = "fine",
     size_px: int = PUBLISHED_PX,
     distance: nn.Module | None = None,
     on_clip: OnClip | None = None,

@@ -70,7 +70,7 @@ def evaluate(
     ] = None,
     outline: Annotated[
         Outline, typer.Option(help="live: who draws the headset's outline, as `[edge] outline`.")
-    ] = "quick",
+    ] = "fine",
     faces: Annotated[
         Path | None,
         typer.Option(
