@@ -7,8 +7,8 @@ from models.headset.contract import SIZE_PX as SIZE_PX  # HeadsetNet's crop serv
 
 OUTLINE_NET = "outline-net"  # the kind in its manifest
 LOOK, MASK = "look", "mask"
-# What is seen of the crop, of its middle in most frames. Headsets of the val and test clips reach
-# over 114 and 128 x 156 and 152 px in nine of ten frames.
+# The part of the crop that is seen, where the coarse outline lies. In nine of ten frames outlines
+# are no larger than 114 x 156 px on val clips, 128 x 152 px on test clips.
 HEIGHT_PX, WIDTH_PX = 128, 176
 # Channels of LOOK: the crop, the wearer's bare picture moved to where the head is, in the crop's
 # light, the soft outline after `BareLook` was asked, where the bare picture shows anything, and how
