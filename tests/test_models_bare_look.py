@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.headset.bare_look import BareLook
-from models.headset.contract import MASK_PX
+from models.headset.contract import MASK_PX, SIZE_PX
 from models.headset.head_crop import HeadCrop, crop_of_mesh
 from models.headset.outline import COARSE_HEADSET
 from models.reference import Reference
@@ -94,4 +94,5 @@ def test_nothing_is_said_of_a_crop_that_the_reference_does_not_show(person: Refe
     look = BareLook(person)
     after = look.evidence(before, crop.cut(person.image), far)
     assert np.array_equal(after.mask, before)
-    assert not look.beside(far, after.light)[..., 3].any()
+    whole = (slice(0, SIZE_PX), slice(0, SIZE_PX))
+    assert not look.beside(far, after.light, whole)[..., 3].any()
