@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import csv
-import resource
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disk import largest_file
 
 from training.importing.lists import append_line, append_row
 
 COLUMNS = ("segment", "frames")
-
-
-@contextmanager
-def files_no_longer_than(size: int) -> Iterator[None]:
-    """As on a full disk, a part of what is written still fits."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -47,7 +34,7 @@ def test_a_full_disk_leaves_no_part_of_a_row(tmp_path: Path, known: int) -> None
     for number in range(known):
         append_row(path, COLUMNS, {"segment": f"ann_{number:02d}", "frames": 40})
     before = path.read_bytes() if known else b""
-    with files_no_longer_than(len(before) + 6), pytest.raises(OSError, match=r"space|large"):
+    with largest_file(len(before) + 6), pytest.raises(OSError, match=r"space|large"):
         append_row(path, COLUMNS, {"segment": "bob_00", "frames": 40})
     assert path.read_bytes() == before
     append_row(path, COLUMNS, {"segment": "bob_00", "frames": 40})

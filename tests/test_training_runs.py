@@ -6,17 +6,15 @@ import dataclasses
 import json
 import math
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import largest_file
 
 torch = pytest.importorskip("torch", reason="torch is only in the train and dev extras")
 pytest.importorskip("av", reason="PyAV is only in the train and dev extras")
@@ -66,17 +64,6 @@ def last_step(run: Path) -> int:
         return int(curve(run)[-1]["step"])
     except (OSError, IndexError, ValueError):
         return 0
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Writing more to one file fails, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.slow

@@ -26,8 +26,8 @@ from streaming.records import Float32Array, ImageU8
 
 log = logging.getLogger(__name__)
 
-# Probability from which a pixel belongs to the mask, chosen on val clips: masks overlap by .981, by
-# .978 from a half on, which loses straps. A lower one reaches beyond the cloth's edges.
+# Probability from which a pixel belongs to the mask, chosen on val clips: masks overlap by .984, by
+# .983 from .45 on, which loses straps. A lower one reaches beyond the cloth's edges.
 FACE_MASK = Drawing(level=0.42)
 # MediaPipe takes faces behind masks for shorter than they are; by so much, as measured on train
 # clips. On val ones hidden points then err by 5.9 % of the eye span, by 7.1 % without.

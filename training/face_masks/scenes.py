@@ -25,9 +25,10 @@ from training.face_covers.covers import hand
 from training.face_masks.disguises import beard_on, photo_printed
 from training.scenes.bare_faces import BareFace
 from training.scenes.camera_faults import camera_faults
+from training.scenes.crops import crop_matrix, warped
 from training.scenes.face_props import hair_over, hand_over, put_glasses_on
 from training.scenes.headset_variety import repainted
-from training.scenes.worn_scenes import crop_matrix, mirrored, warped
+from training.scenes.worn_scenes import mirrored
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

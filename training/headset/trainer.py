@@ -13,6 +13,7 @@ from models.headset.contract import FACE, HEADSET
 from models.headset.network import MESH_VALUES, HeadsetNet, HeadsetNetSettings, HeadsetOutputs
 from training.headset.losses import OUTER_CORNERS, HeadsetTargets, headset_losses
 from training.small_networks.batches import to_device
+from training.small_networks.masks import overlaps
 from training.small_networks.trainer import AveragedTrainer, TrainerSettings
 
 
@@ -65,18 +66,18 @@ class HeadsetTrainer(AveragedTrainer[HeadsetNet]):
 
     def score(self, batches: Sequence[HeadsetTargets]) -> HeadsetScore:
         """Score the averaged weights."""
-        overlaps: list[Tensor] = []
+        shared: list[Tensor] = []
         errors: list[Tensor] = []
         verdicts: list[Tensor] = []
         for batch in batches:
             with torch.no_grad():
                 said = self._run(self.average, batch)
             wanted = to_device(batch, self.device)
-            overlaps.append(mask_overlaps(said, wanted))
+            shared.append(mask_overlaps(said, wanted))
             errors.append(mesh_errors(said, wanted))
             wrong = (said.presence.float() > 0) != (wanted.presence > 0.5)
             verdicts.append(wrong[:, [FACE, HEADSET]].float().mean(1))
-        means = [float(torch.cat(values).mean()) for values in (overlaps, errors, verdicts)]
+        means = [float(torch.cat(values).mean()) for values in (shared, errors, verdicts)]
         return HeadsetScore(*means)
 
     def _run(self, network: HeadsetNet, batch: HeadsetTargets) -> HeadsetOutputs:
@@ -88,11 +89,8 @@ class HeadsetTrainer(AveragedTrainer[HeadsetNet]):
 def mask_overlaps(said: HeadsetOutputs, wanted: HeadsetTargets) -> Tensor:
     """Intersection over union of each scene that shows a headset."""
     found, truth = said.mask.float() > 0, wanted.mask > 0.5
-    both = (found & truth).sum((1, 2, 3)).float()
-    either = (found | truth).sum((1, 2, 3)).float()
     shown = truth.sum((1, 2, 3)) >= 16
-    overlaps: Tensor = both[shown] / either[shown]
-    return overlaps
+    return overlaps(found, truth)[shown]
 
 
 def mesh_errors(said: HeadsetOutputs, wanted: HeadsetTargets) -> Tensor:
