@@ -13,7 +13,7 @@ from models.filling import Reference
 from streaming.errors import UserError
 from training.detail.scores import Shot
 from training.evaluation.evaluate import FillerMaker
-from training.scenes.bare_faces import named_portraits
+from training.scenes.bare_faces import BareFace, portraits_by_person
 
 SPLITS = ("test", "train")  # the people held back, and the others
 
@@ -39,19 +39,22 @@ def sitters(folder: Path, split: str) -> list[Sitter]:
     """
     if split not in SPLITS:
         raise UserError(f"Portraits have no split '{split}'.", f"Use {' or '.join(SPLITS)}.")
-    photos: dict[str, list[Reference]] = {}
-    for identity, face in named_portraits(folder, held_back=split == "test"):
-        height, width = face.image.shape[:2]
-        if height != width:
-            raise UserError(f"A portrait is {width}x{height}.", "Cut the portraits square.")
-        photos.setdefault(identity, []).append(Reference(face.image, face.mesh))
-    found = [Sitter(who, tuple(kept)) for who, kept in photos.items() if len(kept) > 1]
+    people = portraits_by_person(folder, held_back=split == "test")
+    photos = {who: tuple(_square(face) for face in kept) for who, kept in people.items()}
+    found = [Sitter(who, kept) for who, kept in photos.items() if len(kept) > 1]
     if not found:
         raise UserError(
             f"{folder} has nobody with two portraits in split '{split}'.",
             "Add photos of the same people, or use the protocol bank.",
         )
     return found
+
+
+def _square(face: BareFace) -> Reference:
+    height, width = face.image.shape[:2]
+    if height != width:
+        raise UserError(f"A portrait is {width}x{height}.", "Cut the portraits square.")
+    return Reference(face.image, face.mesh)
 
 
 def sitter_shots(sitter: Sitter, maker: FillerMaker, frame_px: int, size_px: int) -> Iterator[Shot]:

@@ -78,6 +78,18 @@ def portraits(folder: Path, *, held_back: bool) -> Iterator[BareFace]:
     return (face for _, face in named_portraits(folder, held_back=held_back))
 
 
+def portraits_by_person(folder: Path, *, held_back: bool) -> dict[str, list[BareFace]]:
+    """`portraits`, person by person; of some there are several.
+
+    Raises:
+        FaceDataError: the folder is of another layout.
+    """
+    found: dict[str, list[BareFace]] = {}
+    for person, face in named_portraits(folder, held_back=held_back):
+        found.setdefault(person, []).append(face)
+    return found
+
+
 def named_portraits(folder: Path, *, held_back: bool) -> Iterator[tuple[str, BareFace]]:
     """`portraits`, each with whom it shows.
 
