@@ -79,6 +79,14 @@ def test_the_bare_picture_shows_the_person_whose_headset_is_labelled(
                 assert not (np.abs(face - other) < 10).mean() > 0.1
 
 
+def test_the_bare_picture_is_another_one_where_there_are_two(people: list[list[BareFace]]) -> None:
+    random = np.random.default_rng(0)
+    drawn = [scenes.two_of(people[0], random) for _ in range(20)]
+    assert all(face is not bare for face, bare in drawn)
+    alone = people[0][:1]
+    assert scenes.two_of(alone, random) == (alone[0], alone[0])
+
+
 def test_now_and_then_there_is_no_picture(
     people: list[list[BareFace]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,9 @@
 """Made-up crops of people with headsets on, their bare pictures beside: what OutlineNet learns.
 
 The scenes are HeadsetNet's (`training/scenes/worn_scenes.py`); HeadsetNet itself reads each, and
-errs as it errs in sessions. The bare picture is another frame of the same clip, in other light; now
-and then it is somebody else's, or there is none, so that it is not believed blindly.
+errs as it errs in sessions. The bare picture is another frame of the same clip, or another portrait
+of the same person, in other light; now and then it is somebody else's, or there is none, so that it
+is not believed blindly.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class OutlineScenes:
         reader: HeadsetReader,
         seed: int,
     ) -> None:
-        """Put headsets on `people`, frames of one clip each, and look at them by `reader`."""
+        """Put headsets on `people`, some pictures of each, and look at them by `reader`."""
         faces = [face for frames in people for face in frames]
         self._people, self._reader = people, reader
         self._worn = WornScenes(faces, built_in, models, seed, is_rim_whole=True)
@@ -67,7 +68,7 @@ class OutlineScenes:
         """One more scene."""
         random = self._random
         frames = self._people[int(random.integers(len(self._people)))]
-        face, bare = (frames[int(i)] for i in random.integers(len(frames), size=2))
+        face, bare = two_of(frames, random)
         if random.random() < STRANGER_SHARE:
             others = self._people[int(random.integers(len(self._people)))]
             bare = others[int(random.integers(len(others)))]
@@ -95,6 +96,12 @@ class OutlineScenes:
             told = look.evidence(soft, cut, points)
             soft, beside = told.mask, look.beside(points, told.light, window.area)
         return OutlineScene(outline_look(cut, soft, beside, window), scene.mask[window.area])
+
+
+def two_of(frames: Sequence[BareFace], random: np.random.Generator) -> tuple[BareFace, BareFace]:
+    """Two frames of one person, where there are two: no frame tells of itself."""
+    first, second = random.choice(len(frames), size=2, replace=len(frames) < 2)
+    return frames[int(first)], frames[int(second)]
 
 
 def _erring(soft: Float32Array, random: np.random.Generator) -> Float32Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -17,7 +18,7 @@ from training.clips.faces import FaceClips
 from training.outlines.scenes import OutlineScenes
 from training.outlines.trainer import OutlineTrainer, OutlineTrainerSettings, collate
 from training.run.folder import RunFolder
-from training.scenes.bare_faces import BareFace, faces_by_clip
+from training.scenes.bare_faces import BareFace, faces_by_clip, portraits_by_person
 from training.scenes.headset_models import headset_models, split_names
 from training.small_networks import options
 from training.small_networks.loop import Rhythm, TimedTraining, Verdict
@@ -36,6 +37,7 @@ def train_outline(
     data: options.Clips,
     run: options.Run,
     headsets: options.Headsets = None,
+    stills: options.Stills = None,
     minutes: options.Minutes = 60,
     batch: options.ScenesPerStep = 12,
     learning_rate: options.LearningRate = 2e-3,
@@ -49,6 +51,7 @@ def train_outline(
 ) -> None:
     """Train the network that draws the headset's outline; start the same command again to resume.
 
+    Of `--stills`, people of whom there are several photos are shown beside those of the clips.
     The schedule follows the time trained, so that a busy machine ends in fewer steps, not halfway.
     When the run is over, its best network is exported into the run's folder.
     """
@@ -57,6 +60,7 @@ def train_outline(
     with options.failing_in_a_sentence():
         clips = FaceClips(data)
         people, val_people = (_people(clips, part, every, limit_clips) for part in ("train", "val"))
+        people += _sitters(stills) if stills else []
         models = headset_models(headsets, split_names(headsets, "train") if headsets else [])
         trainer = OutlineTrainer(OutlineNetSettings(), settings, device)
         held_back = _batches(val_people, models, batch, VALIDATION_SEED)
@@ -64,7 +68,7 @@ def train_outline(
         training = TimedTraining(
             trainer, RunFolder(run), lambda: Verdict.of(trainer.score(validation))
         )
-        told = {"clips": len(people), "batch": batch, "seed": seed}
+        told = {"people": len(people), "batch": batch, "seed": seed}
         training.begin({"data": str(data), **told}, start_from)
         rhythm = Rhythm(minutes, validate_every=validate_every)
         drawn = partial(_batches, people, models, batch)
@@ -77,6 +81,12 @@ def _people(clips: FaceClips, split: str, every: int, limit: int) -> People:
     """Frames of each clip of a split."""
     found = [list(frames) for frames in faces_by_clip(clips, split, every, limit)]
     return [frames for frames in found if frames]
+
+
+def _sitters(stills: Path) -> People:
+    """People of whom one portrait can be the bare picture of another."""
+    photos = portraits_by_person(stills, held_back=False).values()
+    return [faces for faces in photos if len(faces) > 1]
 
 
 def _batches(people: People, models: Models, batch: int, seed: int) -> Iterator[MaskTargets]:
