@@ -22,13 +22,14 @@ LEAST = 0.02  # probability: HeadsetNet's own certainty may be overruled
 class OutlineNetSettings(MaskUNetSettings):
     """Widths of the network."""
 
-    channels: tuple[int, ...] = (12, 20, 32)
-    blocks: tuple[int, ...] = (1, 2)
-    detail: int = 8
+    # Multiples of 16, which is what a processor's vectors hold: fewer cost about as much.
+    channels: tuple[int, ...] = (16, 32, 48, 64)
+    blocks: tuple[int, ...] = (1, 2, 2)
+    detail: int = 16
 
 
 class OutlineNet(MaskUNet):
-    """(B,9,H,W) in 0..1 as `outline_net_contract` says -> (B,1,H,W) logits; both divide by 8."""
+    """(B,9,H,W) in 0..1 as `outline_net_contract` says -> (B,1,H,W) logits; both divide by 16."""
 
     def __init__(self, settings: OutlineNetSettings | None = None) -> None:
         """Weights with which the coarse outline stays as it is."""
