@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -16,13 +17,14 @@ from models.headset.reader import HeadsetReader
 from models.outlines.contract import BARE, HEIGHT_PX, KNOWN, SEEN, SOFT, WIDTH_PX
 from models.outlines.network import OutlineNet, OutlineNetSettings
 from models.outlines.reader import OutlineReader
+from training.clips.faces import FaceDataError
 from training.outlines import scenes
 from training.outlines.scenes import OutlineScenes
-from training.outlines.train import EXPORTED, built
+from training.outlines.train import EXPORTED, built, people_of_portraits
 from training.outlines.trainer import OutlineTrainer, OutlineTrainerSettings, collate
 from training.run import checkpoint
 from training.run.folder import BEST
-from training.scenes.bare_faces import BareFace
+from training.scenes.bare_faces import BareFace, is_held_back
 from training.small_networks.shipping import export_best
 from training.trainer import TrainingDiverged
 
@@ -85,6 +87,25 @@ def test_the_bare_picture_is_another_one_where_there_are_two(people: list[list[B
     assert all(face is not bare for face, bare in drawn)
     alone = people[0][:1]
     assert scenes.two_of(alone, random) == (alone[0], alone[0])
+
+
+def test_of_portraits_those_are_shown_of_whom_there_are_several(
+    tmp_path: Path, face_in_spans: NDArray[np.float32]
+) -> None:
+    names = (f"p{number}" for number in range(99))
+    twice, once = itertools.islice((name for name in names if not is_held_back(name)), 2)
+    held_back = next(name for name in names if is_held_back(name))
+    rows = [f"f{i},{who},f{i}.png" for i, who in enumerate((twice, once, twice, *[held_back] * 2))]
+    (tmp_path / "manifest.csv").write_text("\n".join(("name,identity,file", *rows)))
+    for index in range(len(rows)):
+        cv2.imwrite(str(tmp_path / f"f{index}.png"), np.full((64, 64, 3), index, np.uint8))
+    meshes = np.repeat(face_in_spans[None] / 4 + 0.5, len(rows), axis=0)
+    np.savez(tmp_path / "landmarks.npz", names=[f"f{i}" for i in range(len(rows))], lm=meshes)
+    (found,) = people_of_portraits(tmp_path)
+    assert [int(face.image.max()) for face in found] == [0, 2]
+    (tmp_path / "landmarks.npz").unlink()
+    with pytest.raises(FaceDataError, match="holds no portraits"):
+        people_of_portraits(tmp_path)
 
 
 def test_now_and_then_there_is_no_picture(

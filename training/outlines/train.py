@@ -60,7 +60,7 @@ def train_outline(
     with options.failing_in_a_sentence():
         clips = FaceClips(data)
         people, val_people = (_people(clips, part, every, limit_clips) for part in ("train", "val"))
-        people += _sitters(stills) if stills else []
+        people += people_of_portraits(stills) if stills else []
         models = headset_models(headsets, split_names(headsets, "train") if headsets else [])
         trainer = OutlineTrainer(OutlineNetSettings(), settings, device)
         held_back = _batches(val_people, models, batch, VALIDATION_SEED)
@@ -83,8 +83,12 @@ def _people(clips: FaceClips, split: str, every: int, limit: int) -> People:
     return [frames for frames in found if frames]
 
 
-def _sitters(stills: Path) -> People:
-    """People of whom one portrait can be the bare picture of another."""
+def people_of_portraits(stills: Path) -> People:
+    """Pictures of people of whom one portrait can be the bare picture of another.
+
+    Raises:
+        FaceDataError: the folder is of another layout.
+    """
     photos = portraits_by_person(stills, held_back=False).values()
     return [faces for faces in photos if len(faces) > 1]
 
