@@ -60,7 +60,7 @@ def train_outline(
     with options.failing_in_a_sentence():
         clips = FaceClips(data)
         people, val_people = (_people(clips, part, every, limit_clips) for part in ("train", "val"))
-        people += people_of_portraits(stills) if stills else []
+        sitters = people_of_portraits(stills) if stills else []
         models = headset_models(headsets, split_names(headsets, "train") if headsets else [])
         trainer = OutlineTrainer(OutlineNetSettings(), settings, device)
         held_back = _batches(val_people, models, batch, VALIDATION_SEED)
@@ -68,10 +68,11 @@ def train_outline(
         training = TimedTraining(
             trainer, RunFolder(run), lambda: Verdict.of(trainer.score(validation))
         )
-        told = {"people": len(people), "batch": batch, "seed": seed}
+        counts = {"clips": len(people), "portrayed_people": len(sitters)}
+        told = {**counts, "batch": batch, "seed": seed}
         training.begin({"data": str(data), **told}, start_from)
         rhythm = Rhythm(minutes, validate_every=validate_every)
-        drawn = partial(_batches, people, models, batch)
+        drawn = partial(_batches, people + sitters, models, batch)
         training.run_on(trainer.step, drawn, seed, workers, rhythm)
     exported = export_best(run / EXPORTED, built, export_outline_net, {"training": told})
     typer.echo(f"{exported} written.")
