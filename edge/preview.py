@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge.identity.question import PROFILE_PANE, profile_jpeg
 from edge.own_client import notify_session
@@ -16,6 +16,7 @@ from streaming.control import PAUSE, RESUME
 from streaming.errors import UserError
 from streaming.page.live import LivePage, Shot
 from streaming.publisher import is_synthesised
+from streaming.records import Status
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class Preview(LivePage):
     """A `ViewSink` that serves the newest view as a web page."""
 
     profile: bytes | None = None  # JPEG of whose face is restored; set before the first view
+    is_sending_paused: Callable[[], bool] | None = None  # None = as the newest view says
 
     def show(self, view: PipelineView) -> None:
         """Make `view` the newest; returns at once."""
@@ -40,16 +42,28 @@ class Preview(LivePage):
             )
         )
 
+    def status_now(self, names: Sequence[str]) -> list[str]:
+        """See `LivePage`; the newest view may be from before a pause, the camera lost since."""
+        if self.is_sending_paused is None:
+            return super().status_now(names)
+        others = [name for name in names if name != Status.PAUSED.value]
+        return [*others, Status.PAUSED.value] if self.is_sending_paused() else others
+
     def _jpegs(self, view: PipelineView) -> dict[str, bytes]:
         panes = jpegs_of(view)
         return panes if self.profile is None else {**panes, PROFILE_PANE: self.profile}
 
 
-def introduce(sinks: Sequence[ViewSink], profile: SessionProfile) -> None:
-    """Let the preview among the sinks show the picture of the profile, and ask whose it is."""
+def introduce(
+    sinks: Sequence[ViewSink], profile: SessionProfile, is_paused: Callable[[], bool]
+) -> None:
+    """Let the preview among the sinks show the picture of the profile, and ask whose it is.
+
+    `is_paused` tells it whether sending is paused, also while no view comes.
+    """
     for sink in sinks:
         if isinstance(sink, Preview):
-            sink.profile = profile_jpeg(profile)
+            sink.profile, sink.is_sending_paused = profile_jpeg(profile), is_paused
 
 
 def open_preview(settings: SessionSettings) -> Preview:

@@ -123,7 +123,7 @@ class Worker:
                 tracker = make_tracker(settings, profile)
             stack.callback(tracker.close)
             sinks = open_sinks(settings)
-            introduce(sinks, profile)
+            introduce(sinks, profile, lambda: publisher.paused)
             stack.callback(lambda: results.update(close_sinks(sinks)))
             source = open_source(edge.camera)
             dress = stack.enter_context(open_simulation(settings, source, self._times))
@@ -197,6 +197,7 @@ class Worker:
             prepared = ahead.take(0.1)
             if prepared is not None or has_ended:
                 return prepared
+            publisher.say_again_if_paused()  # as it does with every frame that comes
             if isinstance(source, Webcam) and source.trouble:
                 self._last_status = ()
                 self._tell(publisher.paused, source.trouble)

@@ -138,7 +138,7 @@ class Publisher(Closing):
         """
         self._formats.refresh()
         if self.paused:
-            self._say_again_that_it_is_paused()
+            self.say_again_if_paused()
             return
         if self.wants(FACE_STATE):
             delay_ms = self._delay.delay_ms
@@ -177,6 +177,19 @@ class Publisher(Closing):
         with self._lock:
             self._paused = False
         self.publish(Notification(RESUMED))
+
+    def say_again_if_paused(self) -> None:
+        """Say `notify.unvisor.paused` when a second passed since; `publish_restored` does so, too.
+
+        For times without frames: who subscribes during a pause would take the silence for a
+        publisher that is gone.
+        """
+        parts = encode(Notification(PAUSED))
+        with self._lock:
+            now_s = time.monotonic()
+            if self._paused and now_s - self._told_paused_s >= TELL_PAUSED_EVERY_S:
+                self._told_paused_s = now_s
+                self._send_locked(parts)
 
     def obey(self, notification: Notification) -> bool:
         """Do what a client may ask of the publisher; return whether this was such a request.
@@ -217,15 +230,6 @@ class Publisher(Closing):
         """Free the port; later calls send nothing."""
         with self._lock:
             self._socket.close()
-
-    def _say_again_that_it_is_paused(self) -> None:
-        # Who subscribes during a pause would take the silence for a publisher that is gone.
-        parts = encode(Notification(PAUSED))
-        with self._lock:
-            now_s = time.monotonic()
-            if self._paused and now_s - self._told_paused_s >= TELL_PAUSED_EVERY_S:
-                self._told_paused_s = now_s
-                self._send_locked(parts)
 
     def _send(self, parts: list[bytes]) -> bool:
         with self._lock:

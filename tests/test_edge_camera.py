@@ -20,8 +20,10 @@ from edge.webcam import Webcam
 from edge.worker import Worker
 from edge.working_ahead import WorkingAhead
 from streaming.errors import UserError
+from streaming.messages import Notification
 from streaming.publisher import Publisher
 from streaming.records import ImageU8
+from streaming.subscriber import Subscriber
 
 
 def write_clip(path: Path, count: int, size: tuple[int, int] = (64, 48), fps: int = 25) -> Path:
@@ -357,6 +359,27 @@ def test_while_the_camera_is_lost_a_pause_is_still_told_as_one(
         assert worker._next(NothingComes(stop), webcam, publisher) is None
     assert {event["paused"] for event in events} == {paused}
     assert {event["detail"] for event in events} == {webcam.trouble}
+
+
+def test_a_pause_is_told_to_clients_again_while_no_frame_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was said with frames only: who subscribed while the camera was away heard nothing."""
+    monkeypatch.setattr("streaming.publisher.TELL_PAUSED_EVERY_S", 0.05)
+    stop = threading.Event()
+    worker = Worker(SessionSettings(), lambda event: None, stop)
+    with Publisher(port=0) as publisher:
+        publisher.pause()
+        waiting = threading.Thread(
+            target=worker._next, args=(NothingComes(threading.Event()), object(), publisher)
+        )
+        with Subscriber(publisher.endpoint, ["notify.unvisor."]) as late:
+            waiting.start()
+            heard = late.take("notify.unvisor.", 10)
+            stop.set()
+            waiting.join(10)
+    assert heard is not None
+    assert heard.message == Notification("unvisor.paused", {})
 
 
 def wait_until(is_true: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -245,3 +245,16 @@ def test_a_browser_says_when_no_frame_has_come_yet(window: BrowserWindow, previe
     with window.showing(preview.url, 1280, 800) as page:
         status = page.value("document.getElementById('status').textContent")
     assert status == "Waiting for the first frame"
+
+
+def test_a_pause_shows_and_ends_while_no_view_comes(preview: Preview) -> None:
+    """The page went on with the last view's status: its button paused what was paused already."""
+    is_paused = [True]
+    preview.is_sending_paused = lambda: is_paused[0]
+    preview.show(a_view(1))
+    assert _view(preview)[0]["status"] == ["LIVE", "PAUSED"]
+    is_paused[0] = False
+    preview.show(a_view(2, status=(Status.NO_FACE, Status.PAUSED)))
+    assert _view(preview, 1)[0]["status"] == ["NO_FACE"]
+    is_paused[0] = True
+    assert _view(preview, 2)[0]["status"] == ["NO_FACE", "PAUSED"]

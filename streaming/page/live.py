@@ -15,7 +15,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ class LivePage(Closing):
             shown = self._newest
         facts: dict[str, Any] = {
             "run": self._run,
-            "status": self._status(shown),
+            "status": self.status_now(shown.shot.status if shown else ()),
             "still_s": time.monotonic() - shown.arrived_s if shown else 0.0,
             "can_pause": self.on_pause is not None,
         }
@@ -166,12 +166,12 @@ class LivePage(Closing):
         if self.on_pause is not None:
             self.on_pause(paused)
 
+    def status_now(self, names: Sequence[str]) -> list[str]:
+        """What the page says, `names` being the newest shot's statuses (none before the first)."""
+        return ["PAUSED"] if self.is_paused and "PAUSED" not in names else list(names)
+
     def _is_newer_than(self, after: int) -> bool:
         return self._newest is not None and self._newest.sequence > after
-
-    def _status(self, shown: _Shown | None) -> list[str]:
-        names = list(shown.shot.status) if shown else []
-        return ["PAUSED"] if self.is_paused and "PAUSED" not in names else names
 
     def _panes(self, shown: _Shown) -> Mapping[str, bytes]:
         with self._encoding:  # several watchers share one encoding
