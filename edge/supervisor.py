@@ -25,13 +25,13 @@ from edge.engine_start import prepare_engine
 from edge.hmd_process import HmdProcess
 from edge.keys import read_keys
 from edge.own_client import own_host, own_keys
+from edge.pause_switch import PauseSwitch
 from edge.profiler.probe import NoProbe, Probe
 from edge.report import SessionReport, report_from_json, write_report
 from edge.settings import SessionSettings, override, to_json
 from edge.simulation import prepare_oracle
 from edge.timing import PERCENTILES
 from streaming.ages import AgeStatistics
-from streaming.control import PAUSE, RESUME
 from streaming.control_client import ControlClient, NoAnswer
 from streaming.errors import UserError
 from streaming.messages import FrameMessage
@@ -110,8 +110,7 @@ class Session:
         self._settings = settings
         self._on_status = on_status
         self._stop = threading.Event()
-        self._control: ControlClient | None = None
-        self._is_paused = False
+        self._pause: PauseSwitch | None = None  # once there is somebody to ask
         self._ages = AgeStatistics()
         self._status = SessionStatus("starting")
 
@@ -145,11 +144,10 @@ class Session:
 
     def toggle_pause(self) -> None:
         """Stop sending at once, or go on sending."""
-        if self._control is None:
+        if self._pause is None:
             return
         try:
-            self._control.notify(RESUME if self._is_paused else PAUSE)
-            self._is_paused = not self._is_paused
+            self._pause.toggle()
         except NoAnswer:
             log.warning("the edge process does not answer; stopping instead of pausing")
             self.stop()  # a pause that is not certain must not leave pictures going out
@@ -193,7 +191,7 @@ class Session:
     def _watch(self, worker: Child, hmd: HmdProcess, ready: Event) -> float:
         host = own_host(self._settings)
         keys = own_keys(self._settings, self._insecure_lan)
-        self._control = ControlClient(f"{host}:{ready['control']}", keys=keys)
+        self._pause = PauseSwitch(ControlClient(f"{host}:{ready['control']}", keys=keys).notify)
         begin_cpu_s = hmd.cpu_seconds()
         heard_s, asked_s = time.monotonic(), math.inf
         with Subscriber(f"{host}:{ready['publisher']}", [FRAME_FACE], keys) as client:
@@ -249,9 +247,8 @@ class Session:
         self._tell(phase="engine", done=done, total=total)
 
     def _tell_running(self, event: Event, hmd_detail: str) -> None:
-        if event["event"] != "status":
+        if event["event"] != "status" or self._pause is None:
             return
-        self._is_paused = event["paused"]  # the page or a client may have paused meanwhile
         self._tell(
             phase="running",
             done=event["frames"],
@@ -259,7 +256,7 @@ class Session:
             drops=event["drops"],
             age_ms=self._ages.age_ms(50),
             status=tuple(event["status"]),
-            is_paused=event["paused"],
+            is_paused=self._pause.hear(event["paused"], event["told_ns"]),
             detail=event["detail"] or hmd_detail,
         )
 

@@ -142,7 +142,7 @@ class Worker:
                     gate.leave()
                     urgent = (renewal.note, pipeline.note, arrivals.note)
                     notes = (*urgent, trouble_of(sinks), light.note, self._lasting_note)
-                    self._tell(publisher.paused, next(filter(None, notes), ""))
+                    self._tell(publisher, next(filter(None, notes), ""))
                 # With everything still open: closing is not what is measured.
                 self._final_mib, self._cpu_cores = rss_mib(), self._usage.cpu_cores()
                 if edge.spans:
@@ -200,7 +200,7 @@ class Worker:
             publisher.say_again_if_paused()  # as it does with every frame that comes
             if isinstance(source, Webcam) and source.trouble:
                 self._last_status = ()
-                self._tell(publisher.paused, source.trouble)
+                self._tell(publisher, source.trouble)
         return None
 
     def _count(self, capture: Capture, view: PipelineView) -> None:
@@ -216,7 +216,7 @@ class Worker:
         if not self._settled_mib and now_s - self._begin_s >= SETTLED_S:
             self._settled_mib = rss_mib()
 
-    def _tell(self, is_paused: bool, detail: str) -> None:
+    def _tell(self, publisher: Publisher, detail: str) -> None:
         if not self._ticker.is_due(STATUS_S):
             return
         event: dict[str, object] = {
@@ -225,7 +225,8 @@ class Worker:
             "fps": round(self._ticker.rate(self._frames), 1),
             "drops": self._drops(),
             "status": self._last_status,
-            "paused": is_paused,
+            "told_ns": time.monotonic_ns(),  # read first: what follows was so then or later
+            "paused": publisher.paused,
             "detail": detail,
         }
         self._emit(event)
