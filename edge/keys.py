@@ -14,8 +14,13 @@ POLL_S = 0.1
 
 @contextmanager
 def read_keys(on_key: Callable[[str], None] | None) -> Iterator[None]:
-    """Call `on_key` (on a thread of its own) for every key; does nothing without a terminal."""
-    if on_key is None or not sys.stdin.isatty():
+    """Call `on_key` (on a thread of its own) for every key; does nothing without a terminal.
+
+    Nor in the background of one, as after `unvisor run … &`: the system stops whoever touches the
+    terminal from there. Ctrl-Z is a key like others meanwhile: it would stop this program alone,
+    while those that it has started went on sending pictures.
+    """
+    if on_key is None or not sys.stdin.isatty() or not _is_in_foreground(sys.stdin.fileno()):
         yield
         return
     import termios  # not on Windows, where isatty() is rarely reached in this product
@@ -26,6 +31,9 @@ def read_keys(on_key: Callable[[str], None] | None) -> Iterator[None]:
     stop = threading.Event()
     reader = threading.Thread(target=_read, args=(descriptor, on_key, stop), daemon=True)
     tty.setcbreak(descriptor)  # keeps Ctrl-C a signal
+    changed = termios.tcgetattr(descriptor)
+    changed[6][termios.VSUSP] = os.fpathconf(descriptor, "PC_VDISABLE").to_bytes(1, "little")
+    termios.tcsetattr(descriptor, termios.TCSANOW, changed)
     reader.start()
     try:
         yield
@@ -33,6 +41,13 @@ def read_keys(on_key: Callable[[str], None] | None) -> Iterator[None]:
         stop.set()
         reader.join()
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _is_in_foreground(descriptor: int) -> bool:
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:  # a terminal, but not the one that this program belongs to
+        return False
 
 
 def _read(descriptor: int, on_key: Callable[[str], None], stop: threading.Event) -> None:
