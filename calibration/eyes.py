@@ -24,7 +24,7 @@ from calibration.guide.prompters import (
 from calibration.guide.steps import Step
 from edge.eyes import routine as routines
 from edge.eyes.routine import CLOSED, EyeRoutine, Phase
-from edge.eyes.verdict import EyesVerdict, judged
+from edge.eyes.verdict import EyesVerdict, judged, own_calibration
 from edge.hmd_process import HmdProcess
 from edge.profile import load_profile, profile_path, update_profile
 from edge.profile.unlock import passphrase_for
@@ -185,10 +185,7 @@ def _is_heard(subscriber: Subscriber, seconds: float) -> bool:
 def _judged(routine: EyeRoutine, swapped: bool | None) -> EyesVerdict:
     seen = sum(len(evidence) for evidence in routine.evidence.values())
     if routine.parameters and not seen:
-        raise UserError(
-            "This headset tells gaze and openness by its own calibration; there is nothing to do.",
-            "Calibrate the eyes in the headset's own program.",
-        )
+        raise own_calibration()
     return judged(routine.evidence, swapped)
 
 

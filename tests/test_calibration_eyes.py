@@ -4,7 +4,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -286,6 +286,27 @@ def test_the_gaze_is_not_centred_on_somebody_elses(folder: Path) -> None:
         renewal.recentre()
         wait_for(lambda: renewal.note)
         assert "the person in view is not the profile's" in renewal.note
+    assert fusion.calibration == before == load_profile(folder).eyes
+
+
+@pytest.mark.parametrize("ask", [EyeRenewal.recentre, EyeRenewal.recalibrate])
+def test_a_headset_that_calibrates_itself_is_not_calibrated_over_osc(
+    folder: Path, short: None, ask: Callable[[EyeRenewal], None]
+) -> None:
+    """Each press told that the gaze was centred, changed nothing, and moved the profile's centre.
+
+    The routine ended with "neither eye was seen" and a word on cameras that there are none of.
+    """
+    before = load_profile(folder).eyes
+    fusion = EyeFusion(before, 10**9)
+    with EyeRenewal(fusion, folder) as renewal:
+        for side in Side:
+            told = EyeParameters(side, time.monotonic_ns(), 1.0, np.array([0.2, 0.0], np.float32))
+            renewal.observe(told)
+        fusion.at(time.monotonic_ns())
+        ask(renewal)
+        wait_for(lambda: renewal.note and not renewal.note.startswith("calibrating"))
+        assert "by its own calibration; there is nothing to do" in renewal.note
     assert fusion.calibration == before == load_profile(folder).eyes
 
 

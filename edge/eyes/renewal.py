@@ -13,7 +13,7 @@ from pathlib import Path
 from edge.eyes.fusion import Calibrations, EyeFusion
 from edge.eyes.osc_requests import OscRequests
 from edge.eyes.routine import EyeRoutine
-from edge.eyes.verdict import judged
+from edge.eyes.verdict import judged, own_calibration
 from edge.profile import DOCUMENT, load_profile, update_profile
 from edge.settings import SessionSettings
 from streaming.closing import Closing
@@ -86,6 +86,7 @@ class EyeRenewal(Closing):
         self._lock = threading.Lock()
         self._routine: EyeRoutine | None = None
         self._wants_recentring = False
+        self._calibrates_itself = False  # the headset, as what came last says
         self._told, self._told_s = "", -TOLD_S
         self._stamp = self._file_stamp()
         self._looked_s = clock()
@@ -117,6 +118,7 @@ class EyeRenewal(Closing):
     def observe(self, observation: EyeObservation | EyeParameters) -> None:
         """Hand on to the fusion what the eye cameras see, and learn from it while asked to."""
         self._fusion.observe(observation)
+        self._calibrates_itself = isinstance(observation, EyeParameters)
         if isinstance(observation, EyeObservation):
             with self._lock:
                 if self._routine is not None:
@@ -131,7 +133,9 @@ class EyeRenewal(Closing):
         while not self._stopping.wait(POLL_S):
             try:
                 if self._is_wrong_person():
-                    self._refuse()
+                    self._refuse(NOT_THE_WEARER)
+                elif self._calibrates_itself:  # what is learned here would change nothing
+                    self._refuse(str(own_calibration()))
                 else:
                     self._finish_routine()
                     self._recentre()
@@ -139,13 +143,13 @@ class EyeRenewal(Closing):
             except UserError as error:
                 self._tell(str(error))
 
-    def _refuse(self) -> None:
-        """Forget what was asked for, and what a routine that runs has seen of somebody else."""
+    def _refuse(self, sentence: str) -> None:
+        """Forget what was asked for, and what a routine that runs has seen; say why."""
         with self._lock:
             was_asked = self._routine is not None or self._wants_recentring
             self._routine, self._wants_recentring = None, False
         if was_asked:
-            self._tell(NOT_THE_WEARER)
+            self._tell(sentence)
 
     def _finish_routine(self) -> None:
         with self._lock:

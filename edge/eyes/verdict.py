@@ -72,6 +72,14 @@ def judged(evidence: Mapping[Side, Evidence], is_swapped: bool | None = None) ->
     return EyesVerdict((right, left), tuple(words), tuple(advice), is_swapped)
 
 
+def own_calibration() -> UserError:
+    """What is told where a headset sends gaze and openness instead of eye images."""
+    return UserError(
+        "This headset tells gaze and openness by its own calibration; there is nothing to do.",
+        "Calibrate the eyes in the headset's own program.",
+    )
+
+
 def are_swapped(right: Learned, left: Learned) -> bool:
     """Whether the camera of the right eye shows a left one and the other way round, by the lids.
 
