@@ -115,7 +115,8 @@ class Worker:
                     settings.models, profile, self._times, self._note
                 )
             publisher, control_port = self._listen(stack)
-            person = WrongPersonNews(make_check(profile, self._any_person), publisher)
+            check = make_check(profile, self._any_person, edge, self._note)
+            person = WrongPersonNews(check, publisher)
             eyes, renewal, arrivals = open_eyes(
                 stack, settings, profile, passphrase, lambda: person.is_wrong
             )

@@ -29,7 +29,7 @@ from edge.identity.question import confirm_person
 from edge.pipeline import Pipeline
 from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile
 from edge.records import Capture, FaceTrack
-from edge.settings import SessionSettings, from_json, load_toml, to_json
+from edge.settings import EdgeSettings, SessionSettings, from_json, load_toml, to_json
 from edge.supervisor import Session
 from edge.timing import StageTimes
 from models.filling import Reference
@@ -222,6 +222,27 @@ def test_without_the_network_nobody_is_checked_and_the_user_hears_it(
     assert isinstance(check, AnyPerson)
     assert not check.is_wrong
     assert "not checked" in check.note
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_checked"),
+    [
+        (EdgeSettings(), True),
+        (EdgeSettings(landmarks="oracle"), True),
+        (EdgeSettings(landmarks="mediapipe"), False),
+        (EdgeSettings(landmarks="mediapipe", cover="face-mask"), True),  # while the face is bare
+    ],
+)
+def test_faces_that_are_only_guessed_are_not_checked_and_the_user_hears_it(
+    settings: EdgeSettings, is_checked: bool
+) -> None:
+    """No track of MediaPipe's was ever fit for a look: whoever wore the headset was restored."""
+    told: list[str] = []
+    check = make_check(small_profile(20.0), False, settings, told.append)
+    assert isinstance(check, IdentityCheck) is is_checked
+    assert [text.partition(":")[0] for text in told] == (
+        [] if is_checked else ["who is in view is not checked"]
+    )
 
 
 class Inbox:

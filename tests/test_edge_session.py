@@ -197,6 +197,23 @@ def test_the_report_names_all_trackers_that_looked_at_frames(
     assert (report.frames, report.landmarks) == (5, "oracle, tracker")
 
 
+def test_a_session_that_checks_nobody_says_so(
+    settings: SessionSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With MediaPipe's landmarks it said nothing, and restored whoever wore the headset."""
+    monkeypatch.setattr("edge.worker.STATUS_S", 0.0)
+    changes = {
+        "edge.landmarks": "mediapipe",
+        "edge.camera.paced": False,
+        "edge.camera.seconds": 0.2,
+        "streaming.control_port": 0,
+    }
+    events: list[dict[str, object]] = []
+    Worker(override(settings, changes), events.append, threading.Event()).run()
+    details = {str(event["detail"]) for event in events if event["event"] == "status"}
+    assert {detail.partition(":")[0] for detail in details} == {"who is in view is not checked"}
+
+
 def test_unpaced_every_frame_is_processed(settings: SessionSettings, tmp_path: Path) -> None:
     written = tmp_path / "out" / "report.json"
     changes = {

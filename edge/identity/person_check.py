@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from edge.identity.likeness import Fitted, evidence_of, fitted, look_at
 from edge.identity.print_making import print_of_views
 from edge.profile import SessionProfile
 from edge.records import FaceTrack
+from edge.settings import EdgeSettings
 from models.face.alignment import head_box
 from models.identity.reader import FacePrintReader
 from models.weights_error import WeightsError
@@ -28,6 +30,11 @@ JUMP = 0.6  # of the head box's side between two frames: that is another head
 WRONG_PERSON = (
     "this profile is not of the person in view; the headset stays visible. "
     "Start with your own profile, or make one with calibrate-reference"
+)
+
+GUESSED = (
+    "who is in view is not checked: MediaPipe only guesses at a face under a headset; "
+    "with landmarks of the tracker it is"
 )
 
 
@@ -128,12 +135,21 @@ class IdentityCheck:
             self._looked_ns = None
 
 
-def make_check(profile: SessionProfile, any_person: bool = False) -> PersonCheck:
+def make_check(
+    profile: SessionProfile,
+    any_person: bool = False,
+    edge: EdgeSettings | None = None,
+    tell: Callable[[str], None] = log.warning,
+) -> PersonCheck:
     """The check of a session: for the owner of a profile, or none where the user said so.
 
-    A profile that has no print, or one of another network, gets one from its pictures.
+    A profile that has no print, or one of another network, gets one from its pictures. Where faces
+    tracked as `edge` says are never fit for a look, nobody is checked, and `tell` hears of it.
     """
     if any_person:
+        return AnyPerson()
+    if edge is not None and (edge.landmarks, edge.cover) == ("mediapipe", "headset"):
+        tell(GUESSED)
         return AnyPerson()
     try:
         reader = FacePrintReader()
