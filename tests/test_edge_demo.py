@@ -206,6 +206,13 @@ def test_the_capacity_run_has_nothing_beside_the_product(tmp_path: Path) -> None
     assert edge.simulation.enabled
 
 
+def test_the_capacity_run_leaves_the_paced_ones_report_and_an_avatar_alone() -> None:
+    """The report became that of a run without pace, and the avatar saw eyes in quick motion."""
+    changes = {"edge.report": "session.json", "edge.osc.enabled": True}
+    edge = capacity_settings(override(SessionSettings(), changes)).edge
+    assert (edge.report, edge.osc.enabled) == ("", False)
+
+
 @pytest.mark.parametrize("source", ["webcam:0", "gst:v4l2src", "webcam:gst:v4l2src"])
 def test_a_camera_is_measured_once_at_its_own_pace(
     source: str, monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from profiled_session import MS, session
+from rich.console import Console
 
 from edge.profiler.budget import (
     choose_budget,
@@ -24,6 +25,7 @@ from edge.profiler.overhead import overhead
 from edge.profiler.recorder import Recording
 from edge.profiler.result import age_parts_ms, result_tree, stage_means_ms
 from edge.profiler.stage_order import OTHER_COLOUR, by_thread, colour_of, sorted_stages
+from edge.profiler.subject import Wanted, chosen_session
 from models.shipped import SHIPPED_NETWORK
 from streaming.errors import UserError
 
@@ -244,3 +246,11 @@ def test_the_first_runs_of_a_layer_do_not_count() -> None:
     assert (layer.name, layer.kind, layer.mean_ms, layer.share) == ("a", "Conv", 2.0, 1.0)
     assert np.isfinite(layer.share)
     json.dumps(vars(layer))
+
+
+def test_measuring_leaves_the_report_of_the_last_real_session_alone(tmp_path: Path) -> None:
+    """`unvisor profile --config` wrote its own runs over it, last the one without pace."""
+    config = tmp_path / "unvisor.toml"
+    config.write_text('[edge]\nprofile = "anna"\nreport = "session.json"\n')
+    with chosen_session(Wanted(config=config), Console(quiet=True)) as settings:
+        assert settings.edge.report == ""

@@ -61,6 +61,8 @@ def capacity_settings(settings: SessionSettings, seconds: float = CAPACITY_S) ->
             "edge.recording.path": "",
             "edge.quality": False,
             "edge.spans": "",
+            "edge.report": "",  # it is of the paced run
+            "edge.osc.enabled": False,  # an avatar would see eyes in quick motion
         },
     )
 

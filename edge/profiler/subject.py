@@ -38,7 +38,7 @@ class Wanted:
 
 @contextmanager
 def chosen_session(wanted: Wanted, console: Console) -> Iterator[SessionSettings]:
-    """Settings of the session to measure, paced, without preview and recording.
+    """Settings of the session to measure, paced, without preview, recording and report.
 
     Without a camera and a config file the demo's clip is dressed with a simulated headset, on
     ports of its own. A profile that is needed and not named is made from the video's beginning
@@ -56,6 +56,7 @@ def chosen_session(wanted: Wanted, console: Console) -> Iterator[SessionSettings
         "edge.simulation.enabled": True if wanted.simulate else None,
         "edge.preview.enabled": False,
         "edge.recording.path": "",
+        "edge.report": "",
         "models.filler": wanted.filler,
     }
     settings = override(settings, changes)
