@@ -22,6 +22,7 @@ from calibration.guide.prompters import (
     find_speaker,
 )
 from calibration.guide.steps import Step
+from calibration.running_session import RunningSession
 from edge.eyes import routine as routines
 from edge.eyes.routine import CLOSED, EyeRoutine, Phase
 from edge.eyes.verdict import EyesVerdict, judged, own_calibration
@@ -59,12 +60,20 @@ def calibrate_eyes(
             help="Whether the cameras look at the wrong eyes; left out, the lids tell.",
         ),
     ] = None,
+    any_person: Annotated[
+        bool,
+        typer.Option(
+            "--any-person",
+            help="Even if a running session says that its profile is not of the person in view.",
+        ),
+    ] = False,
     speak: Annotated[bool, typer.Option(help="Speak the instructions too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the calibration as JSON.")] = False,
 ) -> None:
     """Learn how far the wearer's eyes open and where they look: 15 s, with the headset on.
 
-    A session that runs with the same profile takes the result over at once.
+    A session that runs with the same profile takes the result over at once. While it says that
+    somebody else is in view, nothing is calibrated.
     """
     logging.basicConfig(level=logging.WARNING)
     folder = profile_path(profile)
@@ -74,7 +83,7 @@ def calibrate_eyes(
         routine = routine_from_recording(recording)
     else:
         settings = load_toml(config) if config else SessionSettings()
-        routine = _guided(settings, _prompter(speak))
+        routine = _guided(settings, _prompter(speak), folder.name, any_person)
     verdict = _judged(routine, swapped)
     update_profile(folder, lambda known: replace(known, eyes=verdict.calibration), passphrase)
     _tell(verdict, folder, as_json)
@@ -101,10 +110,18 @@ def routine_from_recording(path: Path) -> EyeRoutine:
     return routine
 
 
-def _guided(settings: SessionSettings, prompter: Prompter) -> EyeRoutine:
-    """Lead the wearer through the routine, live."""
+def _guided(
+    settings: SessionSettings, prompter: Prompter, profile: str, any_person: bool = False
+) -> EyeRoutine:
+    """Lead the wearer through the routine, live.
+
+    Raises:
+        UserError: no eye camera sends anything; or, unless `any_person`, a session that runs here
+            sees somebody who is not its profile's owner.
+    """
     with ExitStack() as stack:
         stack.callback(prompter.close)
+        session = None if any_person else stack.enter_context(RunningSession(settings))
         subscriber = stack.enter_context(_observations(settings, prompter))
         prompter.tell("The eye cameras are there. It takes 15 seconds and begins now.")
         routine = EyeRoutine(time.monotonic())
@@ -116,9 +133,21 @@ def _guided(settings: SessionSettings, prompter: Prompter) -> EyeRoutine:
                 number = routine.number_at(time.monotonic())
                 prompter.ask(Step(now.key, now.instruction, NEVER), number, len(routines.PHASES))
                 phase = now
+            if session is not None and session.sees_another_person():
+                raise _not_the_owner(profile)
             _take(subscriber, routine)
             time.sleep(POLL_S / 4)
         return routine
+
+
+def _not_the_owner(profile: str) -> UserError:
+    """These are not the eyes of the profile's owner: it keeps those that it has."""
+    return UserError(
+        "The eyes are not calibrated: the running session says that the person in view is not "
+        "its profile's.",
+        f"Run it again when {profile}'s owner wears the headset. If they do, and the session runs "
+        "with another profile, add --any-person.",
+    )
 
 
 def _take(subscriber: Subscriber, routine: EyeRoutine) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import threading
 import time
@@ -15,17 +16,20 @@ from pythonosc.udp_client import SimpleUDPClient
 from typer.testing import CliRunner
 
 from calibration.eyes import calibrate_eyes
+from calibration.running_session import RunningSession
 from edge.eyes import routine as routines
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.osc_requests import RECALIBRATE, RECENTRE, OscRequests
 from edge.eyes.renewal import EyeRenewal
 from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile
+from edge.settings import SessionSettings, StreamingSettings
 from models.filling import Reference
 from streaming.errors import UserError
+from streaming.face_message import FaceState
 from streaming.messages import encode
 from streaming.publisher import Publisher
 from streaming.recordings.writer import RecordingWriter
-from streaming.records import EyeParameters, Side
+from streaming.records import EyeParameters, Side, Status
 
 WAIT_S = 20.0
 
@@ -103,9 +107,12 @@ def test_a_missing_profile_is_told_before_the_wearer_takes_the_trouble(tmp_path:
         calibrate("--profile", str(tmp_path / "nobody"))
 
 
-def config(tmp_path: Path, port: int) -> Path:
+def config(tmp_path: Path, port: int, session_port: int | None = None) -> Path:
     path = tmp_path / "config.toml"
-    path.write_text(f'[hmd_capture]\npublisher = "tcp://127.0.0.1:{port}"\n')
+    path.write_text(
+        f'[hmd_capture]\npublisher = "tcp://127.0.0.1:{port}"\n'
+        f"[streaming]\npublisher_port = {session_port or port}\n"
+    )
     return path
 
 
@@ -177,6 +184,77 @@ def test_it_listens_to_eye_cameras_that_run_already(
         headset.close()
     assert "saved" in said.lower()
     assert load_profile(folder).eyes[0].open_lids
+
+
+def test_a_session_on_any_free_port_is_no_obstacle() -> None:
+    settings = SessionSettings(streaming=StreamingSettings(publisher_port=0))
+    with RunningSession(settings) as session:
+        assert not session.sees_another_person()
+
+
+class Session:
+    """Publishes the statuses of a session, of frames at 60 Hz, until it is closed."""
+
+    def __init__(self, publisher: Publisher, *status: Status) -> None:
+        self._publisher, self._status = publisher, status
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        eyes = np.zeros((2, 2), np.float32), np.ones(2, np.float32)
+        nowhere = np.zeros((2, 3), np.float32)
+        for index in itertools.count():
+            if self._stop.wait(1 / 60):
+                return
+            now_ns = time.monotonic_ns()
+            self._publisher.publish(
+                FaceState(
+                    *(index, now_ns / 1e9, now_ns, now_ns, np.zeros((0, 3), np.float32)),
+                    *(*eyes, (None, None), nowhere, self._status, "none", "tracker", False),
+                )
+            )
+
+
+@pytest.mark.parametrize(
+    ("status", "options"),
+    [
+        (Status.WRONG_PERSON, []),
+        (Status.WRONG_PERSON, ["--any-person"]),
+        (Status.NO_HEADSET, []),
+    ],
+)
+def test_eyes_of_somebody_whom_the_session_refuses_are_not_saved(
+    status: Status,
+    options: list[str],
+    folder: Path,
+    tmp_path: Path,
+    publisher: Publisher,
+    followed: list[routines.EyeRoutine],
+    short: None,
+) -> None:
+    before = load_profile(folder).eyes
+    headset = Headset(publisher, followed)
+    try:
+        with Publisher(0) as own, Session(own, status):
+            path = str(config(tmp_path, publisher.port, own.port))
+            if status is Status.WRONG_PERSON and not options:
+                with pytest.raises(UserError, match="person in view is not its") as caught:
+                    calibrate("--profile", str(folder), "--config", path)
+                assert "anna's owner" in caught.value.next_step
+                assert load_profile(folder).eyes == before
+            else:
+                calibrate("--profile", str(folder), "--config", path, *options)
+                assert load_profile(folder).eyes[0].open_lids
+    finally:
+        headset.close()
 
 
 def test_a_headset_that_tells_parameters_needs_no_calibration(
