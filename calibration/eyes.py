@@ -31,11 +31,12 @@ from edge.profile import load_profile, profile_path, update_profile
 from edge.profile.unlock import passphrase_for
 from edge.settings import HmdCaptureSettings, SessionSettings, load_toml
 from streaming.errors import UserError
+from streaming.messages import Notification
 from streaming.recordings.reader import Recording
 from streaming.records import EyeObservation, EyeParameters
 from streaming.security.keys import load_client
 from streaming.subscriber import Subscriber
-from streaming.topics import EYE_PARAMETERS, EYES
+from streaming.topics import EYE_CAMERAS_NOTE, EYE_PARAMETERS, EYES
 
 log = logging.getLogger(__name__)
 
@@ -166,14 +167,22 @@ def _observations(settings: SessionSettings, prompter: Prompter) -> Iterator[Sub
     """What the eye cameras' program sends; it is started here unless it runs already.
 
     Raises:
-        UserError: it sends nothing, and the settings name no eye camera.
+        UserError: it sends nothing of the eyes, with why; or the settings name no eye camera.
     """
     hmd = settings.hmd_capture
     keys = load_client(Path(hmd.key)) if hmd.key else None
     with ExitStack() as stack:
-        topics = (*EYES, *EYE_PARAMETERS)
+        topics = (*EYES, *EYE_PARAMETERS, EYE_CAMERAS_NOTE)
         subscriber = stack.enter_context(Subscriber(hmd.publisher, topics, keys))
-        if not _is_heard(subscriber, HEARD_WITHIN_S):
+        if _is_heard(subscriber, HEARD_WITHIN_S):
+            yield subscriber
+            return
+        note = _note(subscriber)
+        is_there = note is not None or subscriber.trouble is not None
+        if is_there or hmd.key or hmd.clock:  # it runs already, or is to run elsewhere
+            if not _is_heard(subscriber, STARTED_WITHIN_S):
+                raise _nothing_of_the_eyes(subscriber, note)
+        else:
             if not (hmd.right.source or hmd.left.source):
                 raise UserError(
                     "No eye camera sends anything.",
@@ -187,7 +196,9 @@ def _observations(settings: SessionSettings, prompter: Prompter) -> Iterator[Sub
 def _start(
     hmd: HmdCaptureSettings, settings: SessionSettings, stack: ExitStack, subscriber: Subscriber
 ) -> None:
-    program = HmdProcess(settings)
+    # Whoever is led through this wears the headset, whatever sessions look for.
+    edge = replace(settings.edge, cover="headset")
+    program = HmdProcess(replace(settings, edge=edge))
     program.start()
     stack.callback(program.stop)
     deadline_s = time.monotonic() + STARTED_WITHIN_S
@@ -199,6 +210,32 @@ def _start(
                 f"The eye cameras {named} give no images.",
                 "See `unvisor devices` for their names, and check their cables.",
             )
+
+
+def _nothing_of_the_eyes(subscriber: Subscriber, note: str | None) -> UserError:
+    """Why a program that is not ours to start is heard of no eye; `note` is its older word."""
+    if subscriber.trouble is not None:
+        return subscriber.trouble
+    newest = _note(subscriber)
+    note = note if newest is None else newest
+    if note is None:
+        return UserError(
+            f"Nothing comes from the eye cameras' program at {subscriber.endpoint}.",
+            "Start `python -m hmd_capture` on the machine beside the headset, or check the address "
+            "in [hmd_capture].",
+        )
+    return UserError(
+        f"The eye cameras' program runs, but tells nothing of the eyes{note and ': '}{note}.",
+        "Put that right, or stop the session and start it anew; then run this again.",
+    )
+
+
+def _note(subscriber: Subscriber) -> str | None:
+    """What is wrong with the eye cameras, as their program says; None = it was not heard."""
+    arrival = subscriber.take(EYE_CAMERAS_NOTE, 0)
+    if arrival is None or not isinstance(arrival.message, Notification):
+        return None
+    return str(arrival.message.fields.get("detail", ""))[:300]
 
 
 def _is_heard(subscriber: Subscriber, seconds: float) -> bool:

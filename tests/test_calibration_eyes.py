@@ -21,12 +21,13 @@ from edge.eyes import routine as routines
 from edge.eyes.fusion import EyeFusion
 from edge.eyes.osc_requests import RECALIBRATE, RECENTRE, OscRequests
 from edge.eyes.renewal import EyeRenewal
+from edge.hmd_process import HmdProcess
 from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile
 from edge.settings import SessionSettings, StreamingSettings
 from models.filling import Reference
 from streaming.errors import UserError
 from streaming.face_message import FaceState
-from streaming.messages import encode
+from streaming.messages import Notification, encode
 from streaming.publisher import Publisher
 from streaming.recordings.writer import RecordingWriter
 from streaming.records import EyeParameters, Side, Status
@@ -129,6 +130,58 @@ def test_without_eye_cameras_it_says_what_to_do(
     with pytest.raises(UserError, match="No eye camera sends anything") as caught:
         calibrate("--profile", str(folder), "--config", str(config(tmp_path, publisher.port)))
     assert "--config" in caught.value.next_step
+
+
+def test_cameras_that_a_running_session_has_lost_are_told_and_not_opened_twice(
+    folder: Path, tmp_path: Path, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calibration.eyes.STARTED_WITHIN_S", 0.2)
+    started: list[HmdProcess] = []
+    monkeypatch.setattr(HmdProcess, "start", started.append)
+    path = config(tmp_path, publisher.port)
+    path.write_text(path.read_text() + '[hmd_capture.left]\nsource = "uvc:7"\n')
+    stop = threading.Event()
+
+    def tell() -> None:
+        note = Notification("unvisor.eye_cameras", {"detail": "left eye camera uvc:7 is silent"})
+        while not stop.wait(0.05):
+            publisher.publish(note)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        with pytest.raises(UserError, match=r"program runs, .*: left eye camera uvc:7 is silent"):
+            calibrate("--profile", str(folder), "--config", str(path))
+    finally:
+        stop.set()
+        thread.join()
+    assert not started
+
+
+def test_a_program_on_another_machine_that_is_silent_is_no_matter_of_cables(
+    folder: Path, tmp_path: Path, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calibration.eyes.HEARD_WITHIN_S", 0.1)
+    monkeypatch.setattr("calibration.eyes.STARTED_WITHIN_S", 0.1)
+    path = config(tmp_path, publisher.port)
+    elsewhere = '[hmd_capture]\nclock = "tcp://127.0.0.1:1"\n'
+    path.write_text(path.read_text().replace("[hmd_capture]\n", elsewhere))
+    with pytest.raises(UserError, match="Nothing comes from the eye cameras' program") as caught:
+        calibrate("--profile", str(folder), "--config", str(path))
+    assert "python -m hmd_capture" in caught.value.next_step
+
+
+def test_a_config_file_for_face_masks_starts_the_eye_cameras_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calibration.eyes.HEARD_WITHIN_S", 0.1)
+    path = config(tmp_path, 1)
+    path.write_text(
+        f'{path.read_text()}[edge]\ncover = "face-mask"\n'
+        f'[hmd_capture.left]\nsource = "file:{tmp_path}/gone"\n'
+    )
+    with pytest.raises(UserError, match="The eye cameras' program: There is no"):
+        calibrate("--profile", str(folder), "--config", str(path))
 
 
 class Headset:
