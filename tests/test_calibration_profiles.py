@@ -237,6 +237,34 @@ def test_a_damaged_profile_can_be_deleted_and_other_files_in_its_folder_stay(
     assert "letter.txt" in capsys.readouterr().out
 
 
+def test_a_profile_that_is_kept_elsewhere_is_saved_and_deleted_there(
+    own_folder: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "disk" / "anna"
+    save_profile(small_profile(OLD), elsewhere)
+    own_folder.mkdir(parents=True)
+    (own_folder / "anna").symlink_to(elsewhere)
+    save_profile(small_profile(NEW), own_folder / "anna")
+    assert (own_folder / "anna").is_symlink()
+    assert load_profile(elsewhere).quality["sharpness"] == NEW
+    assert profiles("delete", "anna", "--yes") == 0
+    assert not elsewhere.exists()
+    assert not (own_folder / "anna").is_symlink()
+
+
+def test_what_is_written_over_a_link_stays_where_the_link_leads(tmp_path: Path) -> None:
+    kept, link = tmp_path / "kept.json", tmp_path / "link.json"
+    kept.write_text("old")
+    link.symlink_to(kept)
+    with pytest.raises(UserError, match="there already"):
+        write_private(link, b"new")
+    assert kept.read_text() == "old"
+    write_private(link, b"new", replace=True)
+    assert link.is_symlink()
+    assert kept.read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["kept.json", "link.json"]
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a\nb", "x" * 300])
 def test_names_that_lead_elsewhere_are_refused(name: str, own_folder: Path) -> None:
     save_profile(small_profile(OLD), own_folder / "anna")

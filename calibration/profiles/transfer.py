@@ -75,9 +75,12 @@ def read_export(path: Path) -> bytes:
 def write_private(path: Path, content: bytes, replace: bool = False) -> None:
     """Write a file for its owner's eyes only, whole or not at all.
 
+    With `replace` a symbolic link stays, and what it leads to is replaced.
+
     Raises:
         UserError: it cannot be written, or is there already and `replace` is False.
     """
+    path = Path(os.path.realpath(path)) if replace else path
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -101,7 +101,9 @@ def remove(folder: Path) -> list[str]:
         sweep(folder)
         rest = os.listdir(folder)
         if not rest:
-            folder.rmdir()
+            folder.resolve().rmdir()  # it may be kept elsewhere, with a link here
+            if folder.is_symlink():
+                folder.unlink()
     return rest
 
 
