@@ -63,6 +63,18 @@ def test_what_is_interrupted_has_to_be_held_again(gap: float | None) -> None:
     assert guide.is_over
 
 
+def test_while_the_camera_is_lost_no_patience_is_used_up_and_nothing_is_held() -> None:
+    guide = Guide([number_step("one", 1, patience_s=2.0)])
+    end_s = follow(guide, [0, 1])
+    for minute in (1, 2):  # longer than the patience with frames that cannot be judged, too
+        back_s = end_s + 60.0 * minute
+        assert guide.follow(back_s, 1) == ()
+        assert guide.held == 0.0
+    guide.follow(back_s + TICK_S, 1)
+    (seen,) = guide.follow(back_s + 2 * TICK_S, 1)
+    assert seen.is_seen
+
+
 def test_steps_come_in_order_and_a_later_one_is_not_taken_for_an_earlier() -> None:
     guide = Guide([number_step("one", 1), number_step("two", 2)])
     follow(guide, [2] * 5 + [1] * 3)

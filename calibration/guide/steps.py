@@ -14,6 +14,7 @@ Measure = TypeVar("Measure")
 
 # A frame that cannot be judged stops the clock of the step's patience, but not for ever.
 LONGEST_WAIT = 3.0  # in patiences
+GAP_S = 2.0  # without a frame for so long, the camera was lost: nobody was seen meanwhile
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,10 @@ class Guide(Generic[Measure]):
         if self._began_s is None:
             self._began_s = self._last_s = time_s
         elapsed_s, self._last_s = time_s - self._last_s, time_s
+        if elapsed_s > GAP_S:
+            self._since.clear()
+            self._began_s += elapsed_s
+            elapsed_s = 0.0
         if measure is None:
             self._since.clear()
         else:
