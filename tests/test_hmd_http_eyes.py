@@ -139,6 +139,12 @@ def test_wrong_answers_are_told_and_asked_again(eyes: Eyes, answer: bytes, why: 
         board.stop()
 
 
+@pytest.mark.parametrize("host", ["192..168.1.20", "x" * 70])
+def test_an_address_that_cannot_be_one_is_told(eyes: Eyes, host: str) -> None:
+    source = eyes(left=f"mjpeg:http://{host}/")
+    wait_for(lambda: f"({host} is no address)" in str(source.troubles()))
+
+
 def test_a_server_that_drips_is_given_up_and_asked_again(eyes: Eyes) -> None:
     """A byte now and then keeps every single read alive; the image as a whole must not wait."""
 

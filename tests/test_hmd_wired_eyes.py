@@ -132,7 +132,26 @@ def test_a_usb_camera_that_is_not_there_is_told(eyes: Eyes) -> None:
     assert "check its cable" in source.troubles()[0]
 
 
-def test_a_failing_driver_does_not_end_the_eye() -> None:
+@pytest.mark.parametrize("pause_s", [0.0, 0.3])
+def test_what_is_wrong_with_all_its_images_is_told(
+    pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a quick camera 30 in a row are needed, of a slow one the time decides."""
+    monkeypatch.setattr("hmd_capture.sources.live_camera.SILENT_S", 1.0)
+    usb = FakeUsb()
+    device = OpenCvCamera(usb.open)
+    read = device.read
+    device.read = lambda timeout_s: time.sleep(pause_s) or read(timeout_s)  # type: ignore[method-assign, func-returns-value]
+    views = {Side.LEFT: EyeView(region=(0, 0, 200, 300))}
+    camera = LiveCamera("uvc:0", "check its cable", device, views, threading.Event())
+    try:
+        wait_for(lambda: camera.trouble)
+        assert "the region (0, 0, 200, 300) is not inside 240×240" in camera.trouble
+    finally:
+        camera.close()
+
+
+def test_a_failing_driver_does_not_end_the_eye(caplog: pytest.LogCaptureFixture) -> None:
     """An exception that nobody thought of must cost a reconnection, not the thread."""
     usb = FakeUsb()
     usb.image = None  # type: ignore[assignment]
@@ -140,10 +159,11 @@ def test_a_failing_driver_does_not_end_the_eye() -> None:
     failing.read = lambda timeout_s: 1 // 0  # type: ignore[method-assign]
     camera = LiveCamera("uvc:0", "", failing, {Side.LEFT: EyeView()}, threading.Event())
     try:
-        wait_for(lambda: camera.counts["lost"] >= 2)
+        wait_for(lambda: camera.counts["lost"] >= 3)
         assert camera.trouble == "it failed unexpectedly"
     finally:
         camera.close()
+    assert caplog.text.count("Traceback") == 1  # in hours of failing, too
 
 
 def test_a_driver_that_fails_to_let_go_does_not_end_the_eye_either() -> None:

@@ -50,6 +50,7 @@ class LiveCamera:
         self._started_s = self._heard_s = time.monotonic()
         self._last_ns = 0
         self._shape: tuple[int, ...] | None = None
+        self._is_failing = False  # in a way that the log has told
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_open, name=f"eye {name}", daemon=True)
         self._thread.start()
@@ -95,7 +96,9 @@ class LiveCamera:
 
     def _fail(self) -> None:
         """A driver or decoder that fails in a new way must not end this eye for good."""
-        LOGGER.exception("The eye camera %s failed.", self.name)
+        if not self._is_failing:  # it may fail twice a second from now on
+            LOGGER.exception("The eye camera %s failed.", self.name)
+        self._is_failing = True
         self._lose("it failed unexpectedly")
 
     def _lose(self, reason: str) -> None:
@@ -106,19 +109,20 @@ class LiveCamera:
     def _read_until_lost(self) -> None:
         self._shape = None
         bad_in_a_row, heard_s = 0, time.monotonic()
+        why = "no whole image comes"
         while not self._stop.is_set():
             try:
                 shot = self._device.read(READ_S)
                 if shot is not None:
                     self._hand_over(shot)
                     bad_in_a_row, heard_s = 0, time.monotonic()
+                    why = "no whole image comes"
             except BadPicture as error:
                 self._reject(error)
                 bad_in_a_row += 1
-            if bad_in_a_row >= MAX_BAD_IN_A_ROW:
-                raise DeviceLost("it sends only unusable images")
-            if time.monotonic() - heard_s > SILENT_S:
-                raise DeviceLost("no whole image comes")
+                why = f"it sends only unusable images: {error}"
+            if bad_in_a_row >= MAX_BAD_IN_A_ROW or time.monotonic() - heard_s > SILENT_S:
+                raise DeviceLost(why)
 
     def _hand_over(self, shot: Shot) -> None:
         age_s = (monotonic_ns() - shot.capture_time_ns) / NS_PER_S
@@ -134,7 +138,7 @@ class LiveCamera:
         )
         self._last_ns, self._shape = shot.capture_time_ns, shot.image.shape
         self._frame_id += 1
-        self._heard_s, self.trouble = time.monotonic(), ""
+        self._heard_s, self.trouble, self._is_failing = time.monotonic(), "", False
         self._slot.put(images)
         self._woken.set()
 

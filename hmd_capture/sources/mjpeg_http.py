@@ -36,6 +36,8 @@ class MjpegHttp:
             self._socket.sendall(self._request)
         except OSError as error:
             raise DeviceLost(_why(error)) from error
+        except UnicodeError as error:  # of 192..168.1.20, which no name server is asked for
+            raise DeviceLost(f"{self._host} is no address") from error
 
     def read(self, timeout_s: float) -> Shot | None:
         """Return the newest image that has come; raises `DeviceLost` or `BadPicture`."""
