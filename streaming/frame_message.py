@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streaming.jpeg_header import jpeg_size
+from streaming.jpeg_header import has_many_scans, jpeg_size
 from streaming.records import ImageU8, Status
 from streaming.topics import FORMAT_TOPICS, FRAMES, STOCK_FORMATS, VIDEO_FORMAT
 from streaming.wire import MAX_TIME_NS, FieldReader, MessageError, pack
@@ -59,6 +59,8 @@ class FrameMessage:
             raise MessageError(
                 f"The JPEG of {self.topic!r} is broken or not {self.width}×{self.height}."
             )
+        if has_many_scans(self.pixels):
+            raise MessageError(f"The JPEG of {self.topic!r} has too many scans.")
         try:
             image = cv2.imdecode(np.frombuffer(self.pixels, dtype=np.uint8), cv2.IMREAD_COLOR)
         except cv2.error as error:

@@ -193,6 +193,17 @@ def test_padding_behind_a_jpeg_is_no_damage() -> None:
     assert decode_jpeg(JPEG + b"\x00" * 32).shape == (48, 64)
 
 
+def test_a_jpeg_of_very_many_scans_is_rejected_before_it_is_decoded() -> None:
+    """One of 2048×2048 px in 1 MiB keeps a core busy for 4 minutes."""
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    whole = cv2.imencode(".jpg", np.full((64, 64), 128, np.uint8), options)[1].tobytes()
+    assert decode_jpeg(whole).shape == (64, 64)
+    last_scan = whole[whole.rindex(b"\xff\xda") : -2]
+    with pytest.raises(BadPicture) as caught:
+        decode_jpeg(whole[:-2] + 40 * last_scan + whole[-2:])
+    assert caught.value.reason == "scans"
+
+
 @pytest.mark.parametrize(("width", "height"), [(65_500, 65_500), (16, 240), (240, 5000), (0, 0)])
 def test_a_jpeg_of_a_wild_size_is_rejected_before_it_is_decoded(width: int, height: int) -> None:
     at = JPEG.index(b"\xff\xc0") + 5

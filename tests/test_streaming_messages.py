@@ -172,6 +172,15 @@ def test_jpeg_of_another_size_than_promised_is_refused() -> None:
         replace(a_frame(), height=23).image()
 
 
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    whole = cv2.imencode(".jpg", gradient(24, 32), options)[1].tobytes()
+    assert replace(a_frame(), pixels=whole).image().shape == (24, 32, 3)
+    last_scan = whole[whole.rindex(b"\xff\xda") : -2]
+    with pytest.raises(MessageError, match="scans"):
+        replace(a_frame(), pixels=whole[:-2] + 40 * last_scan + whole[-2:]).image()
+
+
 CHANGES = {
     "width": [0, -1, "32", 1.5, True, None, 10**6],
     "index": [-1, 2**63, 1.0],

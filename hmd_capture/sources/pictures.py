@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from hmd_capture.sources.device import MAX_SIDE_PX, MIN_SIDE_PX, BadPicture
+from streaming.jpeg_header import has_many_scans
 from streaming.records import ImageU8
 
 START, END = b"\xff\xd8", b"\xff\xd9"
@@ -18,14 +19,16 @@ SCAN_MARKER = 0xDA
 def decode_jpeg(jpeg: bytes) -> ImageU8:
     """Decode a JPEG file to (H,W) grey uint8.
 
-    Raises `BadPicture` when it is cut off, holds a second picture's beginning, or is too large or
-    too small; the size is read before anything is decoded.
+    Raises `BadPicture` when it is cut off, holds a second picture's beginning, is too large or
+    too small, or has too many scans; size and scans are read before anything is decoded.
     """
     jpeg = jpeg.rstrip(b"\x00")  # some sensors pad their images
     if not jpeg.startswith(START) or len(jpeg) > MAX_JPEG_BYTES:
         raise BadPicture("no jpeg", f"{len(jpeg)} bytes that are no JPEG of acceptable size")
     width, height, scan = _size(jpeg)
     check_size(width, height)
+    if has_many_scans(jpeg):
+        raise BadPicture("scans", "a JPEG that would take minutes to decode")
     if not jpeg.endswith(END) or jpeg.find(START, scan) >= 0:
         raise BadPicture("truncated", f"a JPEG that ends after {len(jpeg)} bytes")
     try:
