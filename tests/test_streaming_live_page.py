@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import struct
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,35 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.01)
+
+
+def test_a_foreign_page_cannot_hide_a_wish_in_the_body_of_a_refused_one() -> None:
+    """A browser sends such a body unasked; its `Origin` is the browser's, what is inside is not."""
+    wishes: list[bool] = []
+    with LivePage(0, on_pause=wishes.append) as opened:
+        here = f"127.0.0.1:{port_of(opened)}"
+        wish = '{"paused": false}'
+        hidden = (
+            f"POST /pause HTTP/1.1\r\nHost: {here}\r\nOrigin: http://{here}\r\n"
+            f"Content-Length: {len(wish)}\r\n\r\n{wish}{' ' * 1000}"
+        )
+        with socket.create_connection(("127.0.0.1", port_of(opened)), timeout=WAIT_S) as browser:
+            browser.sendall(
+                f"POST /pause HTTP/1.1\r\nHost: {here}\r\nOrigin: http://evil.example\r\n"
+                f"Content-Length: {len(hidden)}\r\n\r\n{hidden}".encode()
+            )
+            answers = _all_that_comes(browser)
+    assert wishes == []
+    assert answers.count(b"HTTP/1.1 ") <= 1
+
+
+def _all_that_comes(connection: socket.socket) -> bytes:
+    """Until the server hangs up, which with a body unread may take its answer along."""
+    came = b""
+    with suppress(ConnectionResetError):
+        while piece := connection.recv(4096):
+            came += piece
+    return came
 
 
 FRAME_ID = "+document.querySelector('[data-pane=restored]').dataset.frameId"

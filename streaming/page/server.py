@@ -161,6 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            # What was left unread of a body would be taken for the next request, and a foreign
+            # page could write one there that says it comes from ours.
+            self.send_header("Connection", "close")  # which ends it here, too
         self.end_headers()
         self.wfile.write(body)
 
