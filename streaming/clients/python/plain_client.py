@@ -47,6 +47,7 @@ def main() -> None:
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, 2)  # before connecting: queues only ever hold old frames
     socket.setsockopt(zmq.RCVBUF, 64 * 1024)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)  # ms; a server that lost its power says no goodbye
     socket.setsockopt(zmq.SUBSCRIBE, b"frame.world")
     socket.connect(f"tcp://{chosen.host}:{ask(context, control, 'SUB_PORT')}")
 
