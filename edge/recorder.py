@@ -85,10 +85,14 @@ class Recorder(Closing):
             self._record()
             if self.frames:
                 os.replace(self._draft, self.path)
-        except (OSError, av.error.FFmpegError) as error:
-            why = error.strerror or str(error)
-            self.trouble = f"the recording {self.path} stopped and is not kept: {why}"
-            log.error("%s; the picture goes on without it", self.trouble)
+        except Exception as error:  # a thread that ends without a word would look like success
+            is_expected = isinstance(error, OSError | av.error.FFmpegError)
+            self.trouble = f"the recording {self.path} stopped and is not kept: {_why(error)}"
+            log.error(
+                "%s; the picture goes on without it",
+                self.trouble,
+                exc_info=None if is_expected else error,
+            )
             while self._slot.take() is not None:
                 pass  # until the slot is closed
         finally:
@@ -115,6 +119,12 @@ class Recorder(Closing):
                 self.frames += 1
                 view = self._slot.take()
             container.mux(stream.encode(None))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "memory is short"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def open_recorder(settings: SessionSettings) -> Recorder:

@@ -145,6 +145,29 @@ def test_an_encoder_that_fails_is_told_like_a_full_disk(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("error", "told"), [(MemoryError(), "memory is short"), (ValueError("no planes"), "no planes")]
+)
+def test_whatever_ends_the_recording_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    """The thread ended without a word, and the report counted frames of a file that is not."""
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    recorder = Recorder(tmp_path / "demo.mp4")
+    recorder.show(a_view(1))
+    while recorder.frames < 1:
+        time.sleep(0.002)
+    monkeypatch.setattr("edge.recorder.compose", fail)
+    recorder.show(a_view(2))
+    recorder.close()
+    assert f"demo.mp4 stopped and is not kept: {told}" in trouble_of([recorder])
+    assert recorder.results()["recorded_frames"] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_video_of_a_face_is_for_its_owner_alone(tmp_path: Path) -> None:
     (tmp_path / "demo.mp4.part").touch(0o644)  # a draft of a run that was killed
     _record(tmp_path / "demo.mp4", [1])

@@ -175,6 +175,45 @@ def test_a_full_disk_ends_the_recording_with_one_sentence(
     assert indices(path, FRAME_FACE) == [0]
 
 
+@pytest.mark.parametrize("where", ["writing", "reading"])
+def test_whatever_ends_a_recording_is_told(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Such a thread ended without a word: the recording seemed to go on, or to have succeeded."""
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    path = tmp_path / "a.uvrec"
+    with StreamRecorder(publisher.endpoint, path, [FRAME_FACE]) as recorder:
+        wait_until(lambda: publisher.wants(FRAME_FACE))
+        publisher.publish_restored(a_face(0))
+        wait_until(lambda: recorder.messages == 1)
+        if where == "writing":
+            monkeypatch.setattr(RecordingWriter, "add", fail)
+        else:
+            monkeypatch.setattr("streaming.recordings.stream_recorder.RecordedMessage", fail)
+        publisher.publish_restored(a_face(1))
+        wait_until(lambda: recorder.is_finished)
+        monkeypatch.undo()
+    assert recorder.error is not None
+    assert "a.uvrec ended by itself after 1 messages: memory is short" in str(recorder.error)
+    assert Recording(path).summary().is_complete
+    assert indices(path, FRAME_FACE) == [0]
+
+
+@pytest.mark.parametrize("count", [0, 17, 300])
+def test_a_message_of_too_many_parts_is_left_out_and_the_recording_goes_on(
+    tmp_path: Path, count: int
+) -> None:
+    path = tmp_path / "a.uvrec"
+    with RecordingWriter(path) as writer:
+        with pytest.raises(ValueError, match=f"{count} parts"):
+            writer.add(1, [b"topic"] * count)
+        writer.add(2, [b"topic", b""])
+    assert Recording(path).summary().messages == 1
+
+
 def test_the_command_records_for_the_seconds_asked_for(stream: Stream, tmp_path: Path) -> None:
     path = tmp_path / "a.uvrec"
     arguments = [stream.publisher.endpoint, "--out", str(path), "--seconds", "0.5", "--json"]

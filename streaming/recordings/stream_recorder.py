@@ -49,7 +49,8 @@ class StreamRecorder(Closing):
         """
         self.endpoint = normalise_endpoint(endpoint)
         self.path = path
-        self.error: RecordingFailed | None = None  # set when the disk took no more
+        self.error: RecordingFailed | None = None  # set when it ended by itself
+        self._left_out = 0
         self._queue = _ByteQueue(queue_bytes)
         self._stopping = threading.Event()
         self._writer = RecordingWriter(path, self.endpoint, topics, overwrite)
@@ -84,7 +85,7 @@ class StreamRecorder(Closing):
 
     @property
     def is_finished(self) -> bool:
-        """Whether the file is closed, after a stop or because the disk took no more."""
+        """Whether the file is closed, after a stop or because it could not go on."""
         return not any(thread.is_alive() for thread in self._threads)
 
     def ask_to_stop(self) -> None:
@@ -106,6 +107,8 @@ class StreamRecorder(Closing):
                 self._handshake.tend()
         except zmq.ContextTerminated:
             LOGGER.debug("The messaging context ended before the recorder was closed.")
+        except Exception as error:  # a thread that ends without a word would look like success
+            self._fail(error)
         finally:
             self._handshake.close()
             self._socket.close()
@@ -116,24 +119,40 @@ class StreamRecorder(Closing):
             while (message := self._queue.take()) is not None:
                 self._add(message)
             self._writer.close(self.dropped)
-        except RecordingFailed as error:
-            self.error = error
-            self._stopping.set()
-            LOGGER.error("%s", error)
+        except Exception as error:  # not only the disk: memory can be short, too
+            self._fail(error)
             self._end_anyway()
 
     def _add(self, message: RecordedMessage) -> None:
         try:
             self._writer.add(message.arrival_time_ns, message.parts)
         except ValueError as error:  # nothing that unvisor sends
-            LOGGER.warning("Left out of the recording: %s", error)
+            self._left_out += 1
+            if self._left_out == 1:  # a broken sender must not fill the log
+                LOGGER.warning("Left out of the recording: %s", error)
+
+    def _fail(self, error: Exception) -> None:
+        """Say what ended the recording, once, and take nothing more."""
+        is_expected = isinstance(error, RecordingFailed)
+        self._stopping.set()
+        if self.error is None:
+            self.error = error if isinstance(error, RecordingFailed) else self._told(error)
+            LOGGER.error("%s", self.error, exc_info=None if is_expected else error)
+
+    def _told(self, error: Exception) -> RecordingFailed:
+        why = "memory is short" if isinstance(error, MemoryError) else str(error)
+        return RecordingFailed(
+            f"The recording {self.path} ended by itself after {self.messages} messages: "
+            f"{why or type(error).__name__}.",
+            "What was recorded so far is kept; start another one.",
+        )
 
     def _end_anyway(self) -> None:
         """The end record is small; where even that fails, readers see a file cut off."""
         try:
             self._writer.close(self.dropped)
-        except RecordingFailed:
-            LOGGER.debug("The end of %s could not be marked.", self.path)
+        except Exception:
+            LOGGER.debug("The end of %s could not be marked.", self.path, exc_info=True)
 
 
 class _ByteQueue:

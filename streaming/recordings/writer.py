@@ -71,11 +71,11 @@ class RecordingWriter(Closing):
         `arrival_time_ns` is this machine's monotonic clock. Raises ValueError for a message
         of no parts, of more than 16, or beyond 256 MiB.
         """
-        lengths = b"".join(SIZE.pack(len(part)) for part in parts)
-        head = STAMP.pack(MESSAGE, arrival_time_ns, len(parts)) + lengths
-        size = len(head) + sum(map(len, parts))
+        size = STAMP.size + sum(SIZE.size + len(part) for part in parts)
         if not 1 <= len(parts) <= MAX_PARTS or size > MAX_BODY_BYTES:
             raise ValueError(f"A message of {len(parts)} parts and {size} bytes cannot be kept.")
+        lengths = b"".join(SIZE.pack(len(part)) for part in parts)
+        head = STAMP.pack(MESSAGE, arrival_time_ns, len(parts)) + lengths
         self._append([envelope(head, *parts), head, *parts])
         self.messages += 1
 
@@ -118,8 +118,8 @@ class RecordingWriter(Closing):
             pass  # readers stop at the torn record anyway
 
     def _abandon(self) -> None:
-        os.close(self._file)
-        self._file = -1
+        file, self._file = self._file, -1
+        os.close(file)
 
 
 def _create(path: Path, overwrite: bool) -> int:
