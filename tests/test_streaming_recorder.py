@@ -27,7 +27,7 @@ from streaming.recordings.record_command import record
 from streaming.recordings.recorder import NotRecording, Recorder
 from streaming.recordings.stream_recorder import StreamRecorder
 from streaming.recordings.writer import RecordingFailed, RecordingWriter
-from streaming.records import RestoredFace, Status
+from streaming.records import EyeParameters, RestoredFace, Side, Status
 from streaming.topics import FACE_STATE, FRAME_FACE, FRAME_WORLD
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,6 +125,22 @@ def test_every_message_of_every_wanted_topic_is_kept_in_order(
     assert times == sorted(times)
     ages = [arrival.age_ns for arrival in Recording(path).arrivals(FRAME_WORLD)]
     assert min(ages) >= 20_000_000
+
+
+def test_the_eyes_of_a_headset_without_eye_images_are_recorded_too(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.uvrec"
+    with StreamRecorder(publisher.endpoint, path) as recorder:
+        wait_until(lambda: publisher.wants(FRAME_WORLD))
+        publisher.publish(EyeParameters(Side.LEFT, monotonic_ns(), 0.5, None))
+        publisher.publish(Notification("unvisor.eye_cameras", {"detail": ""}))
+        wait_until(lambda: "notify.unvisor.eye_cameras" in Recording(path).summary().topics)
+    assert set(Recording(path).summary().topics) == {
+        "eye.parameters.1",
+        "notify.unvisor.eye_cameras",
+    }
+    assert recorder.messages == 2
 
 
 def test_a_disk_that_hangs_loses_counted_messages_and_holds_nobody_up(

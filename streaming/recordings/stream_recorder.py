@@ -22,10 +22,10 @@ from streaming.recordings.reader import RecordedMessage
 from streaming.recordings.writer import RecordingFailed, RecordingWriter
 from streaming.security.handshake import Handshake, Refused
 from streaming.security.keys import ClientKeys
-from streaming.topics import EYES, FACE_STATE, FRAMES, NOTIFY
+from streaming.topics import EYE_PARAMETERS, EYES, FACE_STATE, FRAMES, NOTIFY
 
 LOGGER = logging.getLogger(__name__)
-TOPICS = (*FRAMES, FACE_STATE, *EYES, NOTIFY)
+TOPICS = (*FRAMES, FACE_STATE, *EYES, *EYE_PARAMETERS, NOTIFY)
 POLL_MS = 50  # how soon the end of a recording is noticed
 QUEUE_BYTES = 64 * 1024 * 1024  # some 30 s of 720p JPEG: longer than disks hesitate
 
