@@ -26,6 +26,18 @@ class Status(str, Enum):
     COVER_MISMATCH = "COVER_MISMATCH"
     PAUSED = "PAUSED"
 
+    @classmethod
+    def named(cls, name: str) -> Status:
+        """The status of that name; one that a later version added comes as a member of its own.
+
+        Such a member is not listed when the class is iterated.
+        """
+        if name in cls._value2member_map_:
+            return cls(name)
+        later = str.__new__(cls, name)
+        later._name_ = later._value_ = name
+        return later
+
 
 # With any of these the camera's frame passes as it is, and nothing is told of the eyes.
 PASSED_THROUGH = (

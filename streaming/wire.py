@@ -7,6 +7,7 @@ raises `MessageError`, and only that, for anything which is not as agreed.
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 
@@ -18,6 +19,8 @@ from streaming.records import Float32Array, Status
 MAX_TOPIC_BYTES = 128
 MAX_FIELDS_BYTES = 128 * 1024  # 478 landmarks as float64 are 13 kB
 MAX_TIME_NS = 2**63 - 1
+MAX_STATUSES = 32
+STATUS_NAME = re.compile("[A-Z][A-Z0-9_]{0,31}")  # it is shown in terminals and pages as it came
 MAX_ABS_NUMBER = 1e9  # far outside any pixel or angle, well inside float32
 
 
@@ -142,14 +145,15 @@ class FieldReader:
         return np.array(value, dtype=np.float32).reshape(shape)
 
     def statuses(self, key: str) -> tuple[Status, ...]:
-        """List of status names."""
+        """List of status names; those of later versions are taken as they are."""
         value = self._fields.get(key)
-        known = {status.value: status for status in Status}
-        if not isinstance(value, list) or not all(
-            isinstance(name, str) and name in known for name in value
+        if (
+            not isinstance(value, list)
+            or len(value) > MAX_STATUSES
+            or not all(isinstance(name, str) and STATUS_NAME.fullmatch(name) for name in value)
         ):
             raise self._error(key, "a list of status names", value)
-        return tuple(known[name] for name in value)
+        return tuple(map(Status.named, value))
 
     def is_nil(self, key: str) -> bool:
         """Whether the value is nil or missing."""

@@ -187,7 +187,7 @@ CHANGES = {
     "timestamp": [float("nan"), float("inf"), "now", None],
     "format": ["png", 3, None],
     "capture_time_ns": [-1, 2**64 - 1, 1.5],
-    "status": ["LIVE", ["ALIVE"], [3], None],
+    "status": ["LIVE", ["alive"], ["\x1b[2J"], ["A" * 33], ["LIVE"] * 33, [""], [3], None],
     "filler": [None, 3, "x" * 1000],
     "landmarks": [["oracle"], None],
     "synthesised": [1, "yes", None],
@@ -201,6 +201,20 @@ def test_frame_with_one_wrong_field_is_refused_by_name(key: str, value: object) 
     changed = {**msgpack.unpackb(fields), key: value}
     with pytest.raises(MessageError, match=key):
         decode([topic, msgpack.packb(changed), pixels])
+
+
+@pytest.mark.parametrize("record", [a_frame(), a_state()], ids=["frame", "state"])
+def test_a_status_of_a_later_version_is_passed_on_as_it_came(
+    record: FrameMessage | FaceState,
+) -> None:
+    topic, fields, *raw = encode(record)
+    later = {**msgpack.unpackb(fields), "status": ["LATER_ONE", "LIVE"]}
+    message = decode([topic, msgpack.packb(later), *raw])
+    assert isinstance(message, FrameMessage | FaceState)
+    assert [status.value for status in message.status] == ["LATER_ONE", "LIVE"]
+    assert message.status[1] is Status.LIVE
+    assert encode(message)[1] == msgpack.packb(later)
+    assert len(set(Status)) == len(Status.__members__)  # it is none of those that we may say
 
 
 @pytest.mark.parametrize(("filler", "wanted"), [("unvisor", True), ("none", False)])

@@ -98,10 +98,13 @@ def _of_other_versions(state: FaceState) -> list[Vector]:
     fields = unpack_fields(topic.decode(), packed)
     later = {**fields, "later": {"deep": [None, b"\x00", {"a": 1}]}}
     before = {key: value for key, value in fields.items() if key not in ("topic", "synthesised")}
+    status = (Status.LIVE, Status.named("LATER_ONE"))
+    says_more = replace(state, status=status)
     shows = "without `synthesised`: true unless the filler is none"
     parts = pack(topic.decode(), before)
     return [
         Vector("face_state_before", shows, "face_state", parts, values_of(state)),
+        _state("face_state_later_status", "an unknown status is shown as it is", says_more),
         Vector(
             "face_state_extra_keys",
             "unknown keys are skipped",
