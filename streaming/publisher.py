@@ -74,6 +74,7 @@ class Publisher(Closing):
         video_codec: VideoCodec = "auto",
         guard: Guard = None,
         queued_messages: int = QUEUED_MESSAGES,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         """Bind at once (`port` 0: any free one); raises `AddressInUse` or `AddressNotAllowed`.
 
@@ -81,7 +82,8 @@ class Publisher(Closing):
         is what `frame.*` carries until a client asks otherwise. `eyes_show` "face" puts the
         restored face on `frame.eye.*`. `video_codec` encodes `h264.*`. A `host`
         beyond loopback needs a `guard` (`door.open_guard`); who has no allowed key gets nothing.
-        `queued_messages` wait for a subscriber that does not read.
+        `queued_messages` wait for a subscriber that does not read. `context` None is the one that
+        the process shares.
         """
         if not 1 <= jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality is {jpeg_quality}; it must be in 1..100.")
@@ -96,7 +98,7 @@ class Publisher(Closing):
         self._paused = False
         self._told_paused_s = -math.inf
         self._lock = threading.Lock()
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
+        self._socket: zmq.Socket[bytes] = (context or zmq.Context.instance()).socket(zmq.XPUB)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # every late client needs a key picture
         self._socket.setsockopt(zmq.SNDBUF, KERNEL_BUFFER_BYTES)
@@ -226,10 +228,14 @@ class Publisher(Closing):
             LOGGER.warning("A notification is not passed on: %s", error)
             return False
 
-    def close(self) -> None:
-        """Free the port; later calls send nothing."""
+    def close(self, linger_ms: int = 0) -> None:
+        """Free the port; later calls send nothing.
+
+        What waits for subscribers still leaves for up to `linger_ms`, after the return: end the
+        context to wait for it.
+        """
         with self._lock:
-            self._socket.close()
+            self._socket.close(linger_ms)
 
     def _send(self, parts: list[bytes]) -> bool:
         with self._lock:

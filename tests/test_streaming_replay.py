@@ -144,6 +144,51 @@ def played(
     return seen
 
 
+def test_a_slow_client_gets_what_waits_for_it_also_after_the_end(tmp_path: Path) -> None:
+    """In full it is more than the kernel's buffers of such a client hold."""
+    path = tmp_path / "long.uvrec"
+    pixels = bytes(3 * 200 * 200)
+    large = replace(a_frame(0), width=200, height=200, pixels=pixels)
+    with RecordingWriter(path) as writer:
+        for index in range(200):
+            writer.add(index, encode(replace(large, index=index)))
+    replayer = Replayer(Recording(path), 0, 0)
+    client = Client(replayer.port, queue=2)
+    assert replayer.await_client(20)
+    replayer.run()
+    closing = threading.Thread(target=replayer.close)
+    closing.start()
+    seen = client.until(ENDED)
+    closing.join()
+    client.close()
+    topics = [parts[0] for _, parts in seen]
+    assert topics == [f"notify.{STARTED}".encode()] + [FRAME_WORLD.encode()] * 200
+
+
+def test_a_client_that_stands_still_does_not_hold_up_the_end_of_a_stopped_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.recordings.replayer.LAST_MESSAGES_MS", 60_000, raising=False)
+    path = tmp_path / "long.uvrec"
+    large = replace(a_frame(0), width=200, height=200, pixels=bytes(3 * 200 * 200))
+    with RecordingWriter(path) as writer:
+        for index in range(200):
+            writer.add(index, encode(replace(large, index=index)))
+        writer.add(3600 * NS_PER_S, encode(large))  # an hour later
+    replayer = Replayer(Recording(path), 0, 0)
+    client = Client(replayer.port, queue=2)
+    assert replayer.await_client(20)
+    playing = threading.Thread(target=replayer.run)
+    playing.start()
+    while replayer.messages < 200:
+        time.sleep(0.002)
+    began_s = time.monotonic()
+    replayer.close()
+    playing.join()
+    assert time.monotonic() - began_s < 10
+    client.close()
+
+
 def test_a_client_gets_the_recorded_bytes_in_order_every_time(recording: Recording) -> None:
     recorded = [list(message.parts) for message in recording]
     assert len(recorded) == 21

@@ -7,6 +7,8 @@ import threading
 from itertools import islice
 from typing import Literal
 
+import zmq
+
 from streaming.clock import NS_PER_S, PublishingClock, monotonic_ns
 from streaming.closing import Closing
 from streaming.control import PAUSE, RESUME, STOP, ControlServer
@@ -23,6 +25,9 @@ STARTED, ENDED = "unvisor.replay.started", "unvisor.replay.ended"
 CLIENT_POLL_S = 0.02
 FIRST_MESSAGES = 1000  # they tell which topics were recorded
 QUEUED_MESSAGES = 1000  # live, a slow client loses frames; here it must see the same ones each time
+# What waits for a slow client still leaves after the end, unless it stands still or somebody
+# stopped the replay: then only the word about the end does.
+LAST_MESSAGES_MS, LAST_WORD_MS = 5000, 200
 SETTLE_S = 0.2  # a client's subscriptions come one by one; the first message waits for all
 
 Times = Literal["recorded", "now"]
@@ -63,7 +68,11 @@ class Replayer(Closing):
         clock = recorded if times == "recorded" else PublishingClock()
         present = PresentTimes(origin, speed, clock)
         self._timing = recorded if times == "recorded" else present
-        self._publisher = Publisher(port, clock=clock, queued_messages=QUEUED_MESSAGES)
+        self._has_ended = False  # by itself, with the last message
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()  # its end waits for clients
+        self._publisher = Publisher(
+            port, clock=clock, queued_messages=QUEUED_MESSAGES, context=self._context
+        )
         topics = {message.topic for message in islice(recording, FIRST_MESSAGES)}
         self._forms = OtherForms(topics, self._publisher.wants)
         try:
@@ -101,6 +110,7 @@ class Replayer(Closing):
             start_ns = self._play(start_ns)
             self.passes += 1
             if not loop:
+                self._has_ended = not self._stopping.is_set()
                 return
 
     def stop(self) -> None:
@@ -108,10 +118,11 @@ class Replayer(Closing):
         self._stopping.set()
 
     def close(self) -> None:
-        """Stop and free the ports."""
+        """Stop and free the ports; after the end clients have 5 s to take what waits for them."""
         self.stop()
         self._control.close()
-        self._publisher.close()
+        self._publisher.close(LAST_MESSAGES_MS if self._has_ended else LAST_WORD_MS)
+        self._context.term()
 
     def _play(self, start_ns: int) -> int:
         """Play one pass that begins at `start_ns`; returns when the next one would begin."""
