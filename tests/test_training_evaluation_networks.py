@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 import torch
 
 from models.export import export_network
-from models.filling import Reference
+from models.filling import DetailedFiller, Reference, StagedFiller
 from models.inpainting.architectures import EVI_HRNET, build
 from models.inpainting.inputs_choice import InputsChoice
 from streaming.errors import UserError
@@ -181,3 +181,43 @@ def test_the_command_scores_a_network_beside_the_fillers(
     assert document["methods"]["mine"]["weights"]["steps"] == 12
     assert document["worst_clips"]["mine"][0]["segment"] == "one"
     assert (tmp_path / "strips/worst/mine/1_one.png").is_file()
+
+
+def test_a_network_fills_alike_in_one_go_and_in_the_two_halves_that_a_session_takes(
+    file: Path, clip: ScoredClip, tmp_path: Path
+) -> None:
+    """The live protocol scored the prepared reference under the network's name."""
+    reference = Reference(clip.reference_image, clip.reference_mesh)
+    run = TrainedNetwork("run", run_folder(tmp_path / "run", noisy()))
+    for network in (TrainedNetwork("file", file), run):
+        wanted, filler = filled(network, clip), network(reference, 32)
+        assert isinstance(filler, StagedFiller)
+        filler.reset()
+        crops = np.where(clip.hidden[..., None] != 0, np.uint8(0), clip.truth)
+        for index, frame in enumerate(zip(crops, clip.hidden, clip.given, strict=True)):
+            whole = filler.begin(*frame)()
+            assert np.array_equal(whole, wanted[index]), f"{network.name}, frame {index}"
+
+
+def test_a_network_that_looks_ahead_is_not_scored_where_frames_come_one_by_one(
+    clip: ScoredClip, tmp_path: Path
+) -> None:
+    ahead = TrainedNetwork("ahead", run_folder(tmp_path / "run", noisy(shift="offline")))
+    filler = ahead(Reference(clip.reference_image, clip.reference_mesh), 32)
+    assert isinstance(filler, StagedFiller)
+    with pytest.raises(UserError, match=r"'ahead' looks ahead.*another protocol"):
+        filler.begin(clip.truth[0], clip.hidden[0], clip.meshes[0])
+
+
+def test_what_a_network_does_not_start_from_lends_its_fill_no_detail(
+    file: Path, clip: ScoredClip, tmp_path: Path
+) -> None:
+    """A session shows none either: the protocol detail measured what no session shows."""
+    reference = Reference(clip.reference_image, clip.reference_mesh)
+    frame = clip.truth[0], clip.hidden[0], clip.meshes[0]
+    without = copied(file, tmp_path, inputs={"reference": "none"})
+    for path, has_detail in ((file, True), (without, False)):
+        filler = TrainedNetwork("a", path)(reference, 32)
+        filler.fill(*frame)
+        assert isinstance(filler, DetailedFiller)
+        assert (filler.detail is not None) == has_detail

@@ -6,7 +6,7 @@ A network that runs frame by frame is stepped; one that looks ahead gets the who
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -23,7 +23,6 @@ from models.engine.interface import Engine
 from models.filling import Filler, Reference, WarpRegisterFiller
 from models.inpainting.architectures import EVI_HRNET, Inpainter, as_inpainter, build
 from models.inpainting.inputs_choice import InputsChoice
-from models.preparation import Prepared
 from models.shipped import Network, load_network, manifest_path
 from models.weights_error import WeightsError
 from streaming.errors import UserError
@@ -49,6 +48,10 @@ class WholeClipFiller(Protocol):
         ...
 
 
+class LooksAhead(UserError, ValueError):
+    """A network that needs the frames to come is asked for a single one."""
+
+
 class _Preparing(WarpRegisterFiller):
     """What networks of either kind share: views, and what of a frame they are shown."""
 
@@ -57,11 +60,27 @@ class _Preparing(WarpRegisterFiller):
         self.name = name
         self._shown = shown
 
-    def _inputs(
+    def begin(
         self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
-    ) -> tuple[Prepared, Float32Array]:
+    ) -> Callable[[], ImageU8]:
+        """See `StagedFiller.begin`: a session's pipeline, which `live` scores, asks for halves."""
+        inputs = self._inputs(crop, hidden, mesh)
+
+        def end() -> ImageU8:
+            image = preparation.image_from_planes(self._drawn(inputs))
+            return preparation.compose(image, crop, hidden)
+
+        return end
+
+    def _inputs(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> Float32Array:
         prepared = self._prepared(crop, hidden, mesh)
-        return prepared, self._shown.network_input(prepared)
+        if self._shown.reference != "prepared":
+            self.detail = None  # of views that this fill does not come from, as in a session
+        return self._shown.network_input(prepared)
+
+    def _drawn(self, inputs: Float32Array) -> Float32Array:
+        """The next frame's colours (3,S,S) of its input (8,S,S)."""
+        raise NotImplementedError
 
 
 class EngineFiller(_Preparing):
@@ -72,16 +91,14 @@ class EngineFiller(_Preparing):
         super().__init__(name, bank, shown)
         self._engine = engine
 
-    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
-        """See `Filler.fill`."""
-        _, inputs = self._inputs(crop, hidden, mesh)
-        image = preparation.image_from_planes(self._engine.step(inputs[None])[0])
-        return preparation.compose(image, crop, hidden)
-
     def reset(self) -> None:
         """Zero the network's states; forget which views were in use."""
         super().reset()
         self._engine.reset()
+
+    def _drawn(self, inputs: Float32Array) -> Float32Array:
+        drawn: Float32Array = self._engine.step(inputs[None])[0]
+        return drawn
 
 
 class ModuleFiller(_Preparing):
@@ -95,18 +112,16 @@ class ModuleFiller(_Preparing):
         self._network = network
         self._states = network.initial_states(1)
 
-    @torch.inference_mode()
-    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
-        """See `Filler.fill`."""
-        _, inputs = self._inputs(crop, hidden, mesh)
-        planes = torch.from_numpy(inputs)[None]
-        fill, self._states = self._network.step(planes, self._states)
-        return preparation.compose(preparation.image_from_planes(fill[0].numpy()), crop, hidden)
-
     def reset(self) -> None:
         """Zero the network's states; forget which views were in use."""
         super().reset()
         self._states = self._network.initial_states(1)
+
+    @torch.inference_mode()
+    def _drawn(self, inputs: Float32Array) -> Float32Array:
+        planes = torch.from_numpy(inputs)[None]
+        fill, self._states = self._network.step(planes, self._states)
+        return np.asarray(fill[0].numpy(), np.float32)
 
 
 class ClipFiller(_Preparing):
@@ -119,14 +134,19 @@ class ClipFiller(_Preparing):
         super().__init__(name, bank, shown)
         self._network = network
 
-    def fill(self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array) -> ImageU8:
-        """Refused: ValueError."""
-        raise ValueError(f"'{self.name}' looks ahead: it fills whole clips, not single frames")
+    def begin(
+        self, crop: ImageU8, hidden: NDArray[np.uint8], mesh: Float32Array
+    ) -> Callable[[], ImageU8]:
+        """Refused, and so is `fill`: LooksAhead."""
+        raise LooksAhead(
+            f"'{self.name}' looks ahead: it fills whole clips, not single frames.",
+            "Score it by another protocol than live and detail.",
+        )
 
     @torch.inference_mode()
     def fill_clip(self, crops: ImageU8, hidden: NDArray[np.uint8], meshes: Float32Array) -> ImageU8:
         """See `WholeClipFiller.fill_clip`."""
-        frames = [self._inputs(*frame)[1] for frame in zip(crops, hidden, meshes, strict=True)]
+        frames = [self._inputs(*frame) for frame in zip(crops, hidden, meshes, strict=True)]
         fills, _ = self._network(torch.from_numpy(np.stack(frames))[None])
         return np.stack(
             [
