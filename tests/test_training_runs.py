@@ -231,6 +231,21 @@ def test_a_disk_that_fills_up_ends_the_run_and_keeps_its_checkpoint(
     assert checkpoint.load(tmp_path / "last.pt")["step"] == 2
 
 
+def test_scores_are_those_of_the_best_network_after_a_kill_between_them(
+    shards: Path, tmp_path: Path
+) -> None:
+    """The score of a resumed run is no better than its own: scores.json stayed as it was."""
+    start(shards, tmp_path, steps=1)
+    whole = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    earlier = whole | {"step": -1, "validation": {"psnr_db": 0.0}}
+    for left in (earlier, None):
+        (tmp_path / "scores.json").unlink()
+        if left is not None:
+            RunFolder(tmp_path).write("scores.json", left)
+        start(shards, tmp_path, steps=1)
+        assert json.loads((tmp_path / "scores.json").read_text(encoding="utf-8")) == whole
+
+
 def test_a_kill_between_states_and_checkpoint_loses_neither(tmp_path: Path) -> None:
     """New states took the place of those that the last checkpoint goes on from."""
     folder = RunFolder(tmp_path)

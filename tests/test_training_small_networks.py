@@ -202,3 +202,75 @@ def test_worker_processes_draw_with_seeds_of_their_own() -> None:
     apart = drawn_apart(EndlessBatches(seeds, 3), 2)
     assert next(here) == 3 * 64
     assert {next(apart) for _ in range(2)} == {3 * 64, 3 * 64 + 1}
+
+
+class KilledBetween(RunFolder):
+    """The process is killed after the first file of the second validation is written."""
+
+    written = 0
+
+    def save(self, state: dict[str, object]) -> None:
+        super().save(state)
+        self._count()
+
+    def save_best(self, state: dict[str, object]) -> None:
+        super().save_best(state)
+        self._count()
+
+    def _count(self) -> None:
+        self.written += 1
+        if self.written == 3:  # the first validation is the best so far, too: two files
+            raise KeyboardInterrupt
+
+
+def test_a_kill_while_the_best_is_saved_does_not_lose_it(clock: Clock, tmp_path: Path) -> None:
+    """The checkpoint was saved first: the run went on after the best network, without it."""
+    totals = {2: 1.0, 4: 3.0, 6: 2.0, 8: 2.0}
+
+    def train(folder: RunFolder) -> None:
+        trainer = a_trainer()
+
+        def verdict() -> Verdict:
+            total = totals[trainer.finished_steps]
+            return Verdict(total, {"validation": {"score": total}}, "")
+
+        def step(share: float) -> dict[str, float]:
+            clock.now += 7.5
+            return trainer.learn({"loss": trainer.network.weight.square().sum()}, share)
+
+        training = TimedTraining(trainer, folder, verdict)
+        training.resume()
+        training.run(step, Rhythm(minutes=1.0, record_every=1, validate_every=2))
+
+    with pytest.raises(KeyboardInterrupt):
+        train(KilledBetween(tmp_path))
+    train(RunFolder(tmp_path))
+    best = RunFolder(tmp_path).best()
+    assert best is not None
+    assert (best["step"], best["total"]) == (4, 3.0)
+    rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "validation" in row] == [2, 4, 6, 8]
+
+
+def test_a_run_killed_before_its_first_checkpoint_leaves_no_rows_to_the_next(
+    clock: Clock, tmp_path: Path
+) -> None:
+    for killed in (True, False):
+        trainer = a_trainer()
+
+        def step(share: float, trainer=trainer, killed: bool = killed) -> dict[str, float]:  # type: ignore[no-untyped-def]
+            if killed and trainer.finished_steps == 2:
+                raise KeyboardInterrupt
+            clock.now += 15
+            return trainer.learn({"loss": trainer.network.weight.square().sum()}, share)
+
+        verdict = Verdict(0.0, {"validation": {"total": 0.0}}, "")
+        training = TimedTraining(trainer, RunFolder(tmp_path), lambda v=verdict: v)
+        training.resume()
+        if killed:
+            with pytest.raises(KeyboardInterrupt):
+                training.run(step, Rhythm(minutes=1.0, record_every=1))
+        else:
+            training.run(step, Rhythm(minutes=1.0, record_every=1))
+    rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]

@@ -106,17 +106,19 @@ class InpaintingTraining:
             ValueError: they are of another network.
         """
         kept = self._folder.load()
-        if kept is None:
-            if start_from is not None:
-                self.trainer.start_with(start_from["average"], start_from.get("adversary"))
-            return 0.0
-        self.trainer.load_state_dict(kept)
         rank = self._processes.rank
+        if kept is not None:
+            self.trainer.load_state_dict(kept)
+        elif start_from is not None:
+            self.trainer.start_with(start_from["average"], start_from.get("adversary"))
+        if rank == 0:  # what a kill left half done
+            self._folder.forget_after(self.finished_steps)
+            self._tell_best_again()
+        if kept is None:
+            return 0.0
         states = self._folder.load_states(self.finished_steps, rank)
         if states is not None and kept["streams"] == self._streams:
             self.trainer.states = [state.to(self._processes.device) for state in states]
-        if rank == 0:
-            self._folder.forget_after(self.finished_steps)
         return float(kept["trained_s"])
 
     def advance(self, share: float) -> Mapping[str, Any]:
@@ -153,6 +155,14 @@ class InpaintingTraining:
         told = {"validation": score, "hours": trained_s / 3600, **self.testimony()}
         self._folder.save_best({**self.trainer.shippable(), **told})
         self._folder.write(run_folder.SCORES, {"step": self.finished_steps, **told})
+
+    def _tell_best_again(self) -> None:
+        """Write the scores of the best network where a kill came between it and them."""
+        best = self._folder.best()
+        if best is not None and self._folder.read(run_folder.SCORES).get("step") != best["step"]:
+            told = ("step", "validation", "hours", *self.testimony())
+            scores = {name: best[name] for name in told if name in best}
+            self._folder.write(run_folder.SCORES, scores)
 
     def agree(self, value: float) -> float:
         """See `training.loop.Training`."""

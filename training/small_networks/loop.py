@@ -74,6 +74,7 @@ class TimedTraining:
         if best is not None:
             self._best = float(best.get("total", self._best))
         if kept is None:
+            self._folder.forget_after(0)  # of a call that ended before its first checkpoint
             return False
         self._trainer.load_state_dict(kept)
         self._folder.forget_after(self._trainer.finished_steps, is_validated=True)
@@ -146,10 +147,11 @@ class TimedTraining:
         log.info("step %d: %s", trainer.finished_steps, found.words)
         told = {"total": found.total, **found.told}
         self._folder.record({"step": trainer.finished_steps, **told})
-        self._folder.save(trainer.state_dict())
+        # The best first: a run that goes on from the checkpoint does not validate its step again.
         if found.total > self._best:
             self._best = found.total
             self._folder.save_best({**trainer.shippable(), **told})
+        self._folder.save(trainer.state_dict())
 
 
 def steps_for(
