@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import warnings
 from pathlib import Path
 
 import cv2
@@ -18,7 +20,14 @@ from models.filling import Reference, make_filler
 from streaming.errors import UserError
 from training.bank_protocol import PROFILE_FRAMES, load, long_enough
 from training.clips.faces import FaceClips
-from training.detail.scores import WAYS, WayScores, clip_shots, gradient_energy, score_detail
+from training.detail.scores import (
+    WAYS,
+    WayScores,
+    clip_shots,
+    gradient_energy,
+    score_detail,
+    summary,
+)
 from training.evaluation.evaluate_command import evaluate
 
 FRAMES = 152
@@ -118,3 +127,30 @@ def test_a_filler_without_detail_is_told_apart(root: Path) -> None:
     with pytest.raises(UserError, match="'paste' has no detail"):
         score_detail(clip_shots(clip, paste), 64, None, scores)
     assert all(not found.groups for found in scores.values())
+
+
+def test_frames_without_a_hidden_pixel_have_no_gradient_and_leave_the_others_theirs(
+    root: Path,
+) -> None:
+    """One such frame, or one such clip, made the figure of all clips no number."""
+    clips = FaceClips(root)
+    clip = load(clips, clips.rows("test")[0])
+    some = dataclasses.replace(clip, images=clip.images[:11], meshes=clip.meshes[:11].copy())
+    filler = make_filler("warp-register", some.references, size_px=64)
+    usual = {way: WayScores() for way in WAYS}
+    first = dataclasses.replace(some, images=some.images[:6], meshes=some.meshes[:6])
+    score_detail(clip_shots(first, filler), 64, None, usual)
+    some.meshes[10, :, 1] -= 1.2 * np.ptp(some.meshes[10, :, 1])  # the chin is all that is seen
+    found = {way: WayScores() for way in WAYS}
+    score_detail(clip_shots(some, filler), 64, None, found)
+    gone = dataclasses.replace(some, images=some.images[10:], meshes=some.meshes[10:])
+    score_detail(clip_shots(gone, filler), 64, None, found)
+    for way, ratios in summary(usual).items():
+        ratio = pytest.approx(ratios["gradient_ratio"])
+        assert found[way].means(0)["gradient_ratio"] == ratio
+        assert "gradient_ratio" not in found[way].means(1)
+        assert found[way].means()["gradient_ratio"] == ratio
+    json.dumps(summary(found), allow_nan=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(gradient_energy(clip.images[:1], np.zeros((1, 256, 256), np.uint8))).all()

@@ -115,8 +115,8 @@ def _title(document: dict[str, Any]) -> str:
 def _lines(document: dict[str, Any]) -> Iterator[list[str]]:
     """Heading and rows of the table."""
     methods = document["methods"]
-    first = next(iter(next(iter(methods.values())).values()))[WAYS[0]]
-    shown = [name for name in HEADINGS if name in first]
+    scored = [ways[way] for sides in methods.values() for ways in sides.values() for way in WAYS]
+    shown = [name for name in HEADINGS if all(name in scores for scores in scored)]
     yield ["enlarged", *(HEADINGS[name][0] for name in shown)]
     for name, sides in methods.items():
         for side, ways in sides.items():

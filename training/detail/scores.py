@@ -8,12 +8,13 @@ counts, or from portraits (`training.detail.portraits`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from edge.composite import composite, open_hole
@@ -55,15 +56,18 @@ class WayScores:
     groups: list[FrameScores] = field(default_factory=list)
     gradient: list[float] = field(default_factory=list)  # energy in the hole over the truth's
     lpips_masked: list[float] = field(default_factory=list)  # of the hole's box; empty without
+    # Both are NaN for a group in which nothing was hidden.
 
     def means(self, group: int | None = None) -> dict[str, float]:
-        """Every score's mean over the groups, or one group's; see docs/DATA.md."""
+        """Every score's mean over the groups, or one group's; see docs/DATA.md.
+
+        What cannot be told, since nothing was hidden, is left out.
+        """
         chosen = slice(None) if group is None else slice(group, group + 1)
         found = summarise(self.groups[chosen])
-        found["gradient_ratio"] = float(np.mean(self.gradient[chosen]))
-        if self.lpips_masked:
-            found["lpips_masked"] = float(np.mean(self.lpips_masked[chosen]))
-        return found
+        found["gradient_ratio"] = _mean(self.gradient[chosen])
+        found["lpips_masked"] = _mean(self.lpips_masked[chosen])
+        return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def clip_shots(clip: BankClip, filler: Filler) -> Iterator[Shot]:
@@ -96,27 +100,37 @@ def score_detail(
     shown = dict(zip(WAYS, map(np.stack, zip(*pairs, strict=True)), strict=True))
     for way, pictures in shown.items():
         scores[way].groups.append(score_frames(pictures, truth, hidden, distance))
-        scores[way].gradient.append(float((gradient_energy(pictures, hidden) / of_truth).mean()))
+        scores[way].gradient.append(_mean(gradient_energy(pictures, hidden) / of_truth))
         if distance is not None:
             in_box = masked_lpips(distance, pictures, truth, hidden)
-            scores[way].lpips_masked.append(float(in_box.mean()))
+            scores[way].lpips_masked.append(_mean(in_box))
     return Restored(truth, hidden, shown)
 
 
 def gradient_energy(images: ImageU8, hidden: ImageU8) -> Float32Array:
-    """Mean squared gradient of the brightness inside the hole, (N,) of 8-bit steps per px."""
+    """Mean squared gradient of the brightness inside the hole, (N,) of 8-bit steps per px.
+
+    NaN where no pixel is hidden, or none whose neighbours are too.
+    """
     energies = []
     for image, mask in zip(images, hidden, strict=True):
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
         across, down = (cv2.Sobel(grey, cv2.CV_32F, *way, ksize=1) / 2 for way in ((1, 0), (0, 1)))
         inside = cv2.erode(mask, np.ones((3, 3), np.uint8)) > 0  # no gradient of the border
-        energies.append(float((across**2 + down**2)[inside].mean()))
+        energies.append(_mean((across**2 + down**2)[inside]))
     return np.array(energies, np.float32)
 
 
 def summary(scores: Mapping[str, WayScores], group: int | None = None) -> dict[str, Any]:
     """Means over groups, or those of one, by way."""
     return {way: found.means(group) for way, found in scores.items()}
+
+
+def _mean(values: Sequence[float] | NDArray[np.floating[Any]]) -> float:
+    """Of the numbers among `values`; NaN where there is none."""
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def _restored(shot: Shot, mask: ImageU8, size_px: int) -> tuple[ImageU8, ImageU8]:
