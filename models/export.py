@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import torch
 import typer
 from torch import Tensor, nn
 
+from models.checkout import commit
 from models.contract import FILL, INPUT, TensorContract
 from models.covers.contract import COVER_NET, cover_net_contract
 from models.covers.network import CoverNet, ExportedCoverNet
@@ -175,7 +175,7 @@ def export_cover_net(network: CoverNet, path: Path, testimony: dict[str, Any]) -
         [spec.name for spec in contract.inputs],
         [spec.name for spec in contract.outputs],
     )
-    settings = {"kind": COVER_NET, "settings": asdict(network.settings), "commit": _commit()}
+    settings = {"kind": COVER_NET, "settings": asdict(network.settings), "commit": commit()}
     _write_manifest(path, {**settings, **testimony})
 
 
@@ -223,7 +223,7 @@ def _export_full(checkpoint: Path, output: Path, notes: Path | None) -> None:
         "trained_steps": kept["step"],
         "validation": kept["validation"],
         "training": kept.get("training", {}),
-        "commit": _commit(),
+        "commit": commit(),
         **{key: kept[key] for key in TOLD if key in kept},
         **(json.loads(notes.read_text()) if notes else {}),
     }
@@ -265,12 +265,3 @@ def _plain_errors(checkpoint: Path) -> Iterator[None]:
         raise typer.BadParameter(
             f"{checkpoint} is not a checkpoint of `unvisor train`; give the best.pt of a run"
         ) from error
-
-
-def _commit() -> str:
-    """Commit of this checkout, or `unknown` outside of one."""
-    here = Path(__file__).parent
-    asked = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip() or "unknown"

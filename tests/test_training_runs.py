@@ -21,6 +21,7 @@ pytest.importorskip("av", reason="PyAV is only in the train and dev extras")
 
 from drawn_training import small_options, write_lpips, write_shards
 
+from models import checkout
 from streaming.errors import UserError
 from training.run import checkpoint
 from training.run.folder import RunFolder
@@ -157,6 +158,22 @@ def test_a_run_that_goes_on_otherwise_says_so_and_keeps_what_was(
     assert told["recipe"]["losses"]["l1"] == 2
     (before,) = told["before"]
     assert (before["until_step"], before["recipe"]["losses"]["l1"]) == (2, 1)
+
+
+def test_a_run_of_a_copy_says_that_nothing_will_tell_its_commit(
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its networks' manifests said `unknown`, and nobody had been told in time."""
+    monkeypatch.setattr(checkout, "commit", lambda: checkout.UNKNOWN)
+    start(shards, tmp_path, steps=1)
+    assert (
+        json.loads((tmp_path / "settings.json").read_text(encoding="utf-8"))["commit"] == "unknown"
+    )
+    assert "no git checkout" in caplog.text
+    assert str(tmp_path / "settings.json") in caplog.text
 
 
 def test_a_person_who_is_trained_on_is_not_validated_on(shards: Path, tmp_path: Path) -> None:

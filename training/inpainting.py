@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from models import checkout
 from streaming.errors import UserError
 from training.feeding import decoded
 from training.feeding.feeder import Feeder, Shelf
@@ -177,7 +178,7 @@ class InpaintingTraining:
             "licence_classes": list(self._setting.source.licence_classes),
             "seed": self._setting.seed,
             "device": f"{self._processes.world} × {name}",
-            "commit": run_folder.commit(),
+            "commit": checkout.commit(),
             "torch": str(torch.__version__),
         }
 
@@ -185,6 +186,12 @@ class InpaintingTraining:
         """Say in the run folder what is being done, and with what."""
         if self._processes.rank == 0:
             document = {"recipe": asdict(self._setting.recipe), **self.testimony()}
+            if document["commit"] == checkout.UNKNOWN:
+                log.warning(
+                    "this copy is no git checkout: the run and its networks cannot tell the commit "
+                    "that made them; note the version beside %s",
+                    self._folder.path / run_folder.SETTINGS,
+                )
             self._folder.write(run_folder.SETTINGS, document | self._earlier(document))
 
     def _earlier(self, document: Mapping[str, Any]) -> dict[str, Any]:

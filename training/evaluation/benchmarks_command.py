@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from models.checkout import commit
 from models.shipped import SHIPPED_NETWORK, load_network
 from streaming.errors import UserError
 from training.clips.faces import FaceClips
@@ -25,7 +26,6 @@ from training.evaluation.testimony import of_manifest
 from training.helper_weights import DEFAULT_FOLDER
 from training.protocol import PUBLISHED_PX
 from training.reports.scores import write_json, write_text
-from training.run.folder import commit
 
 VIDEO_PROTOCOLS = ("hmd", "hmd-far")
 # The others are told apart by their frames' scores.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,17 +124,3 @@ def _told(path: Path) -> Iterator[None]:
             f"{path} could not be written ({error}); the last checkpoint is kept. Free disk space "
             "and start the same command again: it resumes."
         ) from error
-
-
-def commit(digits: int = 40) -> str:
-    """Commit of this checkout, with `+` when files differ from it; `unknown` outside of one."""
-    here = Path(__file__).parent
-
-    def ask(*words: str) -> str:
-        done = subprocess.run(
-            ["git", *words], cwd=here, capture_output=True, text=True, check=False
-        )
-        return done.stdout.strip()
-
-    head = ask("rev-parse", "HEAD")
-    return head[:digits] + "+" * bool(ask("status", "--porcelain", "-uno")) if head else "unknown"
