@@ -95,10 +95,17 @@ class VideoFile:
                     size = size[::-1] if frame.rotation % 180 else size
                 converted = converter.reformat(frame, size[0], size[1], format="bgr24")
                 image = np.asarray(converted.to_ndarray(), np.uint8)
-                # Phones store portrait video lying down, with a rotation in quarter turns.
-                quarters = round(frame.rotation / 90) % 4
-                yield np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+                yield turned_upright(image, frame.rotation)
             self.missing_s = length.missing_s
+
+
+def turned_upright(image: ImageU8, rotation_deg: float) -> ImageU8:
+    """A decoded (H,W,3) picture as it is meant to be seen, by its frame's `rotation`.
+
+    Telephones store portrait video lying down, with a rotation in quarter turns.
+    """
+    quarters = round(rotation_deg / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
 
 
 class _Length:

@@ -7,6 +7,7 @@ import errno
 import json
 import shutil
 import stat
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,6 +130,38 @@ def test_a_cut_ends_a_clip(tmp_path: Path) -> None:
     if not outcome.segments:
         pytest.skip("MediaPipe does not take the drawing for a face here")
     assert outcome.segments == ["cut_00", "cut_01"]
+
+
+def write_lying(upright: Path, lying: Path) -> None:
+    """The same video as telephones store it: turned, and with a matrix that turns it back."""
+    with av.open(str(upright)) as source, av.open(str(lying), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "16"})
+        stream.width, stream.height, stream.pix_fmt = 240, 400, "yuv420p"
+        for frame in source.decode(video=0):
+            turned = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="bgr24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(turned, format="bgr24")))
+        container.mux(stream.encode())
+    content = bytearray(lying.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40  # of the track's header, version 0
+    struct.pack_into(">4i", content, matrix, 0, 1 << 16, 0, -1 << 16)  # clockwise, with the next
+    struct.pack_into(">1i", content, matrix + 16, 0)
+    lying.write_bytes(content)
+
+
+def test_portrait_videos_of_telephones_are_turned_upright(tmp_path: Path) -> None:
+    """They are stored lying: no face was found in them."""
+    folder = tmp_path / "in"
+    write_video(folder / "a.mp4", [(150 + 2 * k, 120) for k in range(8)])
+    write_lying(folder / "a.mp4", folder / "b.mp4")
+    with av.open(str(folder / "b.mp4")) as container:
+        assert abs(next(container.decode(video=0)).rotation) == 90
+    *_, outcome = import_videos(folder, tmp_path / "out", Wishes(fewest_frames=5))
+    if "a_00" not in outcome.segments:
+        pytest.skip("MediaPipe does not take the drawing for a face here")
+    assert outcome.segments == ["a_00", "b_00"]
+    clips = FaceClips(tmp_path / "out")
+    upright, lying = (clips.meshes(row) for row in clips.all_rows)
+    assert np.abs(upright - lying)[..., :2].mean() < 2
 
 
 def test_fast_videos_are_thinned_out(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import av
 import av.error
 import numpy as np
 
+from edge.video_file import turned_upright
 from hmd_capture.head_pose import head_pose
 from streaming.errors import UserError
 from training.clips.faces import ImageU8
@@ -187,7 +188,8 @@ def _frames(path: Path, step: int) -> Iterator[ImageU8]:
     with av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index % step == 0:
-                yield np.asarray(frame.to_ndarray(format="bgr24"))
+                image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                yield turned_upright(image, frame.rotation)
 
 
 def _done(root: Path) -> set[str]:
