@@ -23,7 +23,7 @@ from models.covers.network import CoverNet, ExportedCoverNet
 from models.eyes.contract import EYE_NET, eye_net_contract
 from models.eyes.network import ExportedEyeNet, EyeNet, EyeNetSettings
 from models.face_masks.contract import FACE_MASK_NET, face_mask_net_contract
-from models.face_masks.network import FaceMaskNet
+from models.face_masks.network import FaceMaskNet, FaceMaskNetSettings
 from models.headset.contract import HEADSET_NET, headset_net_contract
 from models.headset.network import ExportedHeadsetNet, HeadsetNet, HeadsetNetSettings
 from models.identity.contract import CHIP, FACE_PRINT, face_print_contract
@@ -32,7 +32,7 @@ from models.identity.network import FacePrintNet
 from models.inpainting import architectures
 from models.mask_unet import ExportedMaskUNet
 from models.outlines.contract import OUTLINE_NET, outline_net_contract
-from models.outlines.network import OutlineNet
+from models.outlines.network import OutlineNet, OutlineNetSettings
 from models.quantisation.filter_storage import store_filters_in_8_bit
 from models.quantisation.half import QuantisedGraph, write_half_precision
 from models.shipped import MANIFEST_SCHEMA, manifest_path, sha256
@@ -204,6 +204,8 @@ def _export_half(source: Path, output: Path, notes: Path | None) -> None:
     if source.suffix == ".onnx":
         if source.resolve() == output.resolve():
             raise typer.BadParameter("give the FP16 file another name")
+        if notes is not None:
+            raise typer.BadParameter(f"the manifest of {source} is kept: leave out --notes")
         try:
             write_half_precision(source, output)
         except (WeightsError, QuantisedGraph) as error:
@@ -216,16 +218,22 @@ def _export_half(source: Path, output: Path, notes: Path | None) -> None:
 
 
 def _export_full(checkpoint: Path, output: Path, notes: Path | None) -> None:
+    if not checkpoint.is_file():
+        raise typer.BadParameter(f"{checkpoint} does not exist; give the best.pt of a run")
+    noted = _noted(notes)
     with _plain_errors(checkpoint):
         kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network = _trained(kept)
+        is_last = "average" in kept and "validation" not in kept
+        network = None if is_last else _trained(kept)
+    if network is None:
+        raise typer.BadParameter(f"no validation chose {checkpoint}; give the best.pt of its run")
     testimony = {
         "trained_steps": kept["step"],
         "validation": kept["validation"],
         "training": kept.get("training", {}),
         "commit": commit(),
         **{key: kept[key] for key in TOLD if key in kept},
-        **(json.loads(notes.read_text()) if notes else {}),
+        **noted,
     }
     if isinstance(network, HeadsetNet):
         export_headset_net(network, output, testimony)
@@ -233,11 +241,27 @@ def _export_full(checkpoint: Path, output: Path, notes: Path | None) -> None:
         export_eye_net(network, output, testimony)
     elif isinstance(network, FacePrintNet):
         export_face_print(network, output, testimony)
+    elif isinstance(network, FaceMaskNet):
+        export_face_mask_net(network, output, testimony)
+    elif isinstance(network, OutlineNet):
+        export_outline_net(network, output, testimony)
     else:
         try:
             export_network(network, output, testimony)
         except ValueError as error:
             raise typer.BadParameter(f"{checkpoint} cannot be exported: {error}") from error
+
+
+def _noted(notes: Path | None) -> dict[str, Any]:
+    if notes is None:
+        return {}
+    try:
+        found = json.loads(notes.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{notes} is no JSON object that can be read ({error})") from error
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f'{notes} is no JSON object; write {{"NAME": VALUE}}')
+    return found
 
 
 def _trained(kept: dict[str, Any]) -> nn.Module:
@@ -249,6 +273,10 @@ def _trained(kept: dict[str, Any]) -> nn.Module:
         network = FacePrintNet()
     elif "headset_net" in kept:
         network = HeadsetNet(HeadsetNetSettings(**kept["headset_net"]))
+    elif "face_mask_net" in kept:
+        network = FaceMaskNet(FaceMaskNetSettings(**kept["face_mask_net"]))
+    elif "outline_net" in kept:
+        network = OutlineNet(OutlineNetSettings(**kept["outline_net"]))
     else:
         # Checkpoints of earlier versions name no architecture: there was one.
         name = kept.get("architecture", architectures.EVI_HRNET)
