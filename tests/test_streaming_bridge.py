@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,6 +32,12 @@ from streaming.security.keys import KeyFolder
 from streaming.topics import FACE_STATE
 
 FACE, WORLD = "jpeg.face", "jpeg.world"
+HANDSHAKE = (
+    "GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+ASK_FOR_NEXT = b"\x81\x84" + bytes(4) + b"next"  # a text of 4 bytes under a mask of zeros
 ROOT = Path(__file__).parents[1]
 
 
@@ -50,6 +58,13 @@ def viewer(bridge: Bridge, query: str = "", origin: str | None = None) -> Any:
     """A WebSocket connection as our own page opens it."""
     own = f"http://127.0.0.1:{bridge.port}"
     return connect(f"ws://127.0.0.1:{bridge.port}/stream{query}", origin=origin or own, proxy=None)
+
+
+def unread_bytes(bridge: Bridge) -> int:
+    """What the bridge's kernel still holds for its viewers."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    own = [row for row in rows if row[1].endswith(f":{bridge.port:04X}") and row[3] == "01"]
+    return sum(int(row[4].partition(":")[0], 16) for row in own)
 
 
 def read(socket: Any) -> tuple[dict[str, Any], bytes]:
@@ -214,6 +229,20 @@ def test_a_viewer_that_talks_too_much_is_hung_up_on(opened: Bridge) -> None:
         socket.send("x" * 1000)
         with pytest.raises(ConnectionClosed):
             socket.recv(timeout=20)
+
+
+def test_a_viewer_that_asks_and_never_reads_does_not_keep_the_bridge_open(source: Source) -> None:
+    bridge = Bridge(source.publisher.endpoint, port=0)
+    closer = threading.Thread(target=bridge.close, daemon=True)
+    with publishing(source), socket.create_connection(("127.0.0.1", bridge.port)) as silent:
+        silent.sendall(HANDSHAKE.format(port=bridge.port).encode() + 2000 * ASK_FOR_NEXT)
+        before = -1
+        while (waiting := unread_bytes(bridge)) != before or waiting == 0:
+            before = waiting
+            time.sleep(0.5)  # ten pictures: longer without one, and it waits for the viewer
+        closer.start()
+        closer.join(8)
+        assert not closer.is_alive()
 
 
 def test_the_pages_need_nothing_from_elsewhere(opened: Bridge) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import threading
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +40,7 @@ PAGES = {
 }
 STREAM = "/stream"
 TOPICS = tuple(format_topic("jpeg", topic) for topic in (FRAME_FACE, FRAME_WORLD, *FRAME_EYES))
+PARTING_S = 1.0  # for a viewer to take what waits for it and the word of parting
 ANSWER_S = 1.0  # a viewer hears from us at least this often
 MAX_VIEWERS = 32
 MAX_REQUEST_BYTES = 64  # viewers only ever say "next"
@@ -112,12 +115,23 @@ class Bridge:
     def close(self) -> None:
         """Hang up on every viewer and free the port."""
         self._stopping.set()
+        parting = threading.Timer(PARTING_S, self._cut)
+        parting.start()
         self._server.shutdown()
         with self._door:
             viewers = list(self._viewers)
         for viewer in viewers:
             viewer.close()
+        parting.cancel()
         self._thread.join()
+
+    def _cut(self) -> None:
+        """End what is left: a viewer that reads nothing holds the word of parting up for ever."""
+        with self._door:
+            viewers = list(self._viewers)
+        for viewer in viewers:
+            with suppress(OSError):  # it left meanwhile
+                viewer.socket.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer what is no stream: pages, and refusals. None lets the handshake go on."""
