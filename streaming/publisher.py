@@ -26,6 +26,7 @@ from streaming.restored import (
     state_message,
 )
 from streaming.security.door import Door, Guard
+from streaming.security.rate_limit import tellings
 from streaming.subscriptions import STREAMED_TOPICS, Subscriptions
 from streaming.topic_formats import STARTED, FormatRequest, FormatRequestError, TopicFormats
 from streaming.topics import (
@@ -95,6 +96,7 @@ class Publisher(Closing):
         self._eyes_show = eyes_show
         self._delay = DelayMeter()
         self._subscriptions = Subscriptions()
+        self._tellings = tellings()
         self._paused = False
         self._told_paused_s = -math.inf
         self._lock = threading.Lock()
@@ -203,7 +205,7 @@ class Publisher(Closing):
         try:
             request = FormatRequest.read(notification)
         except FormatRequestError as error:
-            LOGGER.warning("Ignoring a client's request: %s", error)
+            self._warn("Ignoring a client's request: %s", error)
             return True
         if request is None:
             return False
@@ -225,7 +227,7 @@ class Publisher(Closing):
         try:
             return self.publish(notification)
         except MessageError as error:  # it holds what can be read and not written
-            LOGGER.warning("A notification is not passed on: %s", error)
+            self._warn("A notification is not passed on: %s", error)
             return False
 
     def close(self, linger_ms: int = 0) -> None:
@@ -236,6 +238,13 @@ class Publisher(Closing):
         """
         with self._lock:
             self._socket.close(linger_ms)
+
+    def _warn(self, sentence: str, error: ValueError) -> None:
+        """Say what a client did wrong, as often as a log bears."""
+        with self._lock:
+            may_tell = self._tellings.allows(sentence)
+        if may_tell:
+            LOGGER.warning(sentence, error)
 
     def _send(self, parts: list[bytes]) -> bool:
         with self._lock:

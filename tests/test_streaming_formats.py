@@ -324,3 +324,11 @@ def test_keys_that_a_newer_publisher_adds_are_no_error(publisher: Publisher, top
     richer = msgpack.packb({**msgpack.unpackb(packed), "added later": [1.5, None]})
     again = encode(decode([name, richer, *raw]))
     assert again == [name, packed, *raw]
+
+
+def test_a_client_that_asks_for_nonsense_does_not_fill_the_log(
+    publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(100):
+        assert publisher.obey(Notification(SET_FORMAT, {"format": "jpeg2000"}))
+    assert 1 <= caplog.text.count("Ignoring a client's request") <= 5

@@ -18,6 +18,7 @@ from streaming.publisher import STREAMED_TOPICS, Publisher
 from streaming.recordings.reader import RecordedMessage, Recording
 from streaming.recordings.replay_forms import OtherForms
 from streaming.recordings.replay_times import PresentTimes, RecordedClock, find_origin
+from streaming.security.rate_limit import tellings
 from streaming.topics import CONTROL_PORT, PUBLISHER_PORT
 
 LOGGER = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Replayer(Closing):
         present = PresentTimes(origin, speed, clock)
         self._timing = recorded if times == "recorded" else present
         self._has_ended = False  # by itself, with the last message
+        self._tellings = tellings()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()  # its end waits for clients
         self._publisher = Publisher(
             port, clock=clock, queued_messages=QUEUED_MESSAGES, context=self._context
@@ -156,7 +158,7 @@ class Replayer(Closing):
         act = actions.get(notification.subject)
         if act is not None:
             act()
-        else:
+        elif self._tellings.allows("cannot act"):  # on the control thread alone
             LOGGER.info("A recording cannot act on %.60r.", notification.subject)
 
 

@@ -16,7 +16,7 @@ from zmq.utils import z85
 
 from streaming.closing import Closing
 from streaming.security.keys import KeyFolder
-from streaming.security.rate_limit import RateLimit
+from streaming.security.rate_limit import tellings
 
 LOGGER = logging.getLogger(__name__)
 WATCH_MS = 200  # how soon a change in the folder of keys is noticed
@@ -102,8 +102,7 @@ class _Keeper:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         self._gates: dict[bytes, Gate] = {}
         self._numbers = itertools.count(1)
-        # A client tries again every second: that must not fill the log.
-        self._tellings = RateLimit(rate_hz=1 / 60, burst=5)
+        self._tellings = tellings()  # a client tries again every second
         self._socket: zmq.Socket[bytes] = context.socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(ZAP_ENDPOINT)

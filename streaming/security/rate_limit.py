@@ -59,6 +59,11 @@ class RateLimit:
         return [frame.bytes for frame in frames], is_allowed
 
 
+def tellings() -> RateLimit:
+    """For words in the log that a client can cause as often as it likes: 5, then one a minute."""
+    return RateLimit(rate_hz=1 / 60, burst=5)
+
+
 def _peer_of(frames: Sequence[zmq.Frame]) -> object:
     """Return what tells one connection from another: its descriptor and its address."""
     try:
