@@ -274,11 +274,16 @@ def test_a_real_session_is_measured_and_can_be_compared(
         (["--camera", "webcam:0"], "No profile was named"),
         (["--compare", "a.json", "b.json"], "Cannot read a.json"),
         (["--fail-over", "much"], "no share"),
+        (["--out", f"{__file__}/results"], "Nothing can be written"),
     ],
 )
 def test_mistakes_are_told_before_anything_starts(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("edge.profiler.command.measure", lambda *_, **__: pytest.fail("measured"))
     assert run(arguments) == 1
     assert said in " ".join(capsys.readouterr().err.split())
 

@@ -159,7 +159,10 @@ def test_linux_tells_clock_heat_energy_and_governor(tmp_path: Path) -> None:
         "devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil\n",
         "class/thermal/thermal_zone0/temp": "41000",
         "class/thermal/thermal_zone1/temp": "55500",
+        "class/powercap/intel-rapl:0/name": "package-0\n",
         "class/powercap/intel-rapl:0/energy_uj": "1000000",
+        "class/powercap/intel-rapl:1/name": "psys\n",  # the board, the package in it
+        "class/powercap/intel-rapl:1/energy_uj": "1000000",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -169,6 +172,7 @@ def test_linux_tells_clock_heat_energy_and_governor(tmp_path: Path) -> None:
     assert sensor.power_mode == "governor schedutil"
     time.sleep(0.05)
     (tmp_path / "class/powercap/intel-rapl:0/energy_uj").write_text("2000000")
+    (tmp_path / "class/powercap/intel-rapl:1/energy_uj").write_text("900000000")
     assert 0 < sensor.read()["cpu_power_w"] <= 20  # one joule in at least 50 ms
     (tmp_path / "class/powercap/intel-rapl:0/energy_uj").write_text("5")  # it began anew
     assert "cpu_power_w" not in sensor.read()

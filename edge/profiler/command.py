@@ -96,6 +96,7 @@ def profile(
         return
     cv2.setNumThreads(1)
     chosen = _named_budget(budget, budget_file)
+    _check_folder(out)
     wanted = Wanted(config, profile, camera, simulate, landmarks, filler, seconds)
     with chosen_session(wanted, console) as settings:
         result = _measured(settings, console, out, CAPACITY_S if capacity else 0.0, chosen)
@@ -157,6 +158,15 @@ def _write_json(path: Path, tree: dict[str, Any]) -> None:
         path.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise _unwritable(path.parent, error) from error
+
+
+def _check_folder(folder: Path) -> None:
+    """Make the results' folder; UserError, before anything is measured, if none can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:

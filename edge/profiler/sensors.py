@@ -90,8 +90,7 @@ class LinuxSensor:
         cpus = system / "devices/system/cpu"
         self._clocks = sorted(cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
         self._zones = sorted(system.glob("class/thermal/thermal_zone*/temp"))
-        # Intel's and AMD's RAPL, one file per package; often for the superuser only.
-        self._energies = sorted(system.glob("class/powercap/intel-rapl:[0-9]/energy_uj"))
+        self._energies = _packages(system / "class/powercap")
         self._last: tuple[float, float] | None = None
         governor = _text(cpus / "cpu0/cpufreq/scaling_governor")
         self.power_mode = f"governor {governor}" if governor else ""
@@ -122,6 +121,15 @@ class LinuxSensor:
         if last is None or now[0] <= last[0] or now[1] < last[1]:  # the count begins anew at times
             return None
         return (now[1] - last[1]) / (now[0] - last[0])
+
+
+def _packages(powercap: Path) -> list[Path]:
+    """Intel's and AMD's RAPL, one file per package; often for the superuser only.
+
+    Laptops count the whole board beside them (`psys`), with the packages in it.
+    """
+    domains = sorted(powercap.glob("intel-rapl:[0-9]"))
+    return [each / "energy_uj" for each in domains if _text(each / "name").startswith("package")]
 
 
 def _numbers(paths: list[Path]) -> list[float]:
