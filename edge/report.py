@@ -81,6 +81,7 @@ def write_report(report: SessionReport, path: Path) -> None:
     """
     draft = None
     try:
+        path = Path(os.path.realpath(path))  # a symbolic link stays
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, draft = tempfile.mkstemp(suffix=".json", dir=path.parent)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

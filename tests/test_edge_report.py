@@ -57,6 +57,14 @@ def test_a_disk_that_becomes_full_is_a_sentence_and_leaves_the_older_report(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_report_behind_a_symbolic_link_is_written_where_it_leads(tmp_path: Path) -> None:
+    link, kept = tmp_path / "last.json", tmp_path / "kept.json"
+    link.symlink_to(kept)
+    write_report(a_report(frames=11), link)
+    assert link.is_symlink()
+    assert report_from_json(kept.read_text()) == a_report(frames=11)
+
+
 def test_a_place_where_no_report_can_be_is_told_beforehand(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, why in ((tmp_path, "it is a folder"), (tmp_path / "file" / "r.json", "exists")):
