@@ -17,7 +17,8 @@ def check_person(person: str) -> str:
     Raises:
         UserError: it is none.
     """
-    if person in NAMES or (person.isdigit() and int(person) > 0):
+    is_number = person.isascii() and person.isdigit()  # "²" is a digit, too, and no number
+    if person in NAMES or (is_number and int(person) > 0):
         return person
     raise UserError(
         f"There is no person {person!r} to follow.",

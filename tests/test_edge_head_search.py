@@ -62,7 +62,7 @@ def test_nobody_is_followed_when_that_person_is_not_there() -> None:
     assert choose_person([], "nearest") is None
 
 
-@pytest.mark.parametrize("person", ["", "0", "-1", "somebody", "1.5"])
+@pytest.mark.parametrize("person", ["", "0", "-1", "somebody", "1.5", "²"])
 def test_a_choice_that_is_none_is_refused_with_the_choices(person: str) -> None:
     with pytest.raises(UserError, match="nearest"):
         check_person(person)
