@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -108,6 +109,14 @@ def test_clips_too_short_for_far_are_named_not_scored(root: Path) -> None:
     assert [row.segment for row in short] == ["short"]
     with pytest.raises(UserError, match="75 frames"):
         protocol.eligible(short, "hmd-far")
+
+
+def test_a_clip_of_one_scored_frame_is_too_short_for_what_changes_between_frames(
+    root: Path,
+) -> None:
+    row = replace(FaceClips(root).rows("test")[0], frames=2)
+    with pytest.raises(UserError, match="3 frames"):
+        protocol.eligible([row], "hmd")
 
 
 def test_an_unknown_protocol_lists_the_known_ones(root: Path) -> None:

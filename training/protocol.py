@@ -34,6 +34,7 @@ PROTOCOLS = (HMD, FAR, *BOXES, FACE_MASK, UNSEEN_MOUTH, PERTURBED, RELIT)
 GIVEN_LANDMARKS = {PERTURBED: "erring where hidden", UNSEEN_MOUTH: "the reference's where hidden"}
 PUBLISHED_PX = 128
 SCORED_FRAMES = 32  # frames 1..32; frame 0 is never scored
+SHORTEST_FRAMES = 3  # the reference and two scored ones: what changes from frame to frame counts
 SHORTEST_FAR_FRAMES = 75  # a shorter clip has no frame far enough from the scored ones
 LANDMARK_NOISE = 0.02  # standard deviation of `perturbed`, of the face's width
 MASK_SEED, NOISE_SEED = 20, 21  # with the clip's place: every run draws the same
@@ -72,7 +73,7 @@ def eligible(rows: list[FaceClip], protocol: str) -> tuple[list[FaceClip], list[
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"There is no protocol '{protocol}'.", f"Use {' or '.join(PROTOCOLS)}.")
-    shortest = SHORTEST_FAR_FRAMES if protocol == FAR else 2
+    shortest = SHORTEST_FAR_FRAMES if protocol == FAR else SHORTEST_FRAMES
     kept = [row for row in rows if row.frames >= shortest]
     if not kept:
         raise UserError(
