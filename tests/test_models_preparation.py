@@ -111,13 +111,16 @@ def test_a_mesh_outside_the_crop_is_refused(canonical_mesh: np.ndarray) -> None:
         FaceRaster(mesh + 1000, SIZE)
 
 
-def test_what_lies_under_the_headset_is_never_read(canonical_mesh: np.ndarray) -> None:
-    mesh, hidden, image = crop_mesh(canonical_mesh), hole(), smooth_image()
-    reference = Reference(smooth_image(1), mesh)
+@pytest.mark.parametrize("size", [SIZE // 2, SIZE])
+def test_what_lies_under_the_headset_is_never_read(size: int, canonical_mesh: np.ndarray) -> None:
+    step = SIZE // size
+    mesh, image = crop_mesh(canonical_mesh) / step, smooth_image()[::step, ::step].copy()
+    hidden = hole()[::step, ::step].copy()
+    reference = Reference(smooth_image(1)[::step, ::step].copy(), mesh)
     for filling in (0, 255):
         image[hidden == 1] = filling
         inputs = preparation.network_input(
-            Preparer(ReferenceBank([reference], SIZE)).step(image, hidden, mesh)
+            Preparer(ReferenceBank([reference], size)).step(image, hidden, mesh)
         )
         if filling == 0:
             expected = inputs
