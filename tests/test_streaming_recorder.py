@@ -256,6 +256,18 @@ def test_the_command_says_who_is_silent_and_leaves_no_file(
     assert not path.exists()
 
 
+def test_a_recording_to_be_replaced_stays_until_something_comes(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.uvrec"
+    path.write_bytes(b"an older recording")
+    arguments = [publisher.endpoint, "--out", str(path), "--timeout", "0.2", "--overwrite"]
+    with pytest.raises(UserError, match="Nothing came from"):
+        CliRunner().invoke(APP, arguments, catch_exceptions=False)
+    assert path.read_bytes() == b"an older recording"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_topic_that_nobody_sends_is_named(stream: Stream, tmp_path: Path) -> None:
     arguments = [stream.publisher.endpoint, "--out", str(tmp_path / "a.uvrec"), "--timeout", "0.2"]
     with pytest.raises(UserError, match=r"Nothing of frame\.fce came .*spelling of --topic"):

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -69,9 +70,20 @@ def test_an_overwritten_file_becomes_private_too(tmp_path: Path) -> None:
     path = tmp_path / "a.uvrec"
     path.write_bytes(b"x" * 10_000)
     path.chmod(0o644)
-    RecordingWriter(path, overwrite=True).close()
+    with RecordingWriter(path, overwrite=True) as writer:
+        writer.add(1, [b"notify.word", b""])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert Recording(path).summary().torn_bytes == 0
+
+
+def test_a_device_that_is_recorded_to_keeps_its_mode() -> None:
+    before = stat.S_IMODE(os.stat(os.devnull).st_mode)
+    try:
+        RecordingWriter(Path(os.devnull), overwrite=True).close()
+        assert stat.S_IMODE(os.stat(os.devnull).st_mode) == before
+    finally:
+        with suppress(PermissionError):
+            os.chmod(os.devnull, before)
 
 
 def test_an_existing_file_is_not_overwritten_unasked(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def record(
     if recorder.error is not None:
         raise recorder.error
     if not recorder.messages:
-        out.unlink()
+        if not overwrite:  # else nothing was replaced
+            out.unlink()
         if recorder.trouble is not None:
             raise recorder.trouble
         raise _nothing_came(recorder.endpoint, topic or [])

@@ -46,12 +46,16 @@ class RecordingWriter(Closing):
         topics: Sequence[str] = (),
         overwrite: bool = False,
     ) -> None:
-        """Create the file; raises `RecordingFailed`, also when it exists and may not go."""
+        """Create the file; raises `RecordingFailed`, also when it exists and may not go.
+
+        With `overwrite` an older file stays until the first message: without one nothing changes.
+        """
         self.path = path
+        self._draft = _draft_of(path) if overwrite else None
         self.messages = 0
         self.bytes = 0  # of complete records, which is where the file ends
         self._synced_s = time.monotonic()
-        self._file = _create(path, overwrite)
+        self._file = _create(self._draft or path, path, overwrite)
         fields = {
             "endpoint": endpoint,
             "topics": list(topics),
@@ -61,8 +65,8 @@ class RecordingWriter(Closing):
         try:
             self._append([MAGIC + VERSION_FIELD.pack(VERSION), *_record(HEADER, fields)])
         except RecordingFailed:
+            (self._draft or path).unlink(missing_ok=True)  # of no use without its header
             self._abandon()
-            path.unlink(missing_ok=True)  # without its header it is of no use to anyone
             raise
 
     def add(self, arrival_time_ns: int, parts: Sequence[bytes]) -> None:
@@ -77,6 +81,9 @@ class RecordingWriter(Closing):
         lengths = b"".join(SIZE.pack(len(part)) for part in parts)
         head = STAMP.pack(MESSAGE, arrival_time_ns, len(parts)) + lengths
         self._append([envelope(head, *parts), head, *parts])
+        if self._draft is not None:
+            self._draft.replace(os.path.realpath(self.path))  # a symbolic link stays
+            self._draft = None
         self.messages += 1
 
     def close(self, dropped: int = 0) -> None:
@@ -120,13 +127,24 @@ class RecordingWriter(Closing):
     def _abandon(self) -> None:
         file, self._file = self._file, -1
         os.close(file)
+        if self._draft is not None:
+            self._draft.unlink(missing_ok=True)
 
 
-def _create(path: Path, overwrite: bool) -> int:
+def _draft_of(path: Path) -> Path | None:
+    """Where to write what will replace `path`; None = into it, such as /dev/null."""
+    place = Path(os.path.realpath(path))
+    if place.exists() and not place.is_file():
+        return None
+    return place.with_name(f".{place.name}.{os.getpid()}.draft")
+
+
+def _create(place: Path, path: Path, overwrite: bool) -> int:
+    """Open `place` for the recording `path`."""
     fresh = os.O_TRUNC if overwrite else os.O_EXCL
     flags = os.O_WRONLY | os.O_CREAT | fresh | getattr(os, "O_BINARY", 0)
     try:
-        file = os.open(path, flags, 0o600)
+        file = os.open(place, flags, 0o600)
     except FileExistsError as error:
         raise RecordingFailed(
             f"{path} exists already.", "Choose another name, or add --overwrite."
@@ -135,7 +153,8 @@ def _create(path: Path, overwrite: bool) -> int:
         raise RecordingFailed(
             f"Cannot write {path}: {error.strerror}.", "Name a file in a folder that exists."
         ) from error
-    os.chmod(path, 0o600)  # an overwritten file keeps its old mode otherwise
+    if place.is_file():  # not a device; an older draft would keep its mode otherwise
+        os.chmod(place, 0o600)
     return file
 
 
