@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from edge.own_client import own_host, own_keys
@@ -11,18 +12,30 @@ from streaming.control import PAUSE, RESUME, STOP, ControlServer
 from streaming.messages import Notification
 from streaming.publisher import Publisher
 from streaming.recordings.recorder import Recorder
+from streaming.recordings.writer import RecordingFailed
 from streaming.security.door import Guard
 
 
 class SessionRecorder(Protocol):
     """What `R` and `r` act on."""
 
+    @property
+    def path(self) -> Path | None:
+        """File of the running recording; None while there is none."""
+        ...
+
     def start(self, name: str) -> object:
-        """Begin a recording; an empty name asks for one by date. Raises `UserError`."""
+        """Begin a recording; an empty name asks for one by date. One that runs already goes on.
+
+        Raises `UserError`.
+        """
         ...
 
     def stop(self) -> object:
-        """End it. Raises `UserError` when there is none."""
+        """End it.
+
+        Raises `RecordingFailed` when it ended by itself before, `UserError` when there was none.
+        """
         ...
 
 
@@ -76,14 +89,22 @@ def open_control(
         publisher.pass_on(notification)
 
     def record(name: str) -> None:
-        if recorder is not None:
-            recorder.start(name)
+        if recorder is None:
+            return
+        before = recorder.path
+        recorder.start(name)
+        if recorder.path != before:
             publisher.publish(Notification("recording.started", {"session_name": name}))
 
     def stop_recording() -> None:
-        if recorder is not None:
+        if recorder is None:
+            return
+        try:
             recorder.stop()
+        except RecordingFailed:  # the one who asks is told why, the others that it has ended
             publisher.publish(Notification("recording.stopped"))
+            raise
+        publisher.publish(Notification("recording.stopped"))
 
     return ControlServer(
         publisher.port,

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from edge.remote import open_control, open_publisher
 from edge.settings import StreamingSettings
 from streaming.control_client import ControlClient
-from streaming.errors import UserError
 from streaming.messages import Notification
+from streaming.recordings.writer import RecordingFailed
 from streaming.subscriber import Subscriber
 
 WAIT_S = 10.0
@@ -17,20 +18,23 @@ SETTINGS = StreamingSettings(control_port=0, publisher_port=0)
 
 
 class FakeRecorder:
-    """Remembers what it was told; refuses to record over itself."""
+    """Remembers what it was told, and fails as it is told to."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.path: Path | None = None
+        self.failure: Exception | None = None
 
     def start(self, name: str) -> None:
-        if self.calls and self.calls[-1] != "stop":
-            raise UserError("Already recording.", "Stop first with `r`.")
-        self.calls.append(name)
+        if self.path is None:
+            self.path = Path(f"{name}.uvrec")
+            self.calls.append(name)
 
     def stop(self) -> None:
         self.calls.append("stop")
-        if len(self.calls) > 4:
-            raise RuntimeError("disk gone")
+        self.path = None
+        if self.failure is not None:
+            raise self.failure
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def test_clients_start_and_stop_a_recording_and_all_are_told(
     client, words = client_and_words
     assert client.ask("R trial 7") == "OK"
     assert heard(words) == Notification("recording.started", {"session_name": "trial 7"})
-    assert client.ask("R again") == "Already recording. Stop first with `r`."
+    assert client.ask("R again") == "OK"  # the running one goes on, and nobody is told of another
     assert client.ask("r") == "OK"
     assert heard(words) == Notification("recording.stopped", {})
     assert client.notify("recording.should_start", {"session_name": "by word"}) == "OK"
@@ -74,8 +78,20 @@ def test_clients_start_and_stop_a_recording_and_all_are_told(
     assert recorder.calls == ["trial 7", "stop", "by word", "stop"]
     assert client.ask("R") == "OK"
     assert recorder.calls[-1] == ""
+    recorder.failure = RuntimeError("disk gone")
     assert client.ask("r") == "Stopping the recording failed."
     assert client.ask("v") == "3.5.7"
+
+
+def test_the_end_of_a_recording_that_the_disk_ended_is_told_to_all(
+    client_and_words: tuple[ControlClient, Subscriber], recorder: FakeRecorder
+) -> None:
+    client, words = client_and_words
+    client.ask("R")
+    assert heard(words).subject == "recording.started"
+    recorder.failure = RecordingFailed("The disk is full.", "Free some space.")
+    assert client.ask("r") == "The disk is full. Free some space."
+    assert heard(words).subject == "recording.stopped"
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "a\nb", "\x00"])
