@@ -70,7 +70,7 @@ class HmdProcess:
             log.warning("hmd_capture ended with code %s (%s)", code, last)
             if now_s - self._started_s > STEADY_S:
                 self._pause_s = FIRST_PAUSE_S
-            self._cpu_before_s += self._cpu_s
+            self._cpu_before_s, self._cpu_s = self._cpu_before_s + self._cpu_s, 0.0
             self._child, self._due_s = None, now_s + self._pause_s
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         elif now_s >= self._due_s:

@@ -100,6 +100,23 @@ def test_a_refusal_to_start_ends_the_session_in_its_words(monkeypatch: pytest.Mo
         ended("Error: Port 50022 is taken.", monkeypatch).check()
 
 
+def test_the_time_of_a_life_that_ended_is_counted_once(
+    children: list[Started], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Started, "cpu_seconds", lambda child: 3.0 if child is children[0] else 0.0)
+    monkeypatch.setattr(Started, "last_lines", ("a word",), raising=False)
+    monkeypatch.setattr(Started, "stop", lambda child: 1, raising=False)
+    monkeypatch.setattr(edge.hmd_process, "FIRST_PAUSE_S", 0.0)
+    process = HmdProcess(settings())
+    process.start()
+    process.check()
+    for life in range(2):
+        children[life].exit_code = 1  # at the second one's first check
+        process.check()
+        process.check()
+    assert process.cpu_seconds() == 3.0
+
+
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
 def test_a_refusal_is_known_where_the_environment_asks_for_colours(
     variable: str, monkeypatch: pytest.MonkeyPatch
