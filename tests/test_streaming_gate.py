@@ -24,7 +24,7 @@ from streaming.clock_echo import ClockEcho
 from streaming.clock_follower import ClockFollower
 from streaming.control import PAUSE, ControlServer
 from streaming.control_client import ControlClient, NoAnswer
-from streaming.endpoints import AddressNotAllowed
+from streaming.endpoints import AddressMalformed, AddressNotAllowed
 from streaming.messages import FrameMessage
 from streaming.publisher import Publisher
 from streaming.security.door import InsecureLan, open_guard, reachable
@@ -77,6 +77,12 @@ def server(folder: KeyFolder, anna: ClientKeys) -> Iterator[LanServer]:
     running = LanServer(folder.path)
     yield running
     running.close()
+
+
+def can_connect(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+        return True
+    return False
 
 
 def stranger(folder: KeyFolder) -> ClientKeys:
@@ -304,6 +310,31 @@ def test_revocation_frees_no_port_to_others_and_keeps_the_notification_port(
                     break
             else:
                 pytest.fail("nobody answers after a key was revoked")
+
+
+def test_an_address_that_is_away_while_a_key_is_revoked_is_tried_again(
+    folder: KeyFolder,
+    anna: ClientKeys,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries = []
+
+    def away(*_: object) -> int:
+        tries.append(time.monotonic())
+        raise AddressMalformed("Cannot listen on 10.0.0.7: No such device.")
+
+    with Gate(folder) as gate, Publisher(0, "127.0.0.1", guard=gate) as publisher:
+        folder.revoke("anna")
+        wait_until(lambda: gate.revocations)
+        monkeypatch.setattr("streaming.security.door.bind_address", away)
+        end_s = time.monotonic() + 0.3
+        while time.monotonic() < end_s:
+            publisher.wants(FRAME_WORLD)
+        assert len(tries) == 1
+        assert caplog.text.count("No such device") == 1
+        monkeypatch.undo()
+        wait_until(lambda: publisher.wants(FRAME_WORLD) or can_connect(publisher.port))
 
 
 def test_two_gates_in_one_process_do_not_mix(tmp_path: Path) -> None:

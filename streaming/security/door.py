@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import zmq
 
-from streaming.endpoints import AddressInUse, AddressNotAllowed, bind_address, is_loopback
+from streaming.endpoints import AddressNotAllowed, bind_address, is_loopback
 from streaming.errors import UserError
 from streaming.security.gate import Gate
 from streaming.security.keys import KeyFolder
 
 LOGGER = logging.getLogger(__name__)
+RETRY_S = 1.0  # a try takes up to half a second, on the thread that sends the pictures
 
 
 class InsecureLan:
@@ -41,6 +44,7 @@ class Door:
         self._seen = 0 if self._gate is None else self._gate.revocations
         self.port = bind_address(socket, host, port)
         self._host, self._is_open = host, True
+        self._retry_s = -math.inf
         self._endpoint: str = socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def cut_revoked(self) -> None:
@@ -54,11 +58,17 @@ class Door:
             self._seen = self._gate.revocations
             self._socket.unbind(self._endpoint)  # closes what came in by it, too
             self._is_open = False
+        if time.monotonic() < self._retry_s:
+            return
         try:
             bind_address(self._socket, self._host, self.port)
             self._is_open = True
-        except (AddressInUse, zmq.ZMQError) as error:
-            LOGGER.error("Cannot listen again after a key was revoked: %s", error)
+        except (UserError, zmq.ZMQError) as error:  # the port is taken, or the address is gone
+            if math.isinf(self._retry_s):
+                LOGGER.error("Cannot listen again after a key was revoked: %s", error)
+            self._retry_s = time.monotonic() + RETRY_S
+        else:
+            self._retry_s = -math.inf
 
 
 def open_guard(
