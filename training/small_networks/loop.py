@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from training.loop import MINUTE_S, Score
 from training.run import checkpoint
-from training.run.folder import SETTINGS, RunFolder
+from training.run.folder import BEST, SETTINGS, RunFolder
 from training.small_networks.batches import EndlessBatches, drawn_apart
 from training.small_networks.trainer import AveragedTrainer
 
@@ -78,7 +78,15 @@ class TimedTraining:
             return False
         self._trainer.load_state_dict(kept)
         self._folder.forget_after(self._trainer.finished_steps, is_validated=True)
-        log.info("resuming %s at step %d", self._folder.path, self._trainer.finished_steps)
+        if self._trainer.finished_share >= 1.0:
+            log.warning(
+                "the run %s is finished, and longer ones begin anew: name another --run and "
+                "--start-from %s",
+                self._folder.path,
+                self._folder.path / BEST,
+            )
+        else:
+            log.info("resuming %s at step %d", self._folder.path, self._trainer.finished_steps)
         return True
 
     def begin(
