@@ -37,6 +37,7 @@ from edge.camera import Source
 from edge.profile import DOCUMENT, load_profile, profile_path
 from edge.profile.passphrase import new_passphrase
 from edge.profile.sealing import Lock
+from edge.profile.store import MAKE_AGAIN
 from edge.profile.unlock import lock_for, passphrase_for
 from models.covers.reader import CoverReader
 from models.face.mediapipe_mesh import FaceMesher
@@ -178,7 +179,8 @@ def _lock(folder: Path, encrypt: bool) -> tuple[Lock | None, str | None]:
     An encrypted profile stays under its passphrase.
 
     Raises:
-        UserError: as of `lock_for` and `load_profile`.
+        UserError: as of `lock_for` and `load_profile`; or the profile is damaged, so that nobody
+            can tell whether its passphrase was given.
     """
     if not encrypt:
         return lock_for(folder, encrypt), None
@@ -186,7 +188,13 @@ def _lock(folder: Path, encrypt: bool) -> tuple[Lock | None, str | None]:
     if passphrase is None:
         passphrase = new_passphrase()
         return Lock.new(passphrase), passphrase
-    return load_profile(folder, passphrase).lock, passphrase
+    try:
+        return load_profile(folder, passphrase).lock, passphrase
+    except UserError as error:
+        if error.next_step != MAKE_AGAIN:  # it is what is being done
+            raise
+        delete = f"Delete it with `unvisor profiles delete {folder.name}` and run this again."
+        raise UserError(error.message, delete) from error
 
 
 def _run_in_terminal(

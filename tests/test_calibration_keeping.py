@@ -252,6 +252,27 @@ def test_an_encrypted_profile_is_not_replaced_without_its_passphrase(
     assert (folder / "profile.json").read_bytes() == before
 
 
+def test_a_damaged_encrypted_profile_is_told_the_way_to_a_new_one(
+    tmp_path: Path,
+    pictures: Path,
+    a_capture: SessionProfile,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "anna"
+    save_profile(dataclasses.replace(a_capture, lock=sealing.Lock.new(PASSPHRASE)), folder)
+    (content,) = folder.glob("sealed.*.bin")
+    content.write_bytes(content.read_bytes()[:-1] + b"x")
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    with pytest.raises(SystemExit):
+        main(
+            ["calibrate-reference", "--profile", str(folder), "--video", str(pictures), "--encrypt"]
+        )
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is damaged" in said
+    assert "`unvisor profiles delete anna` and run this again" in said
+
+
 def test_what_a_capture_made_up_for_the_eyes_is_made_anew(
     tmp_path: Path, a_capture: SessionProfile
 ) -> None:
