@@ -94,6 +94,11 @@ def test_a_report_made_otherwise_is_not_mixed_in(root: Path, tmp_path: Path) -> 
     run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
     with pytest.raises(UserError, match=r"made with limit_clips None, not 1.*--results"):
         run(root, tmp_path, "--protocol", "hmd", "--method", "paste", "--limit-clips", "1")
+    report = json.loads((tmp_path / "hmd.json").read_text())
+    report["methods"]["paste"]["lpips"] = 0.1
+    (tmp_path / "hmd.json").write_text(json.dumps(report))
+    with pytest.raises(UserError, match=r"made with LPIPS.*Leave out --no-lpips"):
+        run(root, tmp_path, "--protocol", "hmd", "--method", "paste", "--method", "warp")
     (tmp_path / "hmd.json").write_text("{}")
     with pytest.raises(UserError, match="is not a report"):
         run(root, tmp_path, "--protocol", "hmd", "--method", "paste")

@@ -179,6 +179,11 @@ def kept(request: Request, path: Path) -> dict[str, Any]:
                 f"{path} was made with {name} {report[name]}, not {value}.",
                 "Delete it, or name another folder with --results.",
             )
+    if any(("lpips" in row) != request.lpips for row in report["methods"].values()):
+        raise UserError(
+            f"{path} was made {'without' if request.lpips else 'with'} LPIPS.",
+            f"{'Add' if request.lpips else 'Leave out'} --no-lpips, or name another --results.",
+        )
     return report
 
 
