@@ -18,10 +18,11 @@ pytest.importorskip("torch")
 
 from models.shipped import SHIPPED_NETWORK, manifest_path
 from streaming.errors import UserError
-from training.evaluation import benchmarks_command
+from training.evaluation import benchmarks_command, benchmarks_reports
 from training.evaluation.aims import aim_lines
 from training.evaluation.benchmarks_page import TITLES, page, protocols_in_order, unusual
 from training.evaluation.plan import PROTOCOLS
+from training.evaluation.run import Request
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +82,13 @@ def test_another_network_in_the_place_of_the_shipped_one_is_scored_anew(tmp_path
     other.write_bytes(SHIPPED_NETWORK.read_bytes())
     manifest = json.loads(manifest_path(SHIPPED_NETWORK).read_text())
     manifest_path(other).write_text(json.dumps(manifest))
-    shipped = benchmarks_command.Request(tmp_path, "hmd")
+    shipped = Request(tmp_path, "hmd")
     report = {"methods": {"unvisor": {}, "warp": {}}}
-    benchmarks_command._tell_shipped(report, shipped)
-    assert benchmarks_command._holds(report, shipped, "unvisor")
+    benchmarks_reports._tell_shipped(report, shipped)
+    assert benchmarks_reports._holds(report, shipped, "unvisor")
     new = dataclasses.replace(shipped, unvisor=other)
-    assert not benchmarks_command._holds(report, new, "unvisor")
-    assert benchmarks_command._holds(report, new, "warp")
+    assert not benchmarks_reports._holds(report, new, "unvisor")
+    assert benchmarks_reports._holds(report, new, "warp")
 
 
 def test_a_report_made_otherwise_is_not_mixed_in(root: Path, tmp_path: Path) -> None:
@@ -118,9 +119,9 @@ def test_the_page_names_the_commits_of_its_rows_not_its_own(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that an earlier commit had scored were told to be of the one that wrote the page."""
-    monkeypatch.setattr(benchmarks_command, "commit", lambda digits: "aaa"[:digits])
+    monkeypatch.setattr(benchmarks_reports, "commit", lambda digits: "aaa"[:digits])
     assert "commit aaa." in run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
-    monkeypatch.setattr(benchmarks_command, "commit", lambda digits: "bbb"[:digits])
+    monkeypatch.setattr(benchmarks_reports, "commit", lambda digits: "bbb"[:digits])
     again = run(root, tmp_path, "--protocol", "hmd", "--method", "paste", "--no-score")
     assert "commit aaa." in again
     both = ["--method", "paste", "--method", "warp"]
