@@ -116,8 +116,7 @@ def registered(
     if not seen.any():
         return image, Drawn(layers, tuple(maps), image)
     # What is read around a point beside the hole reaches into it: the view stands for it there.
-    known = cv2.copyTo(image, hidden, crop.copy())
-    gain = observed_gain(known, image, mesh, seen)
+    gain = observed_gain(compose(image, crop, hidden), image, mesh, seen)
     gain = memory.exposure.step(gain) if memory else gain
     observed = registration.observed_shift(crop, relit(image, gain), hidden, mesh)
     shift = prior.shift.infer(observed, seen, pose, memory.shift if memory else None)
