@@ -21,6 +21,7 @@ from edge.settings import CameraSettings
 from edge.timing import StageTimes
 from edge.video_file import VideoFile
 from edge.webcam import Webcam
+from streaming.errors import UserError
 from streaming.records import Frame, ImageU8
 from streaming.slot import Latest
 
@@ -73,7 +74,15 @@ def open_source(settings: CameraSettings) -> Source:
         return gst_camera.gst_camera(pipeline, settings.fps, settings.max_width_px)
     if settings.source.startswith(WEBCAM):
         return Webcam(name, settings.fps, settings.max_width_px)
+    _check_no_camera(settings.source)
     return VideoFile(Path(settings.source), settings.playback, settings.max_width_px)
+
+
+def _check_no_camera(name: str) -> None:
+    """Raise UserError for a camera's bare id, which other commands take, in a file's place."""
+    is_id = name.isdecimal() and not Path(name).exists()
+    if is_id or name.startswith(("/dev/video", "/dev/v4l/")):
+        raise UserError(f"{name} is no video file.", f"For the camera write {WEBCAM}{name}.")
 
 
 class CameraThread:

@@ -130,6 +130,7 @@ def check_choices(clip: Path | None, webcam: bool, cover: str, cutouts: Path | N
 def choose_scene(clip: Path | None, webcam: str | None, seconds: float) -> Scene:
     """The user's clip or webcam, or else the default clip, which is fetched once."""
     if webcam is not None:
+        webcam = webcam.removeprefix(WEBCAM)  # with which other commands want it
         camera = CameraSettings(source=f"{WEBCAM}{webcam}", seconds=seconds)
         own = CameraSettings(source=camera.source, seconds=OWN_PROFILE_S)
         return Scene(f"webcam {webcam}", NOT_KNOWN, "your own picture, not kept", camera, own)

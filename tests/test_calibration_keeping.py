@@ -154,6 +154,18 @@ def test_a_capture_by_camera_names_it_by_the_id_that_stays(
     assert setup.serial == ("A1" if listed else "")
 
 
+@pytest.mark.parametrize("camera", ["0", "webcam:0"])
+def test_a_camera_may_be_named_as_run_wants_it(
+    camera: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str | None] = []
+    monkeypatch.setattr(
+        "calibration.capture.setup.open_capture_source", lambda _, named: opened.append(named)
+    )
+    CaptureSource(None, camera)()
+    assert opened == ["0"]
+
+
 def test_a_pipeline_is_not_kept_word_by_word(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may hold the password of a network camera."""
 

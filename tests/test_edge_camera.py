@@ -61,6 +61,15 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
         VideoFile(tmp_path / "none.mp4")
 
 
+@pytest.mark.parametrize("name", ["0", "/dev/video0", "/dev/v4l/by-id/usb-Cam-index0"])
+def test_a_cameras_bare_id_is_told_how_to_write_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"webcam:{name}"):
+        open_source(CameraSettings(source=name))
+
+
 def test_a_folder_is_not_a_video(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="folder"):
         VideoFile(tmp_path)

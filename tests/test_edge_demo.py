@@ -198,6 +198,11 @@ def test_the_short_fallback_clip_is_played_back_and_forth(
     assert scene.profile_source.seconds < 5  # part of the very clip that is restored
 
 
+@pytest.mark.parametrize("camera", ["0", "webcam:0"])
+def test_the_webcam_is_named_as_the_other_commands_name_it(camera: str) -> None:
+    assert choose_scene(None, camera, 60).camera.source == "webcam:0"
+
+
 def test_the_capacity_run_has_nothing_beside_the_product(tmp_path: Path) -> None:
     paced = override(demo_settings(_scene(), tmp_path), {"edge.preview.enabled": True})
     edge = capacity_settings(paced).edge

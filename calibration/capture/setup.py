@@ -10,7 +10,7 @@ from pathlib import Path
 from calibration.capture.pictures import PictureFolder, open_capture_source
 from edge import gst_camera
 from edge.bare_face_trackers import MediaPipeTracker
-from edge.camera import Source
+from edge.camera import WEBCAM, Source
 from edge.devices import CameraDevice, find_camera
 from edge.setup.part import CaptureSetup, Kind
 from edge.video_file import VideoFile
@@ -26,7 +26,8 @@ class CaptureSource:
         find: Callable[[str], CameraDevice | None] = find_camera,
     ) -> None:
         """Open nothing yet; `find` looks up a connected camera."""
-        self._video, self._camera, self._find = video, camera, find
+        bare = camera and camera.removeprefix(WEBCAM)  # other commands want it with that
+        self._video, self._camera, self._find = video, bare, find
         self._source: Source | None = None
 
     def __call__(self) -> Source:
