@@ -72,6 +72,13 @@ def test_every_file_of_ours_that_a_page_names_exists(page: Path) -> None:
     ]
 
 
+def test_every_recipe_is_told() -> None:
+    text = (ROOT / "docs/TRAINING.md").read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if line.startswith("| `")]
+    told = {name for line in table for name in re.findall(r"`([\w-]+)`", line.split("|")[1])}
+    assert told == {path.stem for path in ROOT.glob("training/recipes/*.toml")}
+
+
 def test_the_architecture_names_every_room() -> None:
     text = (ROOT / "docs/ARCHITECTURE.md").read_text(encoding="utf-8")
     rooms = [
