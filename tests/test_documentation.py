@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from edge.__main__ import COMMANDS, command_of
+from edge.settings import SessionSettings, load_toml
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CLIENTS = sorted(ROOT.glob("streaming/clients/*/README.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -28,7 +31,9 @@ PLACEHOLDER = re.compile(r"[A-Z]{3,}")  # such as NAME in `training/recipes/NAME
 NOT_COMMANDS = {"sealed"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, *CLIENTS], ids=lambda page: f"{page.parent.name}/{page.name}"
+)
 def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
@@ -49,6 +54,18 @@ def test_the_table_of_commands_names_each_one_once() -> None:
     rows = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
     named = [name for row in rows for name in COMMAND.findall(row)]
     assert sorted(named) == sorted(COMMANDS)
+
+
+def test_the_config_file_is_told_with_every_key_and_its_default(tmp_path: Path) -> None:
+    page = (ROOT / "docs/INTERFACES.md").read_text(encoding="utf-8")
+    section = page.partition("## Config file")[2].partition("\n## ")[0]
+    config = tmp_path / "told.toml"
+    config.write_text(section.partition("```toml")[2].partition("```")[0], encoding="utf-8")
+    assert load_toml(config) == SessionSettings()
+    told = set(re.findall(r"^(\w+) =|^\[([\w.]+)\]", config.read_text(), re.MULTILINE))
+    keys = {name for pair in told for name in pair if name}
+    left = "hmd_capture.left"  # told with the other eye's
+    assert keys == _keys(dataclasses.asdict(SessionSettings())) - {left}
 
 
 def test_every_option_that_a_page_gives_to_a_command_exists() -> None:
@@ -93,10 +110,17 @@ def test_the_architecture_names_every_room() -> None:
         assert f"`{path}/`" in text or f"`{path.removeprefix('calibration/')}/`" in text, path
 
 
+def _keys(tree: dict[str, Any], section: str = "") -> set[str]:
+    """Names of all sections that hold keys, and of all keys."""
+    parts = {f"{section}{name}": part for name, part in tree.items() if isinstance(part, dict)}
+    below = set().union(*(_keys(part, f"{name}.") for name, part in parts.items()))
+    return set(tree) - {name.rpartition(".")[2] for name in parts} | set(parts) | below
+
+
 def _given_options() -> dict[str, set[str]]:
     """Options by command, of all that the pages and the clients' own pages give it."""
     given: dict[str, set[str]] = {}
-    for page in [*PAGES, *ROOT.glob("streaming/clients/*/README.md")]:
+    for page in [*PAGES, *CLIENTS]:
         code = "\n".join(CODE.findall(page.read_text(encoding="utf-8"))).replace("\\\n", " ")
         for name, alias, rest in CALL.findall(code):
             command = name or alias or "demo"
