@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,18 @@ from streaming.errors import UserError
 from streaming.security.door import open_guard
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """What only the command line says."""
+
+    as_json: bool
+    insecure_lan: bool
+    any_person: bool
+    is_sure: bool  # --yes
+    is_page_refused: bool  # --no-preview
+    is_camera_named: bool  # there or in the config file
 
 
 def run(
@@ -125,7 +138,10 @@ def run(
     _check_host(settings, insecure_lan)
     settings = _with_profile(settings, profile)
     is_camera_named = camera is not None or (config is not None and names_camera(config))
-    _run(settings, as_json, insecure_lan, any_person, yes, is_camera_named)
+    _run(
+        settings,
+        _Typed(as_json, insecure_lan, any_person, yes, preview is False, is_camera_named),
+    )
 
 
 def _preview_changes(wanted: bool | None, port: int | None) -> dict[str, Any]:
@@ -135,14 +151,7 @@ def _preview_changes(wanted: bool | None, port: int | None) -> dict[str, Any]:
     return {"edge.preview.enabled": wanted, "edge.preview.port": port}
 
 
-def _run(
-    settings: SessionSettings,
-    as_json: bool,
-    insecure_lan: bool,
-    any_person: bool,
-    is_sure: bool,
-    is_camera_named: bool,
-) -> None:
+def _run(settings: SessionSettings, typed: _Typed) -> None:
     _check(settings)
     if settings.edge.report:
         check_report_path(Path(settings.edge.report))
@@ -151,12 +160,13 @@ def _run(
     profile = load_profile(folder, passphrase)  # a wrong profile should be told before, too
     cv2.setNumThreads(1)
     errors = Console(stderr=True)
-    if not is_camera_named:
+    if not typed.is_camera_named:
         settings = _with_its_camera(settings, profile, errors)
     settings = with_preview_port(settings)
     log.info("settings: %s", to_json(settings))
-    confirm_person(profile, folder.name, errors, settings.edge.preview.port, is_sure=is_sure)
-    if any_person:
+    page_port = None if typed.is_page_refused else settings.edge.preview.port
+    confirm_person(profile, folder.name, errors, page_port, is_sure=typed.is_sure)
+    if typed.any_person:
         errors.print(
             "[bold red]--any-person: nobody checks who is in view. Whoever wears the headset is "
             "shown with this profile's face. For tests only.[/bold red]"
@@ -167,11 +177,11 @@ def _run(
         measured = run_session(
             settings,
             line,
-            insecure_lan=insecure_lan,
-            any_person=any_person,
+            insecure_lan=typed.insecure_lan,
+            any_person=typed.any_person,
             passphrase=passphrase,
         )
-    if as_json:
+    if typed.as_json:
         Console(soft_wrap=True).print_json(json.dumps(measured.to_tree()))
     else:
         _tell_result(measured, errors)

@@ -406,6 +406,29 @@ def test_at_a_terminal_the_picture_is_shown_and_a_no_starts_nothing() -> None:
     assert "Is this you?" in facts["status"][0]
 
 
+@pytest.mark.parametrize(("typed", "port"), [([], 8750), (["--no-preview"], None)])
+def test_the_question_shows_no_page_where_none_is_wanted(
+    typed: list[str], port: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_profile(small_profile(20.0), tmp_path / "anna")
+    asked: list[object] = []
+
+    def confirm(profile: object, name: str, console: object, page_port: object, **_: bool) -> None:
+        asked.append(page_port)
+        raise UserError("Not started.")
+
+    monkeypatch.setattr(run_module, "confirm_person", confirm)
+    with pytest.raises(SystemExit):
+        main(["run", "--profile", str(tmp_path / "anna"), *typed])
+    assert asked == [port]
+
+
+def test_without_a_page_the_question_is_asked_all_the_same() -> None:
+    console = Console(record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    confirm_person(small_profile(20.0), "anna", console, None, ask=lambda question: True)
+    assert "picture" not in console.export_text()
+
+
 def test_yes_is_not_asked_again() -> None:
     def ask(question: str) -> bool:
         raise AssertionError(question)

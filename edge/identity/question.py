@@ -28,7 +28,7 @@ def confirm_person(
     profile: SessionProfile,
     name: str,
     console: Console,
-    page_port: int,
+    page_port: int | None,
     *,
     is_sure: bool = False,
     ask: Ask | None = None,
@@ -36,8 +36,8 @@ def confirm_person(
     """Tell whose profile is about to be used and, at a terminal, ask whether that is the user.
 
     While the question stands the picture is on the preview page at `page_port` (of this machine
-    only). Without a terminal, or when `is_sure`, nothing is asked, so that nothing ever waits.
-    `ask` replaces the terminal.
+    only; None: on no page). Without a terminal, or when `is_sure`, nothing is asked, so that
+    nothing ever waits. `ask` replaces the terminal.
 
     Raises:
         UserError: the user said no.
@@ -47,7 +47,7 @@ def confirm_person(
     if is_sure or (ask is None and not sys.stdin.isatty()):
         return
     with ExitStack() as stack:
-        page = _page(page_port)
+        page = None if page_port is None else _page(page_port)
         if page is not None:
             stack.enter_context(page)
             page.put(_shot(profile))
