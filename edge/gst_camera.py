@@ -17,6 +17,7 @@ import weakref
 import cv2
 import numpy as np
 
+from edge.i420 import PlaneLayout
 from edge.webcam import Webcam
 from streaming.errors import UserError
 from streaming.records import ImageU8
@@ -31,6 +32,7 @@ TAIL = (
 START_S, STALL_S = 15.0, 3.0  # a sensor's first image takes seconds; later none that long
 STOP_S = 2.0  # after SIGTERM, before SIGKILL
 LONGEST_LINE = 200  # of the stream's text
+FRAME = b"FRAME"  # how the line before each image begins
 PIPE_BYTES = 1 << 20  # Linux's largest; an image in few pieces
 NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
@@ -69,6 +71,7 @@ class GstPipe:
         _enlarge(self._pipe)
         self._pending = bytearray()
         self._size = self._read_header()
+        self._layout: PlaneLayout | None = None  # known with the first image
 
     def isOpened(self) -> bool:
         """Whether the pipeline delivers."""
@@ -78,11 +81,11 @@ class GstPipe:
         """Wait for an image, (H,W,3) BGR; False when the pipeline has ended or stands still."""
         if self._size is None or self._line(STALL_S) is None:  # FRAME
             return False, NO_IMAGE
-        width, height = self._size
-        content = self._exactly(width * height * 3 // 2, STALL_S)
+        layout = self._layout = self._layout or self._found_layout(*self._size)
+        content = self._exactly(layout.size_bytes, STALL_S)
         if content is None:
             return False, NO_IMAGE
-        planes = np.frombuffer(content, np.uint8).reshape(height * 3 // 2, width)
+        planes = layout.planes(content)
         return True, np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8)
 
     def release(self) -> None:
@@ -100,6 +103,16 @@ class GstPipe:
             return None
         return None if width % 2 or height % 2 else (width, height)
 
+    def _found_layout(self, width: int, height: int) -> PlaneLayout:
+        """By what follows a packed image: `y4menc` leaves rows filled up or not, by its version."""
+        packed, padded = PlaneLayout.packed(width, height), PlaneLayout.padded(width, height)
+        end = packed.size_bytes
+        if packed == padded:
+            return packed
+        self._has(end + len(FRAME), STALL_S)
+        after = bytes(self._pending[end : end + len(FRAME)])
+        return packed if FRAME.startswith(after) else padded
+
     def _line(self, patience_s: float) -> bytes | None:
         while (end := self._pending.find(b"\n")) < 0:
             if len(self._pending) > LONGEST_LINE or not self._fill(patience_s):
@@ -109,13 +122,19 @@ class GstPipe:
         return line
 
     def _exactly(self, count: int, patience_s: float) -> bytes | None:
-        deadline = time.monotonic() + patience_s
-        while len(self._pending) < count:
-            if not self._fill(deadline - time.monotonic()):
-                return None
+        if not self._has(count, patience_s):
+            return None
         content = bytes(self._pending[:count])
         del self._pending[:count]
         return content
+
+    def _has(self, count: int, patience_s: float) -> bool:
+        """Wait until so many bytes are there; False when they do not come."""
+        deadline = time.monotonic() + patience_s
+        while len(self._pending) < count:
+            if not self._fill(deadline - time.monotonic()):
+                return False
+        return True
 
     def _fill(self, patience_s: float) -> bool:
         ready, _, _ = select.select([self._pipe], [], [], max(0.0, patience_s))

@@ -36,6 +36,19 @@ def test_a_pipeline_is_a_live_camera(prefix: str) -> None:
 
 
 @has_gstreamer
+@pytest.mark.parametrize("width", [634, 852])  # no multiples of 8: GStreamer fills up their rows
+def test_pictures_of_any_even_width_are_read_whole(width: int) -> None:
+    camera = open_source(CameraSettings(source="gst:" + RED.replace("640", str(width))))
+    assert isinstance(camera, Webcam)
+    images = [image for _, image in itertools.islice(camera.frames(), 3)]
+    assert not camera.is_lost
+    camera.close()
+    for image in images:
+        assert image.shape == (360, width, 3)
+        assert np.abs(image.astype(int) - (0, 0, 255)).max() < 8
+
+
+@has_gstreamer
 def test_a_pipeline_that_ends_says_so() -> None:
     pipe = GstPipe(RED.replace("is-live=true", "num-buffers=3"))
     assert pipe.isOpened()
@@ -82,6 +95,28 @@ def test_bytes_that_are_no_video_are_no_camera(
     assert not pipe.isOpened()
     assert not pipe.read()[0]
     pipe.release()
+
+
+@pytest.mark.parametrize("row_of_colours", [3, 4])  # newer and older versions of GStreamer
+@pytest.mark.parametrize("count", [1, 3])
+def test_rows_are_read_filled_up_or_not(
+    row_of_colours: int, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 px high; grey but for the last column, whose colours are those of red."""
+    light = np.full((4, 6 if row_of_colours == 3 else 8), 81, np.uint8)
+    blueness, redness = (np.full((2, row_of_colours), 128, np.uint8) for _ in range(2))
+    blueness[:, 2], redness[:, 2] = 90, 240
+    picture = b"FRAME\n" + b"".join(p.tobytes() for p in (light, blueness, redness))
+    (tmp_path / "stream").write_bytes(b"YUV4MPEG2 W6 H4 F30:1\n" + count * picture)
+    stand_in(tmp_path, f"cat {tmp_path}/stream", monkeypatch)
+    pipe = GstPipe("camera")
+    read = list(itertools.takewhile(lambda pair: pair[0], (pipe.read() for _ in range(9))))
+    pipe.release()
+    assert len(read) == count
+    for _, image in read:
+        assert image.shape == (4, 6, 3)
+        assert np.ptp(image[:, :4]) == 0
+        assert np.abs(image[:, 4:].astype(int) - (0, 0, 255)).max() < 8
 
 
 def test_an_image_that_is_cut_off_is_not_shown(
