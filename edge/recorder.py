@@ -47,16 +47,15 @@ class Recorder(Closing):
         self.path = path
         self.trouble = ""
         self.frames = 0
+        if path.is_dir():  # else told only at the end, when the draft cannot take its place
+            raise _unwritable(path, "it is a folder")
         self._draft = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._draft.touch(0o600)
             self._draft.chmod(0o600)  # a face: for its owner alone, also where a draft was left
         except OSError as error:
-            raise UserError(
-                f"The recording {path} cannot be written: {error.strerror}.",
-                "Choose another folder with `--out`, or free this one.",
-            ) from error
+            raise _unwritable(path, error.strerror or "no reason given") from error
         self._slot: Latest[PipelineView] = Latest()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -119,6 +118,14 @@ class Recorder(Closing):
                 self.frames += 1
                 view = self._slot.take()
             container.mux(stream.encode(None))
+
+
+def _unwritable(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"The recording {path} cannot be written: {reason}.",
+        "Name another file as `path` in [edge.recording], or another folder with the demo's "
+        "`--out`.",
+    )
 
 
 def _why(error: Exception) -> str:

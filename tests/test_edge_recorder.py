@@ -94,6 +94,18 @@ def test_an_unwritable_folder_is_told_before_the_start(tmp_path: Path) -> None:
         Recorder(tmp_path / "out" / "demo.mp4")
 
 
+@pytest.mark.parametrize("name", ["videos", "."])
+def test_a_folder_is_told_before_the_start(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end it would cost the whole recording."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(UserError, match=r"it is a folder.*\[edge\.recording\]"):
+        Recorder(Path(name))
+    assert [path.name for path in tmp_path.iterdir()] == ["videos"]
+
+
 def test_a_full_disk_ends_the_recording_but_not_the_run(tmp_path: Path) -> None:
     """The limit on file size makes every write beyond it fail, as a full disk does."""
     script = f"""
