@@ -7,6 +7,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from edge.eyes.routine import CLOSE_EYES
 from edge.supervisor import SessionStatus
 
 BEFOREHAND = {  # phases before the start, in words
@@ -38,6 +39,7 @@ class StatusLine:
             console=console,
         )
         self._task = self._progress.add_task("", total=None)
+        self._are_eyes_closed = False  # as the wearer was asked to
 
     def __enter__(self) -> StatusLine:
         """Start showing."""
@@ -49,7 +51,10 @@ class StatusLine:
         self._live.stop()
 
     def __call__(self, status: SessionStatus) -> None:
-        """Show this."""
+        """Show this; a bell tells a wearer whose eyes are closed to open them."""
+        were_closed, self._are_eyes_closed = self._are_eyes_closed, CLOSE_EYES in status.detail
+        if were_closed and not self._are_eyes_closed:
+            self._console.bell()
         if status.phase in BEFOREHAND:
             self._progress.update(
                 self._task,

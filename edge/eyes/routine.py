@@ -15,6 +15,8 @@ MIN_CONFIDENCE = 0.3
 REACTION_S = 0.7  # what is seen earlier in a phase belongs to none
 CLOSED, BLINK = "closed", "blink"
 BETWEEN = "between"
+# Closed eyes read nothing: whoever shows this rings a bell when it is over.
+CLOSE_EYES = "Look ahead and close your eyes, until you hear a signal."
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ PHASES = (
     Phase(RIGHT, "Look to the right.", 1.75),
     Phase(UP, "Look up.", 1.75),
     Phase(DOWN, "Look down.", 1.75),
-    Phase(CLOSED, "Look ahead and close your eyes, until you hear a signal.", 2.5),
+    Phase(CLOSED, CLOSE_EYES, 2.5),
     Phase(BLINK, "Open your eyes, look straight ahead and blink a few times.", 3.0),
 )
 ROUTINE_S = sum(phase.seconds for phase in PHASES)
