@@ -232,8 +232,13 @@ class HeadsetTracker:
             self._crop = chosen.crop
 
     def _tell(self, found: list[Candidate]) -> None:
-        count = len(found)
-        note = f"{count} people in view: following the {self._whom()}" if count > 1 else ""
+        count, note = len(found), ""
+        is_missing = self._person.isdigit() and 0 < count < int(self._person)
+        if is_missing and self._crop is None:  # else whoever it was is followed
+            people = "one person is" if count == 1 else f"{count} people are"
+            note = f"only {people} in view: there is no number {self._person} from the left"
+        elif count > 1:
+            note = f"{count} people in view: following the {self._whom()}"
         if note and not self.note:
             log.warning("%s", note)
         self.note = note

@@ -195,6 +195,18 @@ def test_the_chosen_person_is_followed(posed_mesh) -> None:  # type: ignore[no-u
         assert x_of(track) == pytest.approx(x, abs=8)
 
 
+def test_a_number_that_nobody_has_is_told(posed_mesh) -> None:  # type: ignore[no-untyped-def]
+    """Else a face in plain view is said not to be there, or one that nobody follows followed."""
+    world = World(posed_mesh(), "2")
+    assert world.see(Person(480)) is None
+    assert world.tracker.note == "only one person is in view: there is no number 2 from the left"
+    track = world.see(Person(140), Person(480), frames=4)
+    assert x_of(track) == pytest.approx(480, abs=8)
+    assert world.tracker.note.startswith("2 people in view: following the")
+    world.see(Person(480), frames=4 * SCAN_FRAMES)  # followed on, though alone
+    assert world.tracker.note == ""
+
+
 class KnownPlace:
     """A marker that is always seen, at the place that the test says."""
 
