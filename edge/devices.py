@@ -193,11 +193,14 @@ def _link_to(folder: Path, node: Path) -> Path | None:
 
 
 def _serial(entry: Path) -> str:
-    """The serial number of the USB device that the video interface belongs to."""
+    """The serial number of the USB device that the video interface belongs to.
+
+    What lies above the device is a hub or the USB controller, whose numbers tell the socket.
+    """
     interface = (entry / "device").resolve()
-    for folder in (interface, *list(interface.parents)[:2]):
-        if serial := _read(folder / "serial"):
-            return serial
+    for folder in (interface, interface.parent):
+        if (folder / "idVendor").is_file():  # as devices have, and interfaces have not
+            return _read(folder / "serial")
     return ""
 
 

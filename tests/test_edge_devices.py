@@ -32,6 +32,7 @@ def _plug(
     usb = root / f"sys/devices/pci/usb1/1-{name}"
     interface = usb / "1-1:1.0"
     interface.mkdir(parents=True, exist_ok=True)
+    (usb / "idVendor").write_text("046d\n")
     if serial:
         (usb / "serial").write_text(serial + "\n")
     entry = root / f"sys/class/video4linux/video{number}"
@@ -59,6 +60,16 @@ def test_the_id_is_the_udev_link_that_survives_replugging(tmp_path: Path) -> Non
     assert (second.name, second.id) == ("Bare", str(tmp_path / "dev/video4"))
     assert third.id.endswith("/dev/v4l/by-path/pci-0000:00:14.0-usb-0:2:1.0-index0")
     assert third.serial == ""
+
+
+def test_a_camera_without_a_serial_number_has_not_that_of_its_socket(tmp_path: Path) -> None:
+    """Else it would be another camera, for the profile it was taken with, in another socket."""
+    _plug(tmp_path, 0, name="Side")
+    controller = tmp_path / "sys/devices/pci/usb1"
+    (controller / "idVendor").write_text("1d6b\n")
+    (controller / "serial").write_text("0000:00:14.0\n")
+    (camera,) = list_cameras(tmp_path, _no_capabilities)
+    assert camera.serial == ""
 
 
 def test_metadata_nodes_are_left_out(tmp_path: Path) -> None:
