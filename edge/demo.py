@@ -38,6 +38,8 @@ from streaming.errors import UserError
 PROFILE_S = 8.0  # of another recording of the same person
 OWN_PROFILE_S = 3.0  # of the very clip that is then restored
 NOT_KNOWN = "not known"  # the licence of the user's own pictures
+VIDEO = "demo.mp4"  # in the folder of --out
+OWN_PICTURE = f"your own picture, kept in {VIDEO} alone"
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +135,7 @@ def choose_scene(clip: Path | None, webcam: str | None, seconds: float) -> Scene
         webcam = webcam.removeprefix(WEBCAM)  # with which other commands want it
         camera = CameraSettings(source=f"{WEBCAM}{webcam}", seconds=seconds)
         own = CameraSettings(source=camera.source, seconds=OWN_PROFILE_S)
-        return Scene(f"webcam {webcam}", NOT_KNOWN, "your own picture, not kept", camera, own)
+        return Scene(f"webcam {webcam}", NOT_KNOWN, OWN_PICTURE, camera, own)
     if clip is not None:
         return Scene(
             clip.name,
@@ -166,7 +168,7 @@ def demo_settings(scene: Scene, out: Path) -> SessionSettings:
             "edge.camera.playback": camera.playback,
             "edge.camera.seconds": camera.seconds,
             "edge.simulation.enabled": True,
-            "edge.recording.path": str(out / "demo.mp4"),
+            "edge.recording.path": str(out / VIDEO),
             "edge.quality": True,
         },
     )
@@ -249,7 +251,7 @@ def result_words(tree: dict[str, Any], out: Path) -> dict[str, str]:
         f"SSIM {_number(tree.get('ssim'), '{:.3f}')}",
         "memory": _memory(tree["rss_mib_10s"], tree["rss_mib"]),
         "made with": f"filler {tree['filler']}, landmarks {tree['landmarks']}",
-        "files": ("" if tree.get("recorded_frames") == 0 else f"{out / 'demo.mp4'}, ")
+        "files": ("" if tree.get("recorded_frames") == 0 else f"{out / VIDEO}, ")
         + f"{out / 'demo.json'}",
     }
 

@@ -258,6 +258,14 @@ def test_a_clip_of_others_is_credited_and_ones_own_is_not(tmp_path: Path) -> Non
     assert introduced(choose_scene(tmp_path / "me.mp4", None, 2.0)) == "me.mp4: your own clip"
 
 
+def test_who_shows_the_own_face_is_told_which_file_keeps_it(tmp_path: Path) -> None:
+    """The video is made of webcams, too."""
+    scene = choose_scene(None, "0", 2.0)
+    kept = Path(demo_settings(scene, tmp_path).edge.recording.path)
+    assert kept.parent == tmp_path
+    assert introduced(scene) == f"webcam 0: your own picture, kept in {kept.name} alone"
+
+
 @pytest.mark.parametrize(
     ("camera", "frames", "runs"),
     [
