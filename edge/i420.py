@@ -36,14 +36,15 @@ class PlaneLayout:
 
     def planes(self, content: bytes) -> NDArray[np.uint8]:
         """(H * 3 // 2, W) uint8 without what fills up the rows, as OpenCV takes it."""
-        values = np.frombuffer(content, np.uint8)
+        values: NDArray[np.uint8] = np.frombuffer(content, np.uint8)
         shape = (self.height * 3 // 2, self.width)
         if self == PlaneLayout.packed(self.width, self.height):
             return values.reshape(shape)  # the usual one, without a copy
         y, uv = np.split(values, [self.y_row * self.height])
         rows = y.reshape(self.height, self.y_row)[:, : self.width]
         half_rows = uv.reshape(self.height, self.uv_row)[:, : self.width // 2]  # U, then V
-        return np.concatenate([rows.ravel(), half_rows.ravel()]).reshape(shape)
+        joined: NDArray[np.uint8] = np.concatenate([rows.ravel(), half_rows.ravel()])
+        return joined.reshape(shape)
 
 
 def _filled_up(row_bytes: int) -> int:
