@@ -53,6 +53,7 @@ class QuestionRelay:
         self._asked_s = -ASK_PORT_S
         self._due_s: list[tuple[float, _Envelope]] = []  # until when a question may be answered
         self._late: Counter[_Envelope] = Counter()  # answers that nobody waits for any more
+        self._losses = 0  # of the server's connections, as far as they were dealt with
         self._questions = _open(zmq.ROUTER)
         self._inlet = _open(zmq.SUB)
         self._server = _open(zmq.DEALER)
@@ -104,8 +105,9 @@ class QuestionRelay:
     def _tend(self) -> None:
         """Give up on answers that are overdue, and ask where the server publishes."""
         self._handshake.tend()
-        if not self._handshake.is_connected:
-            self._late.clear()  # nothing of the old connection will come
+        if self._handshake.losses != self._losses:
+            self._losses = self._handshake.losses
+            self._give_up_all()
         now_s = time.monotonic()
         while self._due_s and self._due_s[0][0] < now_s:
             _, envelope = self._due_s.pop(0)
@@ -114,6 +116,13 @@ class QuestionRelay:
         if now_s - self._asked_s >= ASK_PORT_S:
             self._asked_s = now_s
             self._ask(OWN_PORT, [b"SUB_PORT"])
+
+    def _give_up_all(self) -> None:
+        """No answer of a lost connection will come: what is asked anew must not wait behind it."""
+        given_up, self._due_s = self._due_s, []
+        self._late.clear()
+        for _, envelope in given_up:
+            self._tell(envelope, SILENT)
 
     def _serve_one(self, message: list[bytes], may_ask: bool) -> None:
         envelope, question = split_envelope(message)

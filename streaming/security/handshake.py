@@ -45,6 +45,7 @@ class Handshake:
         """
         self.trouble: Refused | None = None  # may be read by any thread
         self.is_connected = False
+        self.losses = 0  # connections that ended: nothing asked on them will be answered
         self._socket = socket
         self._endpoint = endpoint
         self._keys = keys
@@ -87,6 +88,7 @@ class Handshake:
             self.trouble, self.is_connected, self._broken = None, True, 0
         elif event == zmq.EVENT_DISCONNECTED:
             self.is_connected = False
+            self.losses += 1
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._broken += 1
             if self._broken >= CERTAIN:
