@@ -19,9 +19,9 @@ from rich.text import Text
 from streaming.ages import AgeStatistics
 from streaming.endpoints import LOOPBACK
 from streaming.errors import UserError
+from streaming.heard_pause import HeardPause
 from streaming.live_line import LiveLine
-from streaming.messages import FrameMessage, Notification
-from streaming.publisher import PAUSED
+from streaming.messages import FrameMessage
 from streaming.security.keys import ClientKeys, load_client
 from streaming.subscriber import Arrival, Subscriber
 from streaming.topics import FRAME_WORLD, PUBLISHER_PORT
@@ -50,7 +50,7 @@ class Watcher:
         self.statuses: Counter[str] = Counter()
         self.synthesised_frames = 0
         self.newest: FrameMessage | None = None
-        self.paused = False
+        self.pause = HeardPause()
         self.outputs: Sequence[Output] = ()
         self._started_s: float | None = None
 
@@ -62,10 +62,8 @@ class Watcher:
     def add(self, arrival: Arrival) -> None:
         """Count one frame, or note that the publisher paused or resumed."""
         message = arrival.message
-        if isinstance(message, Notification):
-            self.paused = message.subject == PAUSED
-        elif isinstance(message, FrameMessage):
-            self.paused = False
+        self.pause.hear(message)
+        if isinstance(message, FrameMessage):
             self.newest = message
             self._started_s = self._started_s or time.monotonic()
             self.statuses.update(status.value for status in message.status)
@@ -77,9 +75,9 @@ class Watcher:
     def line(self) -> str:
         """One line for the terminal."""
         if self.newest is None:
-            return "paused by the publisher" if self.paused else "waiting for the first frame"
+            return "paused by the publisher" if self.pause.is_on else "waiting for the first frame"
         seen = self.statistics
-        statuses = ["PAUSED"] if self.paused else [s.value for s in self.newest.status]
+        statuses = ["PAUSED"] if self.pause.is_on else [s.value for s in self.newest.status]
         return (
             f"{self.newest.width}×{self.newest.height}  {seen.fps:5.1f} fps  "
             f"{_told_age(seen)}  "
@@ -180,7 +178,7 @@ def _follow(
             let_in_s = time.monotonic()
         elif time.monotonic() - let_in_s > REFUSED_S:
             raise trouble
-        if time.monotonic() - heard_s > timeout_s and not watcher.paused:
+        if time.monotonic() - heard_s > timeout_s and not watcher.pause.is_on:
             if watcher.newest is not None:
                 break  # the publisher ended: report what was seen
             raise NobodyPublishes(

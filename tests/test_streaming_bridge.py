@@ -23,6 +23,7 @@ from streaming_source import Source, a_source, moving_picture, publishing
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from streaming import heard_pause
 from streaming.bridge.server import Bridge, bridge
 from streaming.endpoints import AddressInUse
 from streaming.errors import UserError
@@ -171,6 +172,21 @@ def test_a_pause_is_told_and_ends_with_the_next_picture(source: Source, opened: 
         source.publish(64)
         read_frame(socket)
         assert read(socket)[0]["paused"] is False
+
+
+def test_a_publisher_that_ended_while_paused_is_not_called_paused_for_ever(
+    source: Source, opened: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heard_pause, "BELIEVED_S", 0.5)
+    with viewer(opened) as socket:
+        source.wait_for_subscriber()
+        end_s = time.monotonic() + 20
+        source.publisher.pause()
+        while not read(socket)[0]["paused"]:
+            assert time.monotonic() < end_s
+            source.publisher.pause()
+        told = [read(socket)[0]["paused"] for _ in range(2)]  # a second each, without news
+    assert told[-1] is False
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ import typer
 from browser_window import BrowserWindow
 from typer.testing import CliRunner
 
+from streaming import heard_pause
 from streaming.clock import monotonic_ns
 from streaming.frame_message import FrameMessage, encode_pixels
 from streaming.messages import Notification
@@ -366,6 +367,17 @@ def test_a_pause_is_shown_until_frames_come_again() -> None:
         page.take(Arrival(Notification("unvisor.resumed"), monotonic_ns()))
         page.take(a_frame(2))
         assert facts_of(page, "after=0")["status"] == ["LIVE", "ONE_EYE"]
+
+
+def test_a_pause_is_over_when_nobody_says_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publisher that ended while paused was called paused for ever."""
+    monkeypatch.setattr(heard_pause, "BELIEVED_S", 0.3)
+    with WatchPage(0) as page:
+        page.take(a_frame(1))
+        page.take(Arrival(Notification("unvisor.paused"), monotonic_ns()))
+        assert facts_of(page, "after=0")["status"] == ["PAUSED"]
+        # A second passes before a question without news is answered.
+        assert facts_of(page, "after=1")["status"] == ["LIVE", "ONE_EYE"]
 
 
 def a_face(frame_id: int) -> RestoredFace:

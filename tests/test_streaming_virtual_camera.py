@@ -18,6 +18,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from streaming import heard_pause
 from streaming.clock import monotonic_ns
 from streaming.errors import UserError
 from streaming.messages import FrameMessage, Notification
@@ -171,6 +172,18 @@ def test_a_pause_is_shown_at_once_and_the_old_face_never_comes_back(
         assert all(is_card(picture) for picture in fake.opened[-1].seen[begin:])
         camera.take(an_arrival())
         shows(camera, fake, fitted(BLUE, 160, 90))
+
+
+def test_a_publisher_that_ended_while_paused_is_not_called_paused_for_ever(
+    fake: type[FakeCamera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heard_pause, "BELIEVED_S", 0.3)
+    with VirtualCamera(width=160, height=90, fps=200) as camera:
+        camera.take(an_arrival())
+        shows(camera, fake, fitted(BLUE, 160, 90))
+        camera.take(word("unvisor.paused"))
+        shows(camera, fake, card("Paused", 160, 90))
+        shows(camera, fake, card("Waiting for the picture", 160, 90))
 
 
 def test_other_words_change_nothing(fake: type[FakeCamera]) -> None:

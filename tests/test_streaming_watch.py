@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from streaming import heard_pause
 from streaming.clock import NS_PER_S, monotonic_ns
 from streaming.errors import UserError
 from streaming.messages import FrameMessage, Notification
@@ -152,6 +153,18 @@ def test_watch_waits_while_the_publisher_is_paused(stream: Stream) -> None:
     summary = watched(stream.publisher.endpoint, "--frames", "60", "--timeout", "0.3")
     pauser.join()
     assert summary["frames"] == 60
+
+
+def test_a_publisher_that_ended_while_paused_is_not_called_paused_for_ever(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause was taken to last until somebody said otherwise."""
+    monkeypatch.setattr(heard_pause, "BELIEVED_S", 0.1)
+    watcher = Watcher()
+    watcher.add(Arrival(frame_of(stream), monotonic_ns()))
+    watcher.add(Arrival(Notification("unvisor.paused"), monotonic_ns()))
+    shown = {watcher.line() for _ in range(20) if not stream.ended.wait(0.02)}
+    assert {"PAUSED" in line for line in shown} == {True, False}
 
 
 def test_status_line_calls_an_age_by_another_clock_unknown(stream: Stream) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from streaming import heard_pause
 from streaming.clock import NS_PER_S, monotonic_ns
 from streaming.face_message import FaceState
 from streaming.frame_message import FrameMessage
@@ -135,12 +136,13 @@ class View:
 
 
 def _is_paused(words: News, image: News) -> bool:
-    """Whether `unvisor.paused` was the last thing heard; pictures prove the contrary."""
+    """Whether `unvisor.paused` was heard last, and lately; pictures prove the contrary."""
     if words.arrival is None or not isinstance(words.arrival.message, Notification):
         return False
     frame_ns = image.arrival.arrival_time_ns if image.arrival else 0
-    is_word = words.arrival.message.subject == PAUSED
-    return is_word and words.arrival.arrival_time_ns > frame_ns
+    told_ns = words.arrival.arrival_time_ns
+    is_recent = monotonic_ns() - told_ns < heard_pause.BELIEVED_S * NS_PER_S
+    return words.arrival.message.subject == PAUSED and is_recent and told_ns > frame_ns
 
 
 def _frame_facts(frame: FrameMessage) -> dict[str, object]:

@@ -85,7 +85,6 @@ class LivePage(Closing):
                 f"From another machine use `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE`.",
             )
         self.on_pause = on_pause
-        self.is_paused = False  # set by whoever feeds the page: the source said so
         self.is_closed = False
         # A browser that was here before this server began counts on with another server's numbers.
         self._run = secrets.token_hex(4)
@@ -168,7 +167,7 @@ class LivePage(Closing):
 
     def status_now(self, names: Sequence[str]) -> list[str]:
         """What the page says, `names` being the newest shot's statuses (none before the first)."""
-        return ["PAUSED"] if self.is_paused and "PAUSED" not in names else list(names)
+        return list(names)
 
     def _is_newer_than(self, after: int) -> bool:
         return self._newest is not None and self._newest.sequence > after

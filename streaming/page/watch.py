@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from streaming.messages import FrameMessage, MessageError, Notification
+from collections.abc import Sequence
+
+from streaming.heard_pause import HeardPause
+from streaming.messages import FrameMessage, MessageError
 from streaming.page.live import LivePage, Shot, pane_jpeg
-from streaming.publisher import PAUSED, RESUMED
+from streaming.records import Status
 from streaming.subscriber import Arrival
 
 BELIEVABLE_NS = 60_000_000_000  # as `watch` has it: beyond this two unlike clocks are compared
@@ -13,14 +16,20 @@ BELIEVABLE_NS = 60_000_000_000  # as `watch` has it: beyond this two unlike cloc
 class WatchPage(LivePage):
     """Shows what arrives: the restored picture with status, age, rate and drops."""
 
+    def __init__(self, port: int) -> None:
+        """See `LivePage`."""
+        self._pause = HeardPause()
+        super().__init__(port)
+
+    def status_now(self, names: Sequence[str]) -> list[str]:
+        """See `LivePage`; no picture comes in a pause, so the newest one is from before it."""
+        return [Status.PAUSED.value] if self._pause.is_on else list(names)
+
     def take(self, arrival: Arrival) -> None:
         """Show this frame, or say that the publisher paused or resumed. Returns at once."""
         message = arrival.message
-        if isinstance(message, Notification):
-            if message.subject in (PAUSED, RESUMED):
-                self.is_paused = message.subject == PAUSED
-        elif isinstance(message, FrameMessage):
-            self.is_paused = False
+        self._pause.hear(message)
+        if isinstance(message, FrameMessage):
             self.put(
                 Shot(
                     frame_id=message.index,

@@ -16,8 +16,8 @@ from typing import Any
 
 from streaming.closing import Closing
 from streaming.errors import UserError
-from streaming.messages import FrameMessage, MessageError, Notification
-from streaming.publisher import PAUSED, RESUMED
+from streaming.heard_pause import HeardPause
+from streaming.messages import FrameMessage, MessageError
 from streaming.records import ImageU8
 from streaming.slot import Latest
 from streaming.subscriber import Arrival
@@ -65,7 +65,7 @@ class VirtualCamera(Closing):
         self._slot: Latest[FrameMessage] = Latest()
         self._canvas: ImageU8 | None = None
         self._canvas_s = 0.0  # when its picture came
-        self._is_paused = False
+        self._pause = HeardPause()
         self._card: tuple[str, ImageU8] | None = None
         self._error: Exception | None = None
         self._has_warned = False
@@ -76,12 +76,9 @@ class VirtualCamera(Closing):
     def take(self, arrival: Arrival) -> None:
         """Show this frame next, or note that the publisher paused or resumed. Returns at once."""
         message = arrival.message
-        if isinstance(message, Notification):
-            if message.subject in (PAUSED, RESUMED):
-                self._is_paused = message.subject == PAUSED
-        elif isinstance(message, FrameMessage):
+        if isinstance(message, FrameMessage):
             self._slot.put(message)
-            self._is_paused = False
+        self._pause.hear(message)
 
     def check(self) -> None:
         """Raise `NoVirtualCamera` when the camera went away meanwhile."""
@@ -109,7 +106,7 @@ class VirtualCamera(Closing):
     def _picture(self) -> ImageU8:
         """What the camera shows now, (height,width,3) BGR."""
         self._take_newest()
-        if self._is_paused:
+        if self._pause.is_on:
             self._canvas = None  # the face of before the pause never comes back
             return self._words("Paused")
         if self._canvas is None:
