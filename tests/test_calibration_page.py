@@ -259,6 +259,10 @@ def test_a_full_disk_is_said_and_saving_can_be_tried_again(
         browser.wait_for(f"{PHASE} === 'ready'")
         press(browser, "Enter")
         browser.wait_for(f"{PHASE} === 'result'")
+        for name in ("message", "advice"):  # there before they speak: else they are not heard
+            region = f"document.getElementById('{name}')"
+            assert browser.value(f"{region}.role") == "status"
+            assert browser.value(f"getComputedStyle({region}).display") != "none"
         press(browser, "Enter")
         browser.wait_for("document.getElementById('message').textContent.includes('no profile')")
         (sitting.folder / "holiday.jpg").unlink()

@@ -336,3 +336,23 @@ def test_a_browser_shows_moving_pictures_and_comes_back_after_restarts(tmp_path:
             wait_for_moving_pictures(page)
         second.close()
     bridge.close()
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_screen_reader_hears_the_state_once_and_not_with_every_picture(
+    source: Source, opened: Bridge, tmp_path: Path
+) -> None:
+    with (
+        BrowserWindow(tmp_path / "profile") as browser,
+        browser.showing(opened.url, 375, 700, phone=True) as page,
+        publishing(source, fps=30, side_px=64),
+    ):
+        page.wait_for(f"{STATE} === 'receiving'")
+        page.value(
+            "window.said = 0, new MutationObserver((changes) => { said += changes.length; })"
+            ".observe(document.getElementById('status'), {childList: true, characterData: true}), 0"
+        )
+        first = page.wait_for(INDEX)
+        page.wait_for(f"{INDEX} > {first + 10}")
+        assert page.value("said") == 0

@@ -260,6 +260,21 @@ def test_a_picture_that_stands_is_said_to_stand(page: LivePage, window: BrowserW
         browser.wait_for(f"{STATUS} === 'Live'")
 
 
+def test_a_screen_reader_hears_once_that_a_picture_stands(
+    page: LivePage, window: BrowserWindow
+) -> None:
+    """Each second was written as a new item of the list that is read out."""
+    page.put(a_shot(1))
+    with window.showing(page.url, *SIZES["phone"]) as browser:
+        browser.wait_for(f"{STATUS}.startsWith('No new picture for')")
+        first = browser.value(STATUS)
+        browser.value("window.item = document.getElementById('status').firstElementChild, 0")
+        browser.wait_for(f"{STATUS} !== '{first}' && {STATUS}.startsWith('No new picture for')")
+        assert browser.value("document.getElementById('status').firstElementChild === item")
+        read_out = "[...item.childNodes].filter((one) => one.ariaHidden !== 'true')"
+        assert browser.value(f"{read_out}.map((one) => one.textContent).join()") == "No new picture"
+
+
 def test_several_browsers_see_the_same_stream(
     page: LivePage, window: BrowserWindow, tmp_path: Path
 ) -> None:

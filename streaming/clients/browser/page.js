@@ -28,7 +28,8 @@ new UnvisorStream({
   },
   onFace(state) { face = state; },
   onStatus(text, state) {
-    byId("status").textContent = text;
+    // Told with every picture, but written only when it changes: a screen reader would say it again.
+    if (byId("status").textContent !== text) byId("status").textContent = text;
     byId("status").className = state;
     byId("figure").classList.toggle("is-old", state !== "receiving");
     if (state === "receiving") return;
