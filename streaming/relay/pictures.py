@@ -20,8 +20,9 @@ POLL_MS = 50  # how soon `stopping` or a new port is noticed; messages wake us a
 MAX_BATCH = 64  # messages read at once before the newest are passed on
 QUEUED_MESSAGES = 12  # of one client: both bursts of six topics that a publisher may send
 MAX_SUBSCRIPTION_BYTES = 1024
+WORD = NOTIFY.encode()
 # Words are rare; a picture of a video needs the one before it.
-EACH_COUNTS = (NOTIFY.encode(), f"{VIDEO_FORMAT}.".encode())
+EACH_COUNTS = (WORD, f"{VIDEO_FORMAT}.".encode())
 MAX_PART_BYTES = 64 << 20  # of a picture; what the decoders take, too
 
 
@@ -119,11 +120,18 @@ class PictureRelay:
             parts = _next(self._inward)
             if parts is None:
                 break
+            if parts[0].startswith(WORD):
+                # A picture of before a pause that came after the word would end it for clients.
+                self._pass_all(newest)
+                newest = {}
             if parts[0].startswith(EACH_COUNTS):
                 self._pass(parts)
                 continue
             self.skipped += newest.pop(parts[0], None) is not None
             newest[parts[0]] = parts
+        self._pass_all(newest)
+
+    def _pass_all(self, newest: dict[bytes, list[bytes]]) -> None:
         for parts in newest.values():
             self._pass(parts)
 

@@ -1,4 +1,4 @@
-"""What the relay makes of answers that a broken connection took with it."""
+"""What passes through the relay in which order: answers behind lost ones, words behind pictures."""
 
 from __future__ import annotations
 
@@ -90,3 +90,28 @@ def test_a_question_that_broke_with_its_connection_takes_no_later_answer(
     finally:
         stopping.set()
         relay.join()
+
+
+def test_a_word_passes_after_the_pictures_that_came_before_it() -> None:
+    """A picture of before a pause that follows `unvisor.paused` would end the pause for clients."""
+    stopping = threading.Event()
+    publisher, subscriber = (zmq.Context.instance().socket(kind) for kind in (zmq.XPUB, zmq.SUB))
+    with publisher, subscriber:
+        publisher.linger = subscriber.linger = 0
+        relay = PictureRelay("127.0.0.1", None, 0, stopping)
+        try:
+            relay.follow(publisher.bind_to_random_port("tcp://127.0.0.1"))
+            subscriber.subscribe(b"")
+            subscriber.connect(f"tcp://127.0.0.1:{relay.port}")
+            assert publisher.poll(round(WAIT_S * 1000))
+            came = []
+            for _ in range(100):  # most pairs wait for the relay together
+                publisher.send_multipart([b"frame.face", b"map", b"pixels"])
+                publisher.send_multipart([b"notify.unvisor.paused", b"map"])
+                for _ in range(2):
+                    assert subscriber.poll(round(WAIT_S * 1000))
+                    came.append(subscriber.recv_multipart()[0])
+        finally:
+            stopping.set()
+            relay.join()
+    assert came == [b"frame.face", b"notify.unvisor.paused"] * 100
