@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -104,6 +105,27 @@ def test_the_plain_example_runs_anywhere_and_tells_the_age_by_the_publishers_clo
     assert ages
     assert 15 <= min(ages) < 900  # 20 ms by the clock that was set ahead, not 1000 s
     assert cv2.imread(str(saved)) is not None
+
+
+@pytest.mark.parametrize("name", ["show_stream", "show_stream_async", "plain_client"])
+def test_ctrl_c_ends_an_example_with_its_count_and_picture(
+    server: tuple[Publisher, ControlServer], tmp_path: Path, name: str
+) -> None:
+    """The only end of an example that runs without `--seconds`."""
+    own = ["127.0.0.1", str(server[1].port)] if name == "plain_client" else [server[0].endpoint]
+    saved = tmp_path / "face.jpg"
+    save = [] if name == "show_stream_async" else ["--save", str(saved)]
+    command = [sys.executable, "-u", "-m", f"streaming.clients.python.{name}", *own, *save]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        while not re.match(r"frame|[1-9]\d*\.\d fps", line := process.stdout.readline()):
+            assert line, "it ended by itself"  # a rate: more than one frame has come
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert re.search(r"^[1-9]\d* frames", output, re.MULTILINE)
+    assert not save or cv2.imread(str(saved)) is not None
 
 
 @pytest.mark.parametrize("name", ["show_stream", "show_stream_async"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import suppress
 
 import msgpack
 import zmq
@@ -54,19 +55,20 @@ def main() -> None:
     frames, pixels = 0, b""
     until_s = told_s = time.monotonic()
     until_s += chosen.seconds
-    while time.monotonic() < until_s:
-        if not socket.poll(200):
-            continue
-        _topic, packed, pixels = newest(socket)
-        frame = msgpack.unpackb(packed)
-        frames += 1
-        if time.monotonic() - told_s > 1:
-            told_s = time.monotonic()
-            age_ms = (told_s + clock_ahead_s - frame["timestamp"]) * 1000
-            size = f"{frame['width']}×{frame['height']} {frame['format']}"
-            print(f"frame {frame['index']}, {size}, {age_ms:.0f} ms old, {frame['status']}")
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < until_s:
+            if not socket.poll(200):
+                continue
+            _topic, packed, pixels = newest(socket)
+            frame = msgpack.unpackb(packed)
+            frames += 1
+            if time.monotonic() - told_s > 1:
+                told_s = time.monotonic()
+                age_ms = (told_s + clock_ahead_s - frame["timestamp"]) * 1000
+                size = f"{frame['width']}×{frame['height']} {frame['format']}"
+                print(f"frame {frame['index']}, {size}, {age_ms:.0f} ms old, {frame['status']}")
     print(f"{frames} frames")
-    if chosen.save:  # the bytes are a JPEG file, unless another format was asked for
+    if chosen.save and frames:  # the bytes are a JPEG file, unless another format was asked for
         with open(chosen.save, "wb") as file:
             file.write(pixels)
     socket.close(0)

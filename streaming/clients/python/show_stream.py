@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -28,7 +29,7 @@ def main() -> None:
     told_s = time.monotonic()
     seen = AgeStatistics()
     newest: FrameMessage | None = None
-    with Subscriber(chosen.address, [FRAME_WORLD]) as client:
+    with Subscriber(chosen.address, [FRAME_WORLD]) as client, suppress(KeyboardInterrupt):
         while time.monotonic() < until_s:
             arrival = client.take(FRAME_WORLD, timeout_s=0.2)
             if arrival is not None and isinstance(arrival.message, FrameMessage):

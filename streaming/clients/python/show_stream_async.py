@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from contextlib import suppress
 
 import numpy as np
 
@@ -46,7 +47,8 @@ async def show(address: str, seconds: float) -> None:
             asyncio.create_task(watch_frames(client, seen)),
             asyncio.create_task(watch_states(client, seen)),
         ]
-        await asyncio.wait(tasks, timeout=seconds)
+        with suppress(asyncio.CancelledError):  # by Ctrl-C
+            await asyncio.wait(tasks, timeout=seconds)
         for task in tasks:
             task.cancel()
     if not seen.frames:
@@ -60,7 +62,8 @@ def main() -> None:
     parser.add_argument("address", nargs="?", default="127.0.0.1:50021")
     parser.add_argument("--seconds", type=float)
     chosen = parser.parse_args()
-    asyncio.run(show(chosen.address, chosen.seconds))
+    with suppress(KeyboardInterrupt):  # Python 3.10 raises it after all the same
+        asyncio.run(show(chosen.address, chosen.seconds))
 
 
 if __name__ == "__main__":
