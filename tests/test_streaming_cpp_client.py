@@ -172,6 +172,22 @@ def test_ages_stay_true_when_another_client_sets_the_clock(build: Path) -> None:
     assert all(0 <= age_ms < 60_000 for age_ms in ages_ms)
 
 
+def test_topics_of_later_versions_are_skipped(build: Path) -> None:
+    """Below the prefix that a client subscribed to; they ended the one and flickered the other."""
+    options = ("--every", "--lines", "--frames", "2")
+    with a_source() as source, watching(build, *options, "--control", source.address) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        source.wait_for_subscriber()
+        source.publish()
+        process.stdout.readline()
+        source.publish_unknown("jpeg.face.later")
+        source.publish()
+        code, output, errors = finish(process)
+    assert (code, errors) == (0, "")
+    assert output.startswith("frame 2 ")
+
+
 def test_after_standing_still_it_shows_what_is_published_now(build: Path) -> None:
     options = ("--lines", "--frames", "1000000")
     with (

@@ -256,6 +256,19 @@ def test_an_unknown_format_is_named_and_the_stream_goes_on(build: Path) -> None:
         timer.join()
 
 
+@needs_mono
+def test_topics_of_later_versions_are_skipped(build: Path) -> None:
+    with a_source() as source, playing(build, source.control.port) as process:
+        source.wait_for_subscriber()
+        source.publish()
+        wait_for(process, r"frame 1 ")
+        source.publish_unknown("face.state.later")  # below what the component subscribes to
+        timer = threading.Timer(0.1, source.publish)
+        timer.start()
+        assert wait_for(process, r"status Unreadable.*|frame 2 ")[0] == "frame 2 "
+        timer.join()
+
+
 def test_every_asset_has_its_own_meta_file() -> None:
     """Unity ignores assets without one in a package that it may not write to."""
     assets = [

@@ -233,6 +233,20 @@ Connection::Connection(Options options) : options_(std::move(options)) {
 Connection::~Connection() = default;
 
 std::optional<Arrival> Connection::receive(Milliseconds timeout) {
+  const auto deadline = Clock::now() + timeout;
+  while (true) {
+    try {
+      return receive_any(timeout);
+    } catch (const UnknownTopic&) {  // later versions add some, also below a prefix of ours
+      if (timeout < Milliseconds(0)) continue;  // without end
+      const auto left = std::chrono::ceil<Milliseconds>(deadline - Clock::now());
+      if (left <= Milliseconds(0)) return std::nullopt;
+      timeout = left;
+    }
+  }
+}
+
+std::optional<Arrival> Connection::receive_any(Milliseconds timeout) {
   Sockets& own = *sockets_;
   zmq::pollitem_t item{own.frames.handle(), 0, ZMQ_POLLIN, 0};
   if (zmq::poll(&item, 1, timeout) == 0) {
@@ -256,6 +270,8 @@ std::optional<Arrival> Connection::receive(Milliseconds timeout) {
       arrival.age_s = own.age_s(state->times);
     }
     return arrival;
+  } catch (const UnknownTopic&) {
+    throw;
   } catch (const MessageError& error) {
     ++own.rejected;
     own.last_error = error.what();

@@ -238,7 +238,7 @@ Message decode(const std::vector<Part>& parts) {
   const bool has_pixels = is_frame(topic);
   const bool is_word = topic.rfind("notify.", 0) == 0;
   if (!has_pixels && !is_word && topic != "face.state") {
-    throw MessageError("The topic " + topic + " is unknown.");
+    throw UnknownTopic("The topic " + topic + " is unknown.");
   }
   const std::size_t wanted = has_pixels ? 3 : 2;
   if (parts.size() != wanted) {

@@ -67,6 +67,7 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   // The next message in order; none after `timeout`, or when a broken one came (see `rejected`).
+  // Topics that are unknown are skipped.
   std::optional<Arrival> receive(Milliseconds timeout);
 
   const std::string& version() const;     // what `v` answered
@@ -77,6 +78,7 @@ class Connection {
 
  private:
   struct Sockets;
+  std::optional<Arrival> receive_any(Milliseconds timeout);  // throws UnknownTopic
   Options options_;
   std::unique_ptr<Sockets> sockets_;
 };

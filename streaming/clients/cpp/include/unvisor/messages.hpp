@@ -20,6 +20,12 @@ class MessageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A message of a topic that a later version may have added; a `Connection` skips it.
+class UnknownTopic : public MessageError {
+ public:
+  using MessageError::MessageError;
+};
+
 // When a message's camera frame was taken. `capture_time_ns` never jumps; `timestamp` is the same
 // instant on the publishing clock, which a client may set.
 struct Times {

@@ -22,7 +22,7 @@ namespace Unvisor
             bool isWord = topic.StartsWith("notify.", StringComparison.Ordinal);
             if (!isFrame && !isWord && topic != "face.state")
             {
-                throw new MessageException("The topic " + topic + " is unknown.");
+                throw new UnknownTopicException("The topic " + topic + " is unknown.");
             }
             int wanted = isFrame ? 3 : 2;
             if (parts.Count != wanted)

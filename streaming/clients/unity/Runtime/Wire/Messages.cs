@@ -3,9 +3,17 @@ using System;
 namespace Unvisor
 {
     /// <summary>A message that does not keep to the format; the text says which key or part.</summary>
-    public sealed class MessageException : Exception
+    public class MessageException : Exception
     {
         public MessageException(string message) : base(message)
+        {
+        }
+    }
+
+    /// <summary>A message of a topic that a later version may have added; a StreamConnection skips it.</summary>
+    public sealed class UnknownTopicException : MessageException
+    {
+        public UnknownTopicException(string message) : base(message)
         {
         }
     }

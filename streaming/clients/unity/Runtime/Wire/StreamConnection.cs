@@ -60,15 +60,23 @@ namespace Unvisor
         public int PublisherPort { get; private set; }
 
         /// <summary>
-        /// The next message in order; false when none came in time. Throws MessageException for a broken one, after
-        /// which the next can be read, and ConnectException when the stream ended.
+        /// The next message in order; false when none came in time, or one of an unknown topic. Throws
+        /// MessageException for a broken one, after which the next can be read, and ConnectException when the
+        /// stream ended.
         /// </summary>
         public bool TryReceive(int waitMs, out Arrival arrival)
         {
             arrival = new Arrival();
             IList<byte[]> parts = transport.Receive(waitMs);
             if (parts == null) return false;
-            arrival.Message = Decoder.Decode(parts);
+            try
+            {
+                arrival.Message = Decoder.Decode(parts);
+            }
+            catch (UnknownTopicException) // later versions add some, also below a prefix of ours
+            {
+                return false;
+            }
             var captured = arrival.Message as CapturedMessage;
             if (captured != null) arrival.AgeSeconds = Age(captured);
             arrival.ArrivedAt = Now;
