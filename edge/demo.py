@@ -58,7 +58,9 @@ class Scene:
 def demo(
     clip: Annotated[Path | None, typer.Option(help="Restore this video of a bare face.")] = None,
     webcam: Annotated[bool, typer.Option("--webcam", help="Restore yourself.")] = False,
-    camera: Annotated[str, typer.Option(help="Which webcam (see `unvisor devices`).")] = "0",
+    camera: Annotated[
+        str | None, typer.Option(help="Which webcam, with --webcam (see `unvisor devices`).")
+    ] = None,
     cover: Annotated[str, typer.Option(help="headset or face-mask.")] = "headset",
     out: Annotated[Path, typer.Option(help="Folder for demo.mp4 and demo.json.")] = Path("out"),
     seconds: Annotated[float, typer.Option(min=1.0, help="How many seconds to show.")] = 60.0,
@@ -88,8 +90,8 @@ def demo(
         format="%(levelname)s %(name)s: %(message)s",
     )
     cv2.setNumThreads(1)
-    check_choices(clip, webcam, cover, cutouts)
-    scene = choose_scene(clip, camera if webcam else None, seconds)
+    check_choices(clip, webcam, camera, cover, cutouts)
+    scene = choose_scene(clip, (camera or "0") if webcam else None, seconds)
     errors.print(introduced(scene))
     with tempfile.TemporaryDirectory(prefix="unvisor-demo-") as folder:
         profile = Path(folder) / "profile"
@@ -114,10 +116,14 @@ def demo(
         Console(soft_wrap=True).print_json(json.dumps(tree))
 
 
-def check_choices(clip: Path | None, webcam: bool, cover: str, cutouts: Path | None) -> None:
+def check_choices(
+    clip: Path | None, webcam: bool, camera: str | None, cover: str, cutouts: Path | None
+) -> None:
     """Raise UserError for options that exclude each other or cannot work."""
     if clip is not None and webcam:
         raise UserError("--clip and --webcam exclude each other.", "Choose one of them.")
+    if camera is not None and not webcam:
+        raise UserError("--camera says which webcam, but --webcam is missing.", "Add --webcam.")
     if cover not in typing.get_args(CoverKind):
         raise UserError(
             f"The demo cannot cover a face with {cover!r}.",

@@ -165,6 +165,7 @@ def test_a_clip_without_a_face_is_told_before_anything_starts(
     [
         (["--clip", "nowhere.mp4"], "nowhere.mp4 does not exist"),
         (["--clip", "a.mp4", "--webcam"], "exclude each other"),
+        (["--camera", "1"], "Add --webcam"),
         (["--cover", "umbrella"], "Use `--cover headset` or `--cover face-mask`"),
         (["--cutouts", "nowhere"], "There is no folder nowhere"),
         (["--webcam", "--camera", "no-such-camera"], "cannot be opened"),
