@@ -53,9 +53,10 @@ def scale_notes(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
     told = (s.get("weights") or {} for s in methods.values())
     lengths = sorted({int(weights["run_steps"]) for weights in told if weights.get("run_steps")})
     if scales and len(lengths) > 1:
+        most = ", ".join(map(str, lengths[:-1]))
         notes.append(
-            f"Runs of {' and '.join(map(str, lengths))} steps stand side by "
-            "side: only rows of the same length can be compared.\n"
+            f"Runs of {most} and {lengths[-1]} steps stand side by side: only rows of "
+            "the same length can be compared, or those that stand still (*last fifth* near 0).\n"
         )
     if any((s.get("weights") or {}).get("steps") == 0 for s in methods.values()):
         notes.append(
