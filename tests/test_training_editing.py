@@ -155,7 +155,7 @@ def test_privacy_insists_on_a_network_without_a_reference(
         (["a1", "--landmarks", "nobody"], "no clip 'nobody'"),
         (["a1", "--perturb", "0.9"], "--perturb takes up to 0.5"),
         (["a1", "--strip", "edit.jpg"], "edit.jpg is no .png file"),
-        (["still"], "None of the 1 clips has the 2 frames"),
+        (["still"], "None of the 1 clips has the 3 frames"),
     ],
 )
 def test_what_cannot_be_edited_is_told(

@@ -102,9 +102,9 @@ def test_clips_that_are_too_short_are_told_in_a_sentence(
     still = SimpleNamespace(rows=lambda split: [SimpleNamespace(frames=1)])
     monkeypatch.setattr(quantize_command, "FaceClips", lambda data: still)
     monkeypatch.setattr(long_check, "FaceClips", lambda data: still)
-    with pytest.raises(UserError, match="has the 2 frames"):
+    with pytest.raises(UserError, match="has the 3 frames"):
         quantize_command.quantize(peer.parent, peer, None, "cpu", 0)
-    with pytest.raises(UserError, match="has the 2 frames"):
+    with pytest.raises(UserError, match="has the 3 frames"):
         long_check.check_int8(peer.parent, peer, peer)
     with pytest.raises(UserError, match="absent"):
         long_check.check_int8(peer.parent, peer, tmp_path / "absent.onnx")
