@@ -244,6 +244,16 @@ def test_a_new_passphrase_is_asked_for_once(
     assert asked_for == ["New passphrase"]
 
 
+def refused(folder: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command says when it makes no encrypted profile in `folder`."""
+    with pytest.raises(SystemExit) as ended:
+        main(
+            ["calibrate-reference", "--profile", str(folder), "--video", str(pictures), "--encrypt"]
+        )
+    assert ended.value.code == 1
+    return " ".join(capsys.readouterr().err.split())
+
+
 def test_an_encrypted_profile_is_not_replaced_without_its_passphrase(
     tmp_path: Path,
     pictures: Path,
@@ -255,12 +265,7 @@ def test_an_encrypted_profile_is_not_replaced_without_its_passphrase(
     save_profile(dataclasses.replace(a_capture, lock=sealing.Lock.new(PASSPHRASE)), folder)
     before = (folder / "profile.json").read_bytes()
     monkeypatch.setenv(VARIABLE, "another passphrase")
-    with pytest.raises(SystemExit) as ended:
-        main(
-            ["calibrate-reference", "--profile", str(folder), "--video", str(pictures), "--encrypt"]
-        )
-    assert ended.value.code == 1
-    assert "passphrase" in capsys.readouterr().err
+    assert "passphrase" in refused(folder, pictures, capsys)
     assert (folder / "profile.json").read_bytes() == before
 
 
@@ -276,11 +281,7 @@ def test_a_damaged_encrypted_profile_is_told_the_way_to_a_new_one(
     (content,) = folder.glob("sealed.*.bin")
     content.write_bytes(content.read_bytes()[:-1] + b"x")
     monkeypatch.setenv(VARIABLE, PASSPHRASE)
-    with pytest.raises(SystemExit):
-        main(
-            ["calibrate-reference", "--profile", str(folder), "--video", str(pictures), "--encrypt"]
-        )
-    said = " ".join(capsys.readouterr().err.split())
+    said = refused(folder, pictures, capsys)
     assert "is damaged" in said
     assert "`unvisor profiles delete anna` and run this again" in said
 
