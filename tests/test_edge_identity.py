@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -378,14 +379,14 @@ def test_without_a_terminal_nothing_is_asked_but_the_profile_is_named(
 ) -> None:
     """A service that starts at boot must never wait."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    console = Console(record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(record=True, file=io.StringIO())
     profile = dataclasses.replace(small_profile(20.0), made="2026-11-20T08:00:00Z")
     confirm_person(profile, "anna", console, 0)
     assert "Profile anna, made 2026-11-20." in console.export_text()
 
 
 def test_at_a_terminal_the_picture_is_shown_and_a_no_starts_nothing() -> None:
-    console = Console(record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(record=True, file=io.StringIO())
     seen: list[bytes] = []
 
     def ask(question: str) -> bool:
@@ -424,7 +425,7 @@ def test_the_question_shows_no_page_where_none_is_wanted(
 
 
 def test_without_a_page_the_question_is_asked_all_the_same() -> None:
-    console = Console(record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(record=True, file=io.StringIO())
     confirm_person(small_profile(20.0), "anna", console, None, ask=lambda question: True)
     assert "picture" not in console.export_text()
 
