@@ -16,6 +16,7 @@ from training.scenes.headset_parts import (
     bent,
     recoloured_parts,
     redesigned,
+    softened,
     with_rim,
     with_side_parts,
 )
@@ -106,9 +107,21 @@ def test_a_redesigned_headset_stays_in_the_frame_and_in_its_place(posed_mesh) ->
             assert after.sum() < 1.6 * before.sum()
 
 
+def test_a_headset_out_of_focus_touches_more_and_hides_as_much(posed_mesh) -> None:  # type: ignore[no-untyped-def]
+    patch = drawn(posed_mesh())
+    colour, alpha = in_frame(patch)
+    for seed in range(6):
+        soft_colour, soft = in_frame(softened(patch, SHAPE, np.random.default_rng(seed)))
+        assert (soft_colour <= soft[..., None]).all()
+        assert (soft > 0).sum() > (alpha > 0).sum()
+        assert int(soft.sum()) == pytest.approx(int(alpha.sum()), rel=0.01)
+        assert int(soft_colour.sum()) == pytest.approx(int(colour.sum()), rel=0.02)
+
+
 def test_a_headset_far_away_is_left_as_it_is(posed_mesh) -> None:  # type: ignore[no-untyped-def]
     tiny = Patch(3, 4, np.full((8, 9, 3), 50, np.uint8), np.full((8, 9), 255, np.uint8))
-    assert redesigned(tiny, SHAPE, np.random.default_rng(0)) is tiny
+    for change in (redesigned, softened):
+        assert change(tiny, SHAPE, np.random.default_rng(0)) is tiny
 
 
 def test_headphones_leave_the_middle_of_the_face_bare(posed_mesh) -> None:  # type: ignore[no-untyped-def]

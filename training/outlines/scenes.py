@@ -24,6 +24,7 @@ from models.outlines.window import window_around
 from models.reference import Reference
 from training.scenes.bare_faces import BareFace
 from training.scenes.camera_faults import camera_faults
+from training.scenes.headwear import put_headwear_on
 from training.scenes.worn_scenes import Scene, WornScenes, mirrored
 
 ImageU8 = NDArray[np.uint8]
@@ -34,6 +35,7 @@ OTHER_CAMERA_SHARE = 0.4  # of the bare pictures: other light, colours and sharp
 STRANGER_SHARE = 0.08  # of the bare pictures: somebody else's
 NO_PICTURE_SHARE = 0.06  # of the scenes
 LEAST_ERROR, MOST_ERROR = 0.2, 0.9  # of HeadsetNet's mesh: sessions correct it for the wearer
+HEADWEAR_SHARE = 0.25  # of the scenes: a cap or headphones in both pictures
 ERRING_SHARE = 0.4  # of the scenes: HeadsetNet's outline errs more than it does on train people
 ASIDE_PX = 8  # the window lies so far from where it would lie in sessions, at most
 ERROR_LOGITS, ERROR_PATCHES = 1.2, 10  # its standard deviation, patches of a side
@@ -74,6 +76,9 @@ class OutlineScenes:
             bare = others[int(random.integers(len(others)))]
         if random.random() < 0.5:
             face, bare = mirrored(face), mirrored(bare)
+        if random.random() < HEADWEAR_SHARE:
+            one_of_many = int(random.integers(1 << 32))
+            face, bare = (wearing(some, one_of_many) for some in (face, bare))
         scene = self._worn.followed(face)
         if scene.mesh is None:  # its centre lies outside the crop
             return self.scene()
@@ -102,6 +107,11 @@ def two_of(frames: Sequence[BareFace], random: np.random.Generator) -> tuple[Bar
     """Two frames of one person, where there are two: no frame tells of itself."""
     first, second = random.choice(len(frames), size=2, replace=len(frames) < 2)
     return frames[int(first)], frames[int(second)]
+
+
+def wearing(face: BareFace, seed: int) -> BareFace:
+    """The picture with something on the head; the same seed is the same thing."""
+    return BareFace(put_headwear_on(face.image, face.mesh, seed), face.mesh)
 
 
 def _erring(soft: Float32Array, random: np.random.Generator) -> Float32Array:

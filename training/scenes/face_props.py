@@ -19,8 +19,8 @@ SHIFT = 3  # fractional bits of cv2's drawing coordinates
 def put_glasses_on(image: ImageU8, mesh: Float32Array, random: np.random.Generator) -> ImageU8:
     """Glasses or sunglasses on a bare face: what must not be taken for a headset."""
     is_dark = random.random() < 0.6
-    frame = _colour(random, 0, 90) if random.random() < 0.7 else _colour(random, 60, 230)
-    glass = _colour(random, 0, 60)
+    frame = plain_colour(random, 0, 90) if random.random() < 0.7 else plain_colour(random, 60, 230)
+    glass = plain_colour(random, 0, 60)
     span = _span(mesh)
     thickness = max(1, round(span * random.uniform(0.015, 0.06)))
     height = random.uniform(0.17, 0.30) * span
@@ -70,15 +70,17 @@ def put_headphones_on(image: ImageU8, mesh: Float32Array, random: np.random.Gene
         )
         shape = (_fixed(middle), _fixed(size), angle)
         cv2.ellipse(cups, *shape, 0, 360, (255.0,), -1, cv2.LINE_AA, SHIFT)
-    outer = _colour(random, 5, 240)
-    image = _laid(image, band, outer if random.random() < 0.6 else _colour(random, 5, 240), 1.0)
+    outer = plain_colour(random, 5, 240)
+    image = _laid(
+        image, band, outer if random.random() < 0.6 else plain_colour(random, 5, 240), 1.0
+    )
     return _laid(image, cups, outer, 1.0)
 
 
 def hair_over(image: ImageU8, mesh: Float32Array, random: np.random.Generator) -> ImageU8:
     """Thin strands that hang over the headset; too thin to count as uncovered."""
     image = image.copy()
-    dark = _colour(random, 5, 110)
+    dark = plain_colour(random, 5, 110)
     span = _span(mesh)
     root = mesh[10, :2] + np.array([random.uniform(-0.7, 0.7) * span, -0.2 * span])
     for _ in range(int(random.integers(4, 24))):
@@ -115,7 +117,7 @@ def hand_over(
     )
     skin = image[y, x].astype(np.float64) * random.uniform(0.75, 1.15)
     if random.random() < 0.2:
-        skin = np.asarray(_colour(random, 10, 80))
+        skin = np.asarray(plain_colour(random, 10, 80))
     depth = cv2.distanceTransform(covered, cv2.DIST_L2, 3)
     shade = 0.62 + 0.38 * np.minimum(depth / (width / 2), 1.0)
     painted = np.clip(skin * shade[..., None], 0, 255)
@@ -160,7 +162,7 @@ def body_under(
         cv2.circle(bare, _fixed(hand), (width << SHIFT) * 3 // 4, (255.0,), -1, cv2.LINE_AA, SHIFT)
     scene = scene.copy()
     fabric = cv2.resize(cloth[-40:, :60], (size, size))
-    dye = np.full_like(fabric, _colour(random, 5, 235))
+    dye = np.full_like(fabric, plain_colour(random, 5, 235))
     np.copyto(scene, cv2.addWeighted(fabric, 0.3, dye, 0.7, 0), where=clothed[..., None] > 127)
     if random.random() < 0.8:
         shade = np.linspace(1.1, 0.7, size)[:, None, None] * random.uniform(0.7, 1.1)
@@ -180,7 +182,8 @@ def _fixed(point: Float32Array | NDArray[np.float64]) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _colour(random: np.random.Generator, low: int, high: int) -> Colour:
+def plain_colour(random: np.random.Generator, low: int, high: int) -> Colour:
+    """A BGR colour that is nearly grey, of a brightness between `low` and `high`, 0..255."""
     base = random.uniform(low, high)
     blue, green, red = np.clip(base + random.normal(0, 10, 3), 0, 255)
     return float(blue), float(green), float(red)

@@ -17,6 +17,7 @@ Float32Array = NDArray[np.float32]
 
 ROOM = 0.12  # of the patch's size that is laid around it, so that the outline may grow
 BENDS = 4  # displacements along each side of the patch
+SOFT_PX = (0.3, 1.1)  # standard deviation of an edge's blur, px of the frame
 LEAST_PX = 16  # a patch smaller than that is left as it is
 
 
@@ -52,6 +53,21 @@ def bent(patch: Patch, random: np.random.Generator) -> Patch:
         for layer in (patch.colour, patch.alpha)
     )
     return Patch(patch.left, patch.top, colour, alpha)
+
+
+def softened(patch: Patch, shape: tuple[int, ...], random: np.random.Generator) -> Patch:
+    """The patch out of focus, cut to (H,W): what it touches is seen less and reaches further."""
+    if min(patch.alpha.shape) < LEAST_PX:
+        return patch
+    patch = _with_room(patch)
+    blur = random.uniform(*SOFT_PX)
+    colour, alpha = (
+        np.asarray(cv2.GaussianBlur(layer, (0, 0), blur), np.uint8)
+        for layer in (patch.colour, patch.alpha)
+    )
+    return _cut(
+        _painted(Patch(patch.left, patch.top, colour, alpha), colour.astype(np.float32)), shape
+    )
 
 
 def recoloured_parts(patch: Patch, random: np.random.Generator) -> Patch:

@@ -29,13 +29,14 @@ from training.scenes.face_props import (
     put_headphones_on,
 )
 from training.scenes.headset_designs import random_style
-from training.scenes.headset_parts import redesigned
+from training.scenes.headset_parts import redesigned, softened
 from training.scenes.headset_variety import blending_in, repainted, shaken
 
 ImageU8 = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 SEEN_SHARE = 0.45  # of a crop's side: smaller heads are for finding only, their mesh is not learnt
+OUT_OF_FOCUS_SHARE = 0.3  # of the headsets
 BLENDING_IN_SHARE = 0.15  # of the headsets have the colour of what is beside the face
 
 
@@ -142,6 +143,8 @@ class WornScenes:
         if random.random() < 0.6:
             patch = redesigned(patch, image.shape, random)
         patch = repainted(patch, self._picture(), random)
+        if random.random() < OUT_OF_FOCUS_SHARE:
+            patch = softened(patch, image.shape, random)
         if random.random() < BLENDING_IN_SHARE:
             patch = blending_in(patch, image, mesh, random)
         height, width = patch.alpha.shape
