@@ -25,9 +25,10 @@ from streaming.records import ImageU8
 PREFIX = "gst:"
 PROGRAM = "gst-launch-1.0"
 # A leaky queue of one image: what is not taken in time is dropped there, not delayed.
+# OpenCV reads I420 as BT.601; HD comes as BT.709, also where its caps do not say so.
 TAIL = (
-    "! queue leaky=downstream max-size-buffers=1 ! videoconvert ! video/x-raw,format=I420 "
-    "! y4menc ! fdsink fd=1 sync=false"
+    "! queue leaky=downstream max-size-buffers=1 ! videoconvert "
+    "! video/x-raw,format=I420,colorimetry=bt601 ! y4menc ! fdsink fd=1 sync=false"
 )
 START_S, STALL_S = 15.0, 3.0  # a sensor's first image takes seconds; later none that long
 STOP_S = 2.0  # after SIGTERM, before SIGKILL

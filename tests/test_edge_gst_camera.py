@@ -49,6 +49,17 @@ def test_pictures_of_any_even_width_are_read_whole(width: int) -> None:
 
 
 @has_gstreamer
+@pytest.mark.parametrize("told", ["", ",colorimetry=bt709"])  # HD counts as BT.709 unsaid
+def test_hd_colours_are_right(told: str) -> None:
+    source = "videotestsrc pattern=red num-buffers=1"
+    pipe = GstPipe(f"{source} ! video/x-raw,format=I420,width=1280,height=720{told}")
+    was_read, image = pipe.read()
+    pipe.release()
+    assert was_read
+    assert np.abs(image.astype(int) - (0, 0, 255)).max() < 8
+
+
+@has_gstreamer
 def test_a_pipeline_that_ends_says_so() -> None:
     pipe = GstPipe(RED.replace("is-live=true", "num-buffers=3"))
     assert pipe.isOpened()
