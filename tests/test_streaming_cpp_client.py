@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import signal
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from client_vectors import FOR_CLIENTS, check_answer, path_of
-from streaming_source import Source, a_source, moving_picture, publishing
+from streaming_source import Source, a_silenced_control, a_source, moving_picture, publishing
 
 from streaming.security.gate import Gate
 from streaming.security.keys import KeyFolder, write_client
@@ -170,6 +171,21 @@ def test_ages_stay_true_when_another_client_sets_the_clock(build: Path) -> None:
             ages_ms.append(float(process.stdout.readline().split()[-1]))
         assert finish(process)[0] == 0
     assert all(0 <= age_ms < 60_000 for age_ms in ages_ms)
+
+
+def test_no_picture_waits_while_the_clock_is_asked_again(build: Path) -> None:
+    """The answer never comes: whoever waits for it on the reading thread ends with an error."""
+    options = ("--every", "--lines", "--frames", "1000000")
+    with (
+        a_source() as source,
+        a_silenced_control(source) as control,
+        publishing(source, fps=20, side_px=64),
+        watching(build, *options, "--control", control.address) as process,
+    ):
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any(control.is_asked_again.is_set() for _ in itertools.islice(lines, 300))
+        assert len(list(itertools.islice(lines, 30))) == 30  # longer than an answer is waited for
 
 
 def test_topics_of_later_versions_are_skipped(build: Path) -> None:

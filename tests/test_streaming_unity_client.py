@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from client_vectors import FOR_CLIENTS, check_answer, path_of
-from streaming_source import Source, a_source, publishing
+from streaming_source import Source, a_silenced_control, a_source, publishing
 from zmq.utils import z85
 
 from streaming.messages import encode
@@ -254,6 +254,24 @@ def test_an_unknown_format_is_named_and_the_stream_goes_on(build: Path) -> None:
         timer.start()
         wait_for(process, r"frame")
         timer.join()
+
+
+@needs_mono
+def test_no_picture_waits_while_the_clock_is_asked_again(build: Path) -> None:
+    """The answer never comes: whoever waits for it on the reading thread has to reconnect."""
+    with (
+        a_source() as source,
+        a_silenced_control(source) as control,
+        publishing(source, fps=20, side_px=64),
+        playing(build, control.port) as process,
+    ):
+        wait_for(process, r"frame")
+        assert control.is_asked_again.wait(10)
+        begun = last = source.frame_id
+        while last < begun + 30:  # longer than an answer is waited for
+            line = wait_for(process, r"status Connecting|frame (\d+) ")
+            assert line[1], "it connected again"
+            last = int(line[1])
 
 
 @needs_mono

@@ -170,7 +170,12 @@ def test_the_installed_plugin_is_complete(tmp_path: Path) -> None:
         (plugin / "Source" / "Unvisor" / "Private" / "UnvisorCpp.cpp").read_text(),
     )
     sources = plugin / "Source" / "ThirdParty" / "UnvisorCpp" / "src"
-    assert sorted(included) == sorted(path.name for path in sources.iterdir())
+    headers = {
+        name
+        for path in sources.iterdir()
+        for name in re.findall(r'#include "(\w+\.hpp)"', path.read_text())
+    }
+    assert sorted({*included, *headers}) == sorted(path.name for path in sources.iterdir())
     assert install(tmp_path / "Game").returncode == 0  # again, over the first
 
 

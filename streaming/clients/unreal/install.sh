@@ -13,7 +13,7 @@ cpp=$plugin/Source/ThirdParty/UnvisorCpp
 mkdir -p "$project/Plugins" "$cpp/src"
 cp -R "$here/Unvisor" "$project/Plugins/"
 cp -R "$here/../cpp/include" "$cpp/"
-cp "$here"/../cpp/src/{messages,connection,client}.cpp "$cpp/src/"
+cp "$here"/../cpp/src/{messages,connection,client}.cpp "$here/../cpp/src/control.hpp" "$cpp/src/"
 rm "$cpp/include/unvisor/picture.hpp" # the engine decodes JPEG itself
 mkdir -p "$plugin/Source/ThirdParty/Libraries/include"
 echo "Installed to $plugin. Next: libzmq, cppzmq and msgpack-cxx go to Source/ThirdParty/Libraries (README.md)."

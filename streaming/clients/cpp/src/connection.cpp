@@ -1,137 +1,24 @@
 #include "unvisor/connection.hpp"
 
+#include "control.hpp"
+
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
-#include <limits>
 #include <map>
 #include <zmq.hpp>
 
 namespace unvisor {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-constexpr int kProbes = 10;
 constexpr int kKernelBufferBytes = 64 * 1024;  // small: seconds of old frames must not fit
 constexpr std::size_t kMaxParts = 8;
 constexpr std::int64_t kMaxPartBytes = 64 * 1024 * 1024;
 constexpr double kClockMoved_s = 0.001;
-constexpr auto kMeasureEvery = std::chrono::seconds(30);
-
-double now_s() {
-  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
-}
-
-void use_keys(zmq::socket_t& socket, const Keys& keys) {
-  if (keys.empty()) return;
-  if (keys.server_public.size() != 40 || keys.client_public.size() != 40 ||
-      keys.client_secret.size() != 40) {
-    throw ConnectError(
-        "A key is missing or not 40 characters long. Give the server's public key and this "
-        "client's public and secret key, or a key file.");
-  }
-  try {
-    socket.set(zmq::sockopt::curve_serverkey, keys.server_public);
-    socket.set(zmq::sockopt::curve_publickey, keys.client_public);
-    socket.set(zmq::sockopt::curve_secretkey, keys.client_secret);
-  } catch (const zmq::error_t& error) {
-    throw ConnectError(std::string("These keys cannot be used (") + error.what() +
-                       "). Check that they are Z85 text and that libzmq was built with CURVE.");
-  }
-}
 
 }  // namespace
-
-namespace detail {
-
-// Listens whether a socket's handshake fails: otherwise wrong keys look like a silent publisher.
-class Handshakes {
- public:
-  Handshakes(zmq::context_t& context, zmq::socket_t& watched)
-      : watched_(watched), events_(context, zmq::socket_type::pair) {
-    static std::atomic<unsigned> count{0};
-    const std::string address = "inproc://unvisor-handshake-" + std::to_string(count++);
-    const int failures = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
-    zmq_socket_monitor(watched.handle(), address.c_str(), failures);
-    events_.set(zmq::sockopt::linger, 0);
-    events_.connect(address);
-  }
-  ~Handshakes() { zmq_socket_monitor(watched_.handle(), nullptr, 0); }
-  Handshakes(const Handshakes&) = delete;
-  Handshakes& operator=(const Handshakes&) = delete;
-
-  // A peer that ends while it greets fails once without a reason; one that refuses, every time.
-  bool failed() {
-    zmq::message_t event;
-    while (events_.recv(event, zmq::recv_flags::dontwait)) {
-      if (!event.more() || event.size() < sizeof(std::uint16_t)) continue;  // the address
-      std::uint16_t kind = 0;
-      std::memcpy(&kind, event.data(), sizeof kind);
-      failures_ += kind == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL ? 1 : kEnough;
-    }
-    return failures_ >= kEnough;
-  }
-
- private:
-  zmq::socket_t& watched_;
-  zmq::socket_t events_;
-  static constexpr int kEnough = 2;
-  int failures_ = 0;
-};
-
-[[noreturn]] void refuse(const std::string& where, const Keys& keys) {
-  throw KeysRefused(where + (keys.empty()
-                                 ? " wants a key. Make one there with `unvisor keys new NAME`, and "
-                                   "give the file here."
-                                 : " does not accept these keys. Check the server's public key, "
-                                   "and that this client's key is allowed there."));
-}
-
-// One REQ socket for a few questions. A question without an answer ends it.
-class Questions {
- public:
-  Questions(zmq::context_t& context, const Options& options)
-      : options_(options), socket_(context, zmq::socket_type::req), handshakes_(context, socket_) {
-    socket_.set(zmq::sockopt::linger, 0);
-    socket_.set(zmq::sockopt::ipv6, 1);
-    use_keys(socket_, options.keys);
-    try {
-      socket_.connect(options.control);
-    } catch (const zmq::error_t&) {
-      throw ConnectError("'" + options.control +
-                         "' is no address. Write it as tcp://HOST:PORT, such as "
-                         "tcp://127.0.0.1:50020.");
-    }
-  }
-
-  std::string ask(const std::string& question) {
-    socket_.send(zmq::buffer(question), zmq::send_flags::none);
-    zmq::pollitem_t item{socket_.handle(), 0, ZMQ_POLLIN, 0};
-    const auto deadline = Clock::now() + options_.answer_timeout;
-    while (zmq::poll(&item, 1, Milliseconds(20)) == 0) {
-      if (handshakes_.failed()) refuse(options_.control, options_.keys);
-      if (Clock::now() > deadline) {
-        throw NoAnswer("Nobody answers at " + options_.control +
-                       ". Start `unvisor run` or `unvisor demo`, or check the address.");
-      }
-    }
-    zmq::message_t answer;
-    (void)socket_.recv(answer);
-    return answer.to_string();
-  }
-
- private:
-  const Options& options_;
-  zmq::socket_t socket_;
-  Handshakes handshakes_;
-};
-
-}  // namespace detail
 
 Keys Keys::from_file(const std::string& path) {
   std::ifstream file(path);
@@ -156,38 +43,19 @@ Keys Keys::from_file(const std::string& path) {
 struct Connection::Sockets {
   explicit Sockets(const Options& options)
       : questions(context, options), frames(context, zmq::socket_type::sub),
-        handshakes(context, frames) {}
-
-  // Publishing clock minus ours, from the quickest of a few probes, which leaves the least doubt.
-  void measure_clock() {
-    double quickest_s = std::numeric_limits<double>::infinity();
-    for (int i = 0; i < kProbes; ++i) {
-      const double asked_s = now_s();
-      const std::string answer = questions.ask("t");
-      const double answered_s = now_s();
-      char* end = nullptr;
-      const double theirs_s = std::strtod(answer.c_str(), &end);
-      if (end == answer.c_str() || !std::isfinite(theirs_s)) {
-        throw ConnectError("The control socket does not tell its time: " + answer.substr(0, 60));
-      }
-      if (answered_s - asked_s < quickest_s) {
-        quickest_s = answered_s - asked_s;
-        offset_s = theirs_s - (asked_s + answered_s) / 2;
-      }
-    }
-    measured = Clock::now();
-    origin_s.reset();
-  }
+        handshakes(context, frames), clock(context, options) {}
 
   // Age of what these times belong to, arriving now. A client may set the publishing clock: then
   // `timestamp` jumps against `capture_time_ns`, and the offset is measured anew.
   double age_s(const Times& times) {
     const double origin = times.timestamp - static_cast<double>(times.capture_time_ns) * 1e-9;
-    const double arrived_s = now_s();
-    const bool moved = origin_s && std::abs(origin - *origin_s) > kClockMoved_s;
-    if (moved || Clock::now() - measured > kMeasureEvery) measure_clock();
+    const double arrived_s = detail::now_s();
+    if (origin_s && std::abs(origin - *origin_s) > kClockMoved_s) {
+      clock.measure(questions);
+      origin_s.reset();
+    }
     if (!origin_s) origin_s = origin;
-    return arrived_s + offset_s - times.timestamp;
+    return arrived_s + clock.offset_s() - times.timestamp;
   }
 
   zmq::context_t context;
@@ -196,9 +64,8 @@ struct Connection::Sockets {
   detail::Handshakes handshakes;
   std::string version;
   std::string endpoint;
-  double offset_s = 0;
-  std::optional<double> origin_s;
-  Clock::time_point measured;
+  detail::ClockFollower clock;
+  std::optional<double> origin_s;  // of the publishing clock on the monotonic one
   std::vector<zmq::message_t> parts;
   std::size_t rejected = 0;
   std::string last_error;
@@ -215,7 +82,7 @@ Connection::Connection(Options options) : options_(std::move(options)) {
                        "'. Check that this is unvisor's control port.");
   }
   own.version = own.questions.ask("v");
-  own.measure_clock();
+  own.clock.measure(own.questions);
   own.endpoint = options_.control.substr(0, options_.control.rfind(':') + 1) + port;
   zmq::socket_t& frames = own.frames;
   frames.set(zmq::sockopt::linger, 0);
@@ -224,22 +91,24 @@ Connection::Connection(Options options) : options_(std::move(options)) {
   frames.set(zmq::sockopt::rcvhwm, static_cast<int>(2 * options_.topics.size() + 2));
   frames.set(zmq::sockopt::maxmsgsize, kMaxPartBytes);
   frames.set(zmq::sockopt::reconnect_ivl_max, 1000);
-  use_keys(frames, options_.keys);
+  detail::use_keys(frames, options_.keys);
   for (const std::string& topic : options_.topics) frames.set(zmq::sockopt::subscribe, topic);
   frames.set(zmq::sockopt::subscribe, "notify.unvisor.");
   frames.connect(own.endpoint);
+  own.clock.follow();
 }
 
 Connection::~Connection() = default;
 
 std::optional<Arrival> Connection::receive(Milliseconds timeout) {
-  const auto deadline = Clock::now() + timeout;
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (true) {
     try {
       return receive_any(timeout);
     } catch (const UnknownTopic&) {  // later versions add some, also below a prefix of ours
       if (timeout < Milliseconds(0)) continue;  // without end
-      const auto left = std::chrono::ceil<Milliseconds>(deadline - Clock::now());
+      const auto left = std::chrono::ceil<Milliseconds>(
+          deadline - std::chrono::steady_clock::now());
       if (left <= Milliseconds(0)) return std::nullopt;
       timeout = left;
     }
@@ -281,7 +150,7 @@ std::optional<Arrival> Connection::receive_any(Milliseconds timeout) {
 
 const std::string& Connection::version() const { return sockets_->version; }
 const std::string& Connection::endpoint() const { return sockets_->endpoint; }
-double Connection::clock_offset_s() const { return sockets_->offset_s; }
+double Connection::clock_offset_s() const { return sockets_->clock.offset_s(); }
 std::size_t Connection::rejected() const { return sockets_->rejected; }
 const std::string& Connection::last_error() const { return sockets_->last_error; }
 

@@ -19,7 +19,7 @@ namespace Unvisor
         }
     }
 
-    /// <summary>Moves ZeroMQ messages. One thread uses one transport.</summary>
+    /// <summary>Moves ZeroMQ messages. While one thread receives, another may ask; no more than these two.</summary>
     public interface ITransport : IDisposable
     {
         /// <summary>Asks the control socket; throws ConnectException without an answer in time.</summary>

@@ -21,14 +21,11 @@ namespace Unvisor
     /// <summary>One connection to a publisher, for one thread; owns its transport.</summary>
     public sealed class StreamConnection : IDisposable
     {
-        private const int Probes = 10;
         private const double ClockMovedSeconds = 0.001;
-        private const double MeasureEverySeconds = 30;
 
         private readonly ITransport transport;
         private readonly int timeoutMs;
-        private double offsetSeconds; // publishing clock minus ours
-        private double measuredAt;
+        private readonly ClockFollower clock;
         private double? origin; // of the publishing clock on the monotonic one
 
         /// <summary>Asks SUB_PORT, v and t, then subscribes. Throws ConnectException.</summary>
@@ -44,9 +41,11 @@ namespace Unvisor
             }
             PublisherPort = port;
             Version = Ask("v");
-            MeasureClock();
+            clock = new ClockFollower(() => Ask("t"));
+            clock.Measure();
             var all = new List<string>(topics) { "notify.unvisor." };
             transport.Subscribe(port, all, timeoutMs);
+            clock.Follow();
         }
 
         /// <summary>Seconds of this machine's steady clock.</summary>
@@ -85,6 +84,7 @@ namespace Unvisor
 
         public void Dispose()
         {
+            clock.Dispose();
             transport.Dispose();
         }
 
@@ -93,36 +93,18 @@ namespace Unvisor
             return transport.Ask(new[] { Encoding.UTF8.GetBytes(question) }, timeoutMs);
         }
 
-        private void MeasureClock() // from the quickest of a few probes, which leaves the least doubt
-        {
-            double quickest = double.PositiveInfinity;
-            for (int i = 0; i < Probes; i++)
-            {
-                double asked = Now;
-                string answer = Ask("t");
-                double answered = Now;
-                double theirs;
-                if (!double.TryParse(answer, NumberStyles.Float, CultureInfo.InvariantCulture, out theirs))
-                {
-                    throw new ConnectException("The control socket does not tell its time. Check the address.");
-                }
-                if (answered - asked >= quickest) continue;
-                quickest = answered - asked;
-                offsetSeconds = theirs - (asked + answered) / 2;
-            }
-            measuredAt = Now;
-            origin = null;
-        }
-
         private double Age(CapturedMessage message)
         {
             double arrived = Now;
             double messageOrigin = message.Timestamp - message.CaptureTimeNs * 1e-9;
             // A client may set the publishing clock: then the offset is not what was measured.
-            bool moved = origin.HasValue && Math.Abs(messageOrigin - origin.Value) > ClockMovedSeconds;
-            if (moved || arrived - measuredAt > MeasureEverySeconds) MeasureClock();
+            if (origin.HasValue && Math.Abs(messageOrigin - origin.Value) > ClockMovedSeconds)
+            {
+                clock.Measure();
+                origin = null;
+            }
             if (!origin.HasValue) origin = messageOrigin;
-            return arrived + offsetSeconds - message.Timestamp;
+            return arrived + clock.OffsetSeconds - message.Timestamp;
         }
     }
 }
