@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class EyeArrivals(Closing):
         self._observe = observe
         self._note = ""
         self._noted_s = 0.0
+        self._logged: set[str] = set()  # of the trouble that lasts, without how long it does
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._follow, args=(topic,), name=topic, daemon=True)
@@ -69,6 +71,11 @@ class EyeArrivals(Closing):
     def _take_note(self, detail: object) -> None:
         if not isinstance(detail, str):
             return
-        if detail and detail != self._note:
+        kind = re.sub(r"[\d.]+", "", detail)
+        if detail and kind not in self._logged:
             log.warning("eye cameras: %.300s", detail)
+            self._logged.add(kind)
+        elif not detail and self._logged:
+            log.warning("eye cameras: all are back")
+            self._logged.clear()
         self._note, self._noted_s = detail[:300], time.monotonic()
