@@ -451,6 +451,26 @@ def test_a_running_session_takes_over_what_another_program_saved(folder: Path) -
         assert renewal.note == "A new eye calibration is in use."
 
 
+def test_an_unexpected_error_is_said_once_and_the_renewal_goes_on(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    profile = load_profile(folder)
+    fusion = EyeFusion(profile.eyes, 10**9)
+    failures = iter(["no such frame"] * 3)
+
+    def is_wrong_person() -> bool:
+        for words in failures:
+            raise IndexError(words)
+        return False
+
+    with EyeRenewal(fusion, folder, is_wrong_person=is_wrong_person) as renewal:
+        wait_for(lambda: "no such frame" in renewal.note)
+        new = EyeCalibration(0.03, 0.22)
+        save_profile(dataclasses.replace(profile, eyes=(new, new)), folder)
+        wait_for(lambda: fusion.calibration == (new, new))
+    assert sum(record.levelname == "ERROR" for record in caplog.records) == 1
+
+
 def test_a_button_that_is_held_asks_once_and_noise_asks_nothing() -> None:
     asked: list[str] = []
     requests = OscRequests(0, lambda: asked.append("again"), lambda: asked.append("centre"))

@@ -88,6 +88,7 @@ class EyeRenewal(Closing):
         self._wants_recentring = False
         self._calibrates_itself = False  # the headset, as what came last says
         self._told, self._told_s = "", -TOLD_S
+        self._failure = ""  # that of the last look, if it failed unexpectedly
         self._stamp = self._file_stamp()
         self._looked_s = clock()
         self._stopping = threading.Event()
@@ -132,16 +133,29 @@ class EyeRenewal(Closing):
     def _run(self) -> None:
         while not self._stopping.wait(POLL_S):
             try:
-                if self._is_wrong_person():
-                    self._refuse(NOT_THE_WEARER)
-                elif self._calibrates_itself:  # what is learned here would change nothing
-                    self._refuse(str(own_calibration()))
-                else:
-                    self._finish_routine()
-                    self._recentre()
-                self._look_at_profile()
+                self._look()
+                self._failure = ""
             except UserError as error:
                 self._tell(str(error))
+            except Exception as error:  # nobody would notice that this thread ended
+                self._fail(f"The eye calibration could not be renewed: {error!r}.")
+
+    def _look(self) -> None:
+        if self._is_wrong_person():
+            self._refuse(NOT_THE_WEARER)
+        elif self._calibrates_itself:  # what is learned here would change nothing
+            self._refuse(str(own_calibration()))
+        else:
+            self._finish_routine()
+            self._recentre()
+        self._look_at_profile()
+
+    def _fail(self, sentence: str) -> None:
+        """Say it once, however often it happens in a row."""
+        if sentence != self._failure:
+            log.error("%s", sentence, exc_info=True)
+            self._show(sentence)
+        self._failure = sentence
 
     def _refuse(self, sentence: str) -> None:
         """Forget what was asked for, and what a routine that runs has seen; say why."""
@@ -206,5 +220,8 @@ class EyeRenewal(Closing):
 
     def _tell(self, sentence: str) -> None:
         log.info("%s", sentence)
+        self._show(sentence)
+
+    def _show(self, sentence: str) -> None:
         with self._lock:
             self._told, self._told_s = sentence, self._clock()
