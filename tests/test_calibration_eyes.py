@@ -22,7 +22,7 @@ from edge.eyes.fusion import EyeFusion
 from edge.eyes.osc_requests import RECALIBRATE, RECENTRE, OscRequests
 from edge.eyes.renewal import EyeRenewal
 from edge.hmd_process import HmdProcess
-from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile
+from edge.profile import EyeCalibration, SessionProfile, load_profile, save_profile, update_profile
 from edge.settings import SessionSettings, StreamingSettings
 from models.filling import Reference
 from streaming.errors import UserError
@@ -449,6 +449,33 @@ def test_a_running_session_takes_over_what_another_program_saved(folder: Path) -
         save_profile(dataclasses.replace(profile, eyes=(new, new)), folder)
         wait_for(lambda: fusion.calibration == (new, new))
         assert renewal.note == "A new eye calibration is in use."
+
+
+def test_a_session_keeps_the_capture_that_it_began_with(folder: Path) -> None:
+    """New eyes on old views would be half of each; and the old eyes do not go into the new one."""
+    profile = load_profile(folder)
+    fusion = EyeFusion(profile.eyes, 10**9)
+    new = EyeCalibration(0.03, 0.22)
+    with EyeRenewal(fusion, folder, made=profile.made) as renewal:
+        again = dataclasses.replace(profile, eyes=(new, new), made="2031-01-01T00:00:00Z")
+        save_profile(again, folder)
+        wait_for(lambda: "captured anew" in renewal.note)
+        assert fusion.calibration == profile.eyes
+        for side in Side:
+            renewal.observe(Wearer(side, camera()).seen(time.monotonic_ns(), 1.0, 0.1, 0.05))
+        renewal.recentre()
+        wait_for(lambda: "for this session alone" in renewal.note)
+    assert fusion.calibration != profile.eyes
+    assert load_profile(folder).eyes == (new, new)
+
+
+def test_a_session_takes_over_the_eyes_of_its_own_capture(folder: Path) -> None:
+    profile = load_profile(folder)
+    fusion = EyeFusion(profile.eyes, 10**9)
+    new = EyeCalibration(0.03, 0.22)
+    with EyeRenewal(fusion, folder, made=profile.made):
+        update_profile(folder, lambda known: dataclasses.replace(known, eyes=(new, new)))
+        wait_for(lambda: fusion.calibration == (new, new))
 
 
 def test_an_unexpected_error_is_said_once_and_the_renewal_goes_on(

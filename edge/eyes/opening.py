@@ -34,6 +34,8 @@ def open_eyes(
     offset = stack.enter_context(ClockFollower(hmd.clock, keys)).offset if hmd.clock else None
     eyes = EyeFusion(profile.eyes, round(settings.edge.max_eye_age_ms * 1e6), offset)
     subscriber = stack.enter_context(Subscriber(hmd.publisher, TOPICS, keys))
-    renewal = stack.enter_context(open_renewal(eyes, settings, passphrase, is_wrong_person))
+    renewal = stack.enter_context(
+        open_renewal(eyes, settings, passphrase, is_wrong_person, profile.made)
+    )
     arrivals = stack.enter_context(EyeArrivals(subscriber, renewal.observe))
     return eyes, renewal, arrivals

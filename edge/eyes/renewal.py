@@ -14,7 +14,7 @@ from edge.eyes.fusion import Calibrations, EyeFusion
 from edge.eyes.osc_requests import OscRequests
 from edge.eyes.routine import EyeRoutine
 from edge.eyes.verdict import judged, own_calibration
-from edge.profile import DOCUMENT, load_profile, update_profile
+from edge.profile import DOCUMENT, SessionProfile, load_profile, update_profile
 from edge.settings import SessionSettings
 from streaming.closing import Closing
 from streaming.errors import UserError
@@ -29,6 +29,10 @@ NOT_THE_WEARER = (
     "The eyes are not calibrated: the person in view is not the profile's. "
     "Ask again when its owner wears the headset."
 )
+CAPTURED_ANEW = (
+    "The profile was captured anew: this session goes on with views and eyes of the capture it "
+    "began with. Start it again to use the new one."
+)
 IsWrong = Callable[[], bool]
 
 
@@ -38,17 +42,18 @@ def open_renewal(
     settings: SessionSettings,
     passphrase: str | None,
     is_wrong_person: IsWrong,
+    made: str = "",
 ) -> Iterator[EyeRenewal]:
     """Keep the fusion's calibration up to date, asked over OSC too where the settings say so.
 
-    `passphrase` opens an encrypted profile; `is_wrong_person` as in `EyeRenewal`.
+    `passphrase` opens an encrypted profile; `is_wrong_person` and `made` as in `EyeRenewal`.
 
     Raises:
         UserError: the port for OSC is taken.
     """
     folder = Path(settings.edge.profile)
     with EyeRenewal(
-        fusion, folder, passphrase=passphrase, is_wrong_person=is_wrong_person
+        fusion, folder, passphrase=passphrase, is_wrong_person=is_wrong_person, made=made
     ) as renewal:
         port = settings.edge.osc.request_port
         if not port:
@@ -64,7 +69,8 @@ def open_renewal(
 class EyeRenewal(Closing):
     """Keeps a running session's eye calibration up to date, on a thread of its own.
 
-    What is learned here is saved in the profile; what another program saves there is taken over.
+    What is learned here is saved in the profile; what another program saves there is taken over,
+    but from another capture nothing, and nothing is saved in one: its views are not in use here.
     """
 
     def __init__(
@@ -74,15 +80,17 @@ class EyeRenewal(Closing):
         *,
         passphrase: str | None = None,
         is_wrong_person: IsWrong = lambda: False,
+        made: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`folder` is the profile's; `passphrase` opens it when it is encrypted.
 
         While `is_wrong_person`, nothing is learned: these are not the eyes of the profile's owner.
+        `made` tells the session's capture, as in `SessionProfile`; empty = whichever is there.
         """
         self._fusion, self._folder = fusion, folder
         self._passphrase, self._clock = passphrase, clock
-        self._is_wrong_person = is_wrong_person
+        self._is_wrong_person, self._made = is_wrong_person, made
         self._lock = threading.Lock()
         self._routine: EyeRoutine | None = None
         self._wants_recentring = False
@@ -192,10 +200,16 @@ class EyeRenewal(Closing):
         self._keep(calibration)
 
     def _keep(self, calibration: Calibrations) -> None:
-        update_profile(
-            self._folder, lambda known: replace(known, eyes=calibration), self._passphrase
-        )
+        def change(known: SessionProfile) -> SessionProfile:
+            if self._is_another(known):
+                raise UserError(f"This holds for this session alone. {CAPTURED_ANEW}")
+            return replace(known, eyes=calibration)
+
+        update_profile(self._folder, change, self._passphrase)
         self._stamp = self._file_stamp()
+
+    def _is_another(self, found: SessionProfile) -> bool:
+        return self._made not in ("", found.made)
 
     def _look_at_profile(self) -> None:
         now_s = self._clock()
@@ -206,9 +220,11 @@ class EyeRenewal(Closing):
         if stamp == self._stamp or stamp is None:
             return
         self._stamp = stamp
-        calibration = load_profile(self._folder, self._passphrase).eyes
-        if calibration != self._fusion.calibration:
-            self._fusion.use_calibration(calibration)
+        found = load_profile(self._folder, self._passphrase)
+        if self._is_another(found):
+            self._tell(CAPTURED_ANEW)
+        elif found.eyes != self._fusion.calibration:
+            self._fusion.use_calibration(found.eyes)
             self._tell("A new eye calibration is in use.")
 
     def _file_stamp(self) -> tuple[int, int] | None:
