@@ -139,6 +139,7 @@ def _all_that_comes(connection: socket.socket) -> bytes:
 
 FRAME_ID = "+document.querySelector('[data-pane=restored]').dataset.frameId"
 STATUS = "document.getElementById('status').textContent"
+IS_OLD = "document.getElementById('panes').classList.contains('is-old')"
 PIXELS = """(() => { const pane = document.querySelector('[data-pane=restored]');
   const bytes = pane.getContext('2d').getImageData(0, 60, pane.width, 1).data;
   return bytes.reduce((sum, value, index) => (sum * 31 + value * (index + 1)) % 1000003, 7); })()"""
@@ -172,6 +173,24 @@ def test_pictures_move_and_come_back_by_themselves_after_a_restart(
         assert not browser.value("document.getElementById('panes').classList.contains('is-old')")
     feeder.stop()
     second.close()
+
+
+def test_a_restart_leaves_the_old_picture_dimmed_until_a_new_one_comes(
+    window: BrowserWindow,
+) -> None:
+    first = LivePage(0)
+    port = port_of(first)
+    first.put(a_shot(1, status=("LIVE", "PAUSED")))
+    with window.showing(first.url, *SIZES["desktop"]) as browser:
+        browser.wait_for(f"{STATUS}.startsWith('Paused') && {IS_OLD}")
+        first.close()
+        browser.wait_for(f"{STATUS}.startsWith('Not running')")
+        with LivePage(port) as second:
+            browser.wait_for(f"{STATUS} === 'Waiting for the first frame'")
+            assert browser.value(IS_OLD)
+            second.put(a_shot(1))
+            browser.wait_for(f"{STATUS} === 'Live'")
+            assert not browser.value(IS_OLD)
 
 
 SERVER = """
