@@ -193,6 +193,26 @@ def test_a_restart_leaves_the_old_picture_dimmed_until_a_new_one_comes(
             assert not browser.value(IS_OLD)
 
 
+def test_the_space_bar_pauses_but_not_while_the_page_asks(window: BrowserWindow) -> None:
+    """The button is not to be seen while it asks; the bar paused a session unseen."""
+    wishes: list[bool] = []
+    press = "document.dispatchEvent(new KeyboardEvent('keydown', {code: 'Space'})); 1"
+    with (
+        LivePage(0, on_pause=wishes.append) as page,
+        window.showing(page.url, *SIZES["desktop"]) as browser,
+    ):
+        page.put(a_shot(1, ("profile",)))
+        browser.wait_for("document.getElementById('profile').classList.contains('asks')")
+        browser.value(press)
+        page.put(a_shot(2))
+        browser.wait_for("!document.getElementById('profile').classList.contains('asks')")
+        page.put(a_shot(3, status=("LIVE", "PAUSED")))
+        browser.wait_for(f"{STATUS}.startsWith('Paused')")
+        browser.value(press)
+        wait_until(lambda: False in wishes)
+    assert wishes == [False]
+
+
 SERVER = """
 import sys, time
 sys.path.append("tests")
