@@ -27,6 +27,7 @@ from streaming import heard_pause
 from streaming.bridge.server import Bridge, bridge
 from streaming.endpoints import AddressInUse
 from streaming.errors import UserError
+from streaming.messages import Notification
 from streaming.publisher import Publisher
 from streaming.security.gate import Gate
 from streaming.security.keys import KeyFolder
@@ -187,6 +188,19 @@ def test_a_publisher_that_ended_while_paused_is_not_called_paused_for_ever(
             source.publisher.pause()
         told = [read(socket)[0]["paused"] for _ in range(2)]  # a second each, without news
     assert told[-1] is False
+
+
+def test_other_words_do_not_end_a_pause(source: Source, opened: Bridge) -> None:
+    """The page said "Live" until the pause was told again, at each word about the person."""
+    with viewer(opened) as socket:
+        source.wait_for_subscriber()
+        end_s = time.monotonic() + 20
+        source.publisher.pause()
+        while not read(socket)[0]["paused"]:
+            assert time.monotonic() < end_s
+            source.publisher.pause()
+        source.publisher.publish(Notification("unvisor.wrong_person", {"detail": "not anna"}))
+        assert [read(socket)[0]["paused"] for _ in range(2)] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from streaming import heard_pause
 from streaming.clock import NS_PER_S, monotonic_ns
 from streaming.face_message import FaceState
 from streaming.frame_message import FrameMessage
-from streaming.messages import Notification
-from streaming.publisher import PAUSED
+from streaming.heard_pause import HeardPause
 from streaming.security.keys import ClientKeys
 from streaming.subscriber import Arrival, Subscriber
 
@@ -36,12 +34,20 @@ class Feed:
     """One topic's newest message, read by a thread while anyone watches."""
 
     def __init__(
-        self, endpoint: str, topic: str, arrived: threading.Condition, keys: ClientKeys | None
+        self,
+        endpoint: str,
+        topic: str,
+        arrived: threading.Condition,
+        pause: HeardPause,
+        keys: ClientKeys | None,
     ) -> None:
-        """Subscribe; `arrived` is notified of every message. Raises `AddressMalformed`."""
+        """Subscribe; `arrived` is notified and `pause` told of every message.
+
+        Raises `AddressMalformed`.
+        """
         self._subscriber = Subscriber(endpoint, [topic], keys)
         self._topic = topic
-        self._arrived = arrived
+        self._arrived, self._pause = arrived, pause
         self._stopping = threading.Event()
         self.news = News(0, None)
         self._thread = threading.Thread(target=self._pump, name=f"feed {topic}", daemon=True)
@@ -63,6 +69,7 @@ class Feed:
             arrival = self._subscriber.take(self._topic, TAKE_S)
             if arrival is not None:
                 with self._arrived:
+                    self._pause.hear(arrival.message, arrival.arrival_time_ns)
                     self.news = News(self.news.sequence + 1, arrival)
                     self._arrived.notify_all()
 
@@ -73,6 +80,7 @@ class Feeds:
     def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
         """Remember the publisher; nothing is subscribed to yet."""
         self.arrived = threading.Condition()
+        self.pause = HeardPause()
         self._endpoint = endpoint
         self._keys = keys
         self._open: dict[str, Feed] = {}
@@ -85,7 +93,9 @@ class Feeds:
         with self._door:
             for topic in topics:
                 if topic not in self._open:
-                    self._open[topic] = Feed(self._endpoint, topic, self.arrived, self._keys)
+                    self._open[topic] = Feed(
+                        self._endpoint, topic, self.arrived, self.pause, self._keys
+                    )
                 self._viewers[topic] = self._viewers.get(topic, 0) + 1
             feeds = [self._open[topic] for topic in topics]
         try:
@@ -103,7 +113,7 @@ class View:
 
     def __init__(self, feeds: Feeds, image: Feed, face: Feed, words: Feed) -> None:
         """Start with nothing seen."""
-        self._arrived = feeds.arrived
+        self._arrived, self._pause = feeds.arrived, feeds.pause
         self._feeds = (image, face, words)
         self._seen = [0, 0, 0]
 
@@ -115,7 +125,7 @@ class View:
         with self._arrived:
             self._arrived.wait_for(self._has_news, timeout_s)
             image, face, words = (feed.news for feed in self._feeds)
-        facts: dict[str, object] = {"frame": None, "face": None, "paused": _is_paused(words, image)}
+        facts: dict[str, object] = {"frame": None, "face": None, "paused": self._pause.is_on}
         jpeg = b""
         if image.arrival is not None and image.sequence != self._seen[0]:
             assert isinstance(image.arrival.message, FrameMessage)
@@ -133,16 +143,6 @@ class View:
         return any(
             feed.news.sequence != seen for feed, seen in zip(self._feeds, self._seen, strict=True)
         )
-
-
-def _is_paused(words: News, image: News) -> bool:
-    """Whether `unvisor.paused` was heard last, and lately; pictures prove the contrary."""
-    if words.arrival is None or not isinstance(words.arrival.message, Notification):
-        return False
-    frame_ns = image.arrival.arrival_time_ns if image.arrival else 0
-    told_ns = words.arrival.arrival_time_ns
-    is_recent = monotonic_ns() - told_ns < heard_pause.BELIEVED_S * NS_PER_S
-    return words.arrival.message.subject == PAUSED and is_recent and told_ns > frame_ns
 
 
 def _frame_facts(frame: FrameMessage) -> dict[str, object]:
