@@ -65,7 +65,10 @@ def _checked(hint: Any, value: Any, origin: str) -> Any:
             raise UserError(f"{origin} must be a section, not {value!r}.")
         return dict(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise UserError(f"{origin} must be a number of fewer digits.") from error
     if type(value) is not hint:
         raise UserError(f"{origin} must be {WORDS.get(hint, hint.__name__)}, not {value!r}.")
     return value

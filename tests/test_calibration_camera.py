@@ -344,7 +344,17 @@ def test_a_damaged_lens_says_how_to_make_it_again(tmp_path: Path, text: str) -> 
 
 @pytest.mark.parametrize(
     "change",
-    [{"matrix": [[0, 0, 0]] * 3}, {"matrix": "x"}, {"distortion": [1]}, {"size_px": [0, 5]}],
+    [
+        {"matrix": [[0, 0, 0]] * 3},
+        {"matrix": "x"},
+        {"distortion": [1]},
+        {"size_px": [0, 5]},
+        # These ended in a traceback, the last two in the session that scaled the lens.
+        {"rms_px": 10**400},
+        {"distortion": [10**400] * 5},
+        {"size_px": [float("inf"), 5]},
+        {"size_px": [10**400, 10**400]},
+    ],
 )
 def test_impossible_lenses_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     tree = as_measured(WIDE).to_json() | change

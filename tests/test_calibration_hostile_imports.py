@@ -209,6 +209,14 @@ def test_documents_of_any_shape_are_refused(tree: object) -> None:
         refused(packed([(DOCUMENT, document)]), "cannot be imported")
 
 
+def test_a_number_beyond_all_bounds_is_refused() -> None:
+    """It ended in a traceback."""
+    members = members_of(GOOD)
+    content = content_of(members[DOCUMENT]) | {"quality": {"sharpness": 10**400}}
+    members[DOCUMENT] = as_document(content)
+    refused(packed(list(members.items())), "cannot be imported: a number in it is too large")
+
+
 def test_nothing_is_written_while_a_hostile_file_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

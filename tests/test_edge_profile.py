@@ -239,6 +239,9 @@ def test_a_lost_file_is_told(tmp_path: Path) -> None:
         ({"eyes": []}, "damaged"),
         ({"eyes": [{"closed": 0, "open": 1, "rest": [0, 0], "version": 99}] * 2}, "version 99"),
         ({"quality": 3}, "damaged"),
+        # These ended in a traceback: Python's integers know no bound, its floats do.
+        ({"quality": {"sharpness": 10**400}}, "damaged: a number in it is too large.*Make it"),
+        ({"eyes": [{"closed": 10**400, "open": 1, "rest": [0, 0]}] * 2}, "too large"),
         ({"files": {"../../.bashrc": {"sha256": "", "bytes": 1}}}, "bashrc"),
         ({"files": {}}, "missing"),
     ],
@@ -249,6 +252,16 @@ def test_a_document_that_does_not_fit_is_refused(
     save_profile(make_profile(), tmp_path / "anna")
     edit_content(tmp_path / "anna", **change)
     with pytest.raises(UserError, match=told):
+        load_profile(tmp_path / "anna")
+
+
+def test_a_number_beyond_all_bounds_in_schema_1_is_refused(tmp_path: Path) -> None:
+    """It needs no checksum of its own: whoever edits it by hand can write 1e400."""
+    write_schema1(make_profile(), tmp_path / "anna")
+    document = tmp_path / "anna" / DOCUMENT
+    tree = json.loads(document.read_text()) | {"quality": {"sharpness": 10**400}}
+    document.write_text(json.dumps(tree))
+    with pytest.raises(UserError, match=r"too large.*calibrate-reference"):
         load_profile(tmp_path / "anna")
 
 

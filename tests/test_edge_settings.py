@@ -57,6 +57,7 @@ def test_each_eye_names_its_own_camera(tmp_path: Path) -> None:
         ("[models]\nthreads = -1\n", "threads must be from 0 to 256"),
         ("[edge.camera]\nmax_width_px = 0\n", "max_width_px must be from 16"),
         ("[edge.camera]\nfps = nan\n", "fps must be from 1 to 1000, not nan"),
+        (f"[edge]\nmax_gap_ms = 1{'0' * 400}\n", "max_gap_ms must be a number of fewer digits"),
         ("[edge]\nmax_gap_ms = -1\n", "max_gap_ms must be from 0"),
         ("[edge.simulation]\nseed = -1\n", "seed must be from 0"),
     ],

@@ -17,7 +17,7 @@ from edge.profile import SessionProfile
 from edge.profile.archive import MAX_ARCHIVE_BYTES, pack, unpack
 from edge.profile.document import WrongSchema, from_document, to_document
 from edge.profile.sealing import Damaged, Lock, WrongPassphrase, is_sealed, unseal
-from edge.profile.store import told
+from edge.profile.store import UNFIT, told
 from streaming.errors import UserError
 
 SUFFIX = ".unvisor"
@@ -54,7 +54,7 @@ def imported(content: bytes, passphrase: Callable[[], str]) -> SessionProfile:
         ) from error
     except Damaged as error:
         raise UserError(f"The file cannot be imported: {error}.", "Export it again.") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise UserError(
             f"The file cannot be imported: {told(error)}.", "Export it again."
         ) from error

@@ -15,6 +15,7 @@ from edge.profile.parts import Part
 FloatArray = NDArray[np.float64]
 
 VERSION = 1
+MAX_SIDE_PX = 1 << 16
 SAME_SHAPE = 0.01  # by which two proportions of width and height may differ, relative
 # Undistorting is iterative; this is far below a hundredth of a pixel.
 _ENOUGH = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
@@ -88,7 +89,7 @@ class CalibratedLens:
         """Inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: the document does not fit.
+            KeyError, TypeError, ValueError, OverflowError: the document does not fit.
         """
         if tree["version"] != VERSION:
             raise ValueError(f"a lens of version {tree['version']}, not {VERSION}")
@@ -97,6 +98,8 @@ class CalibratedLens:
         distortion = np.array(tree["distortion"], np.float64)
         if matrix.shape != (3, 3) or distortion.shape != (5,) or min(width, height) < 1:
             raise ValueError("a lens without size, matrix or distortion")
+        if max(width, height) > MAX_SIDE_PX:
+            raise ValueError("a lens of pictures too large for any camera")
         is_finite = np.isfinite(matrix).all() and np.isfinite(distortion).all()
         if not is_finite or min(matrix[0, 0], matrix[1, 1]) <= 0:
             raise ValueError("a lens with impossible numbers")
@@ -116,6 +119,6 @@ class CalibratedLens:
 
     @classmethod
     def from_part(cls, part: Part) -> CalibratedLens:
-        """Inverse of `to_part`; raises UnknownVersion, KeyError, TypeError or ValueError."""
+        """Inverse of `to_part`; raises UnknownVersion or as `from_json` does."""
         part.require_version(VERSION)
         return cls.from_json(part.document)

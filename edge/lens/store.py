@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge.lens.lens import CalibratedLens
 from edge.profile.session import SessionProfile
+from edge.profile.store import UNFIT, told
 from edge.settings import CameraSettings
 from streaming.errors import UserError
 
@@ -45,8 +46,8 @@ def load_lens(path: Path) -> CalibratedLens:
         return CalibratedLens.from_json(tree)
     except OSError as error:
         raise UserError(f"Cannot read the lens {path}: {error.strerror}.", AGAIN) from error
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"The lens {path} is damaged: {error}.", AGAIN) from error
+    except (*UNFIT, RecursionError) as error:
+        raise UserError(f"The lens {path} is damaged: {told(error)}.", AGAIN) from error
 
 
 def lens_for(camera: CameraSettings, profile: SessionProfile) -> CalibratedLens | None:

@@ -110,6 +110,7 @@ def from_document(document: bytes, fetch: Fetch) -> SessionProfile:
         WrongSchema: it is not of this schema.
         OSError: `fetch` could not read a file.
         KeyError, TypeError, ValueError: document or a file is damaged, or does not fit.
+        OverflowError: a number in it is too large.
     """
     content = content_of(document)
     sums = listed(content)

@@ -25,6 +25,7 @@ def profile_of_schema1(tree: Mapping[str, Any], fetch: Fetch) -> SessionProfile:
     Raises:
         OSError: `fetch` could not read a file.
         KeyError, TypeError, ValueError: document or a file is damaged, or does not fit.
+        OverflowError: a number in it is too large.
     """
     views = tuple(_view(entry, fetch) for entry in tree["references"])
     if not views:

@@ -37,6 +37,8 @@ from streaming.errors import UserError
 
 MAKE_AGAIN = "Make it again with `calibrate-reference`."
 SEALED = "sealed"  # in profile.json, instead of "content"
+# What readers of a document raise that does not fit; the last of numbers such as 1e400.
+UNFIT = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
 TRIES = 3  # somebody may save the profile while it is read
 
 
@@ -189,12 +191,14 @@ def _profile(document: bytes, folder: Path, passphrase: str | None) -> SessionPr
         raise UserError(
             f"{error.filename} of the profile cannot be read: {error.strerror}.", MAKE_AGAIN
         ) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise UserError(f"The profile {folder} is damaged: {told(error)}.", MAKE_AGAIN) from error
 
 
 def told(error: Exception) -> str:
     """What a reader of files complained about, in words."""
+    if isinstance(error, OverflowError):  # Python says of which type it is too large
+        return "a number in it is too large"
     return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
 
 
