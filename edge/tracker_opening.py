@@ -44,11 +44,17 @@ def _headset_tracker(
     fit = wearer_fit(reference, reader)
     is_fine = settings.edge.outline == "fine"
     drawer = OutlineReader(threads=settings.models.threads) if is_fine else None
-    choice = read_marker(settings.edge.marker)
-    lens = lens_for(settings.edge.camera, profile)
-    guide = None if choice is None else MarkerGuide(choice, lens)
+    guide = _guide(settings, profile)
     size_px, person = settings.models.size_px, settings.edge.person
     # Where a marker says exactly how the headset lies, nothing else shall move what it hides.
     register = MeshRegister(reference) if guide is None else None
     outline = WearersOutline(reference, drawer)
     return HeadsetTracker(size_px, reader, fit, person, guide, outline, register)
+
+
+def _guide(settings: SessionSettings, profile: SessionProfile) -> MarkerGuide | None:
+    """What follows the marker; without one nobody needs the lens, so its file is not read."""
+    choice = read_marker(settings.edge.marker)
+    if choice is None:
+        return None
+    return MarkerGuide(choice, lens_for(settings.edge.camera, profile))
