@@ -148,6 +148,31 @@ def test_a_process_that_fails_leaves_the_profile(
     assert (tmp_path / "anna" / "profile.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("what", ["views", "eyes"])
+def test_a_profile_that_was_captured_anew_meanwhile_is_left_alone(
+    tmp_path: Path, clip: CapturedClip, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The network went into the new one, whose views it had never seen; new eyes do no harm."""
+    folder = tmp_path / "anna"
+    save_profile(small_profile(OLD), folder)
+    a_process(monkeypatch, tmp_path, answers(is_kept=True))
+    known = small_profile(OLD)
+    view = dataclasses.replace(known.references[0], image=known.references[0].image ^ 1)
+    eye = dataclasses.replace(known.eyes[0], open=known.eyes[0].open + 0.01)
+    changes: dict[str, Any] = {"references": (view,)} if what == "views" else {"eyes": (eye, eye)}
+    learned = processes.learned
+
+    def captured_anew(*arguments: Any, **options: Any) -> Answer:
+        answer = learned(*arguments, **options)
+        save_profile(dataclasses.replace(known, **changes), folder)
+        return answer
+
+    monkeypatch.setattr(processes, "learned", captured_anew)
+    told = finetune_profile(folder, clip, 1.0)
+    assert ("captured anew" in told) == (what == "views")
+    assert (load_profile(folder).network is None) == (what == "views")
+
+
 def test_ctrl_c_stops_the_process_and_leaves_the_profile(
     tmp_path: Path, clip: CapturedClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,12 +11,14 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
 from calibration.finetune.frames import CapturedClip
-from edge.profile import SessionProfile, update_profile
+from edge.profile import SessionProfile, load_profile, update_profile
 from edge.profile.own_network import OwnNetwork
+from models.filling import Reference
 from models.personal.exchange import Answer, Order
 from models.personal.network import PersonalWeights
 from models.shipped import SHIPPED_NETWORK, Network, load_network
@@ -25,7 +27,15 @@ from streaming.errors import UserError
 COMMAND = (sys.executable, "-m", "training.finetuning")
 ROOT = Path(__file__).resolve().parents[2]
 LEAST_FRAMES = 2  # to have anything to send; how many are enough, the process knows
+CAPTURED_ANEW = (
+    "The profile was captured anew while the network was learned, so it is unchanged: the network "
+    "knows the views of before. Run `calibrate-reference` with --finetune to learn one on new ones."
+)
 Tell = Callable[[float, str], None]  # share of the time, what is being done
+
+
+class _CapturedAnew(Exception):
+    """The profile is of another capture than the clip."""
 
 
 def check_torch() -> None:
@@ -42,11 +52,13 @@ def finetune_profile(
 ) -> str:
     """Learn for so long on a clip and keep the result in the profile, if it is better.
 
-    Interrupted or failing, the profile stays as it is. Returns what came of it, as a sentence.
+    Interrupted or failing, the profile stays as it is, and so does one that was captured anew
+    meanwhile: the network knows other views. Returns what came of it, as a sentence.
 
     Raises:
-        UserError: the clip is too short, or the process failed.
+        UserError: the clip is too short, the process failed, or the profile cannot be read.
     """
+    captured = load_profile(folder, passphrase).references
     base = load_network(SHIPPED_NETWORK)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("fine-tuning", total=1.0)
@@ -66,10 +78,23 @@ def finetune_profile(
     own = OwnNetwork(PersonalWeights(base.manifest["sha256"], answer.weights), scores)
 
     def with_network(profile: SessionProfile) -> SessionProfile:
+        if not _are_same(profile.references, captured):
+            raise _CapturedAnew
         return replace(profile, network=own)
 
-    update_profile(folder, with_network, passphrase)
+    try:
+        update_profile(folder, with_network, passphrase)
+    except _CapturedAnew:
+        return CAPTURED_ANEW
     return f"The profile has a network of its own now: {figures}."
+
+
+def _are_same(views: tuple[Reference, ...], others: tuple[Reference, ...]) -> bool:
+    """Whether two profiles are of one capture; `made` says so to the second only."""
+    return len(views) == len(others) and all(
+        np.array_equal(view.image, other.image) and np.array_equal(view.mesh, other.mesh)
+        for view, other in zip(views, others, strict=True)
+    )
 
 
 def learned(
