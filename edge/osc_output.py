@@ -29,11 +29,18 @@ class OscOutput:
     """
 
     def __init__(self, settings: OscSettings) -> None:
-        """Raises `UserError` for a receiver on another machine."""
+        """Raises `UserError` for a receiver on another machine, or for our own ear."""
         if settings.host not in LOOPBACK or not 1 <= settings.port <= 65535:
             raise UserError(
                 f"OSC is not sent to {settings.host}:{settings.port}: it is not encrypted.",
                 "Use host 127.0.0.1 and a port of 1 to 65535.",
+            )
+        if settings.port == settings.request_port:
+            raise UserError(
+                f"OSC is sent to port {settings.port} and requests are expected there, too: the "
+                "receiver would hear nothing.",
+                "Name two different ports as `port` (VRChat: 9000) and `request_port` in "
+                "[edge.osc]; VRChat sends to 9001.",
             )
         self._settings = settings
         self._receiver = ("127.0.0.1", settings.port)

@@ -12,6 +12,7 @@ import cv2
 import typer
 from rich.console import Console
 
+from edge.camera import WEBCAM
 from edge.identity.question import confirm_person
 from edge.marker.detector import read_marker
 from edge.person_choice import check_person
@@ -238,6 +239,12 @@ def _check(settings: SessionSettings) -> None:
         raise UserError(
             "Landmarks of mediapipe cannot tell a headset from a face mask.",
             "Leave out --landmarks, or name the --cover.",
+        )
+    if edge.camera.source.startswith(WEBCAM) and edge.max_gap_ms * edge.camera.fps < 1000:
+        raise UserError(
+            f"With max_gap_ms = {edge.max_gap_ms:g} every frame of a camera with "
+            f"{edge.camera.fps:g} frames a second comes after a gap: nothing would be remembered.",
+            f"Set max_gap_ms in [edge] to {2000 / edge.camera.fps:.0f} or more.",
         )
     if edge.landmarks == "oracle" and not edge.simulation.enabled:
         raise UserError(

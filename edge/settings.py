@@ -108,7 +108,8 @@ class EdgeSettings:
     person: str = "nearest"  # whom to follow: nearest, left, right, or a number from the left
     marker: str = ""  # sticker on the headset: aruco:ID or apriltag:ID; empty = none
     max_eye_age_ms: Milliseconds = 100.0  # older eye observations are not used
-    max_gap_ms: Milliseconds = 500.0  # a longer hole between frames resets the network's states
+    # A longer hole between frames resets the network's states.
+    max_gap_ms: Annotated[float, Within(1, 60_000)] = 500.0
     report: str = ""  # timing JSON written when the run ends
     spans: str = ""  # folder for every stage of every frame (`unvisor profile`); empty = not kept
     quality: bool = False  # compare with the truth of a simulated headset

@@ -104,6 +104,12 @@ def test_other_machines_are_refused(host: str, port: int) -> None:
         OscOutput(OscSettings(True, host, port))
 
 
+def test_a_receiver_at_the_port_for_requests_is_refused() -> None:
+    """The session sent its words to itself, and VRChat heard none."""
+    with pytest.raises(UserError, match=r"port 9001 .*two different ports"):
+        OscOutput(OscSettings(True, port=9001, request_port=9001))
+
+
 def test_a_receiver_that_is_gone_costs_nothing(receiver: socket.socket) -> None:
     port = receiver.getsockname()[1]
     receiver.close()

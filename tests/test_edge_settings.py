@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from edge.hmd_process import camera_arguments
+from edge.run import _check
 from edge.settings import SessionSettings, from_json, load_toml, override, to_json
 from streaming.errors import UserError
 
@@ -58,7 +60,7 @@ def test_each_eye_names_its_own_camera(tmp_path: Path) -> None:
         ("[edge.camera]\nmax_width_px = 0\n", "max_width_px must be from 16"),
         ("[edge.camera]\nfps = nan\n", "fps must be from 1 to 1000, not nan"),
         (f"[edge]\nmax_gap_ms = 1{'0' * 400}\n", "max_gap_ms must be a number of fewer digits"),
-        ("[edge]\nmax_gap_ms = -1\n", "max_gap_ms must be from 0"),
+        ("[edge]\nmax_gap_ms = 0\n", "max_gap_ms must be from 1 to 60000, not 0"),
         ("[edge.simulation]\nseed = -1\n", "seed must be from 0"),
     ],
 )
@@ -67,6 +69,19 @@ def test_a_wrong_config_file_is_one_clear_sentence(tmp_path: Path, text: str, na
     path.write_text(text)
     with pytest.raises(UserError, match=named):
         load_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "gap_ms", "is_told"),
+    [("webcam:0", 30.0, True), ("webcam:0", 500.0, False), ("clip.mp4", 30.0, False)],
+)
+def test_a_gap_that_every_frame_comes_after_is_refused(
+    source: str, gap_ms: float, is_told: bool
+) -> None:
+    """The network's memory never filled; a file may be of any rate."""
+    changes = {"edge.camera.source": source, "edge.max_gap_ms": gap_ms}
+    with pytest.raises(UserError, match="to 67 or more") if is_told else nullcontext():
+        _check(override(SessionSettings(), changes))
 
 
 def test_a_missing_config_file_says_which(tmp_path: Path) -> None:
