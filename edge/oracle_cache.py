@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from edge.video_file import VideoFile
 from models.face.mediapipe_mesh import FaceMesher
 from models.face.mesh import POINT_COUNT
 from streaming.records import Float32Array
+from streaming.whole_file import PRIVATE, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +91,7 @@ def _store(stored: Path, meshes: Float32Array) -> None:
     """Write in one step, so that a reader never sees half a file."""
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(suffix=".npz", dir=stored.parent)
-        with os.fdopen(descriptor, "wb") as file:
+        with whole_file(stored, PRIVATE) as file:
             np.savez_compressed(file, meshes=meshes)
-        os.replace(draft, stored)
     except OSError as error:
         log.warning("the meshes cannot be cached in %s: %s", stored.parent, error)

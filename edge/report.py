@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from streaming.errors import UserError
+from streaming.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,9 @@ def write_report(report: SessionReport, path: Path) -> None:
     Raises:
         UserError: it cannot be written, as when the disk became full during the session.
     """
-    draft = None
     try:
-        path = Path(os.path.realpath(path))  # a symbolic link stays
+        path = Path(os.path.realpath(path))  # whose folder is made
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(suffix=".json", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(report.to_tree(), file, indent=1)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
+        write_whole(path, json.dumps(report.to_tree(), indent=1).encode())
     except OSError as error:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
         raise _unwritable(path, error.strerror or "no reason given") from error

@@ -50,7 +50,7 @@ def test_a_disk_that_becomes_full_is_a_sentence_and_leaves_the_older_report(
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("edge.report.json.dump", full)
+    monkeypatch.setattr("edge.report.json.dumps", full)
     with pytest.raises(UserError, match=r"report\.json cannot be written: No space left"):
         write_report(a_report(frames=11), path)
     assert path.read_text() == before

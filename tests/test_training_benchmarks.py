@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -147,15 +148,14 @@ def test_a_report_that_cannot_be_written_leaves_the_one_before(
     run(root, tmp_path, "--protocol", "hmd", "--method", "paste")
     kept = (tmp_path / "hmd.json").read_text()
 
-    def half(path: Path, text: str, encoding: str) -> None:
-        path.write_bytes(text.encode(encoding)[: len(text) // 2])
+    def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="No space left"):
         run(root, tmp_path, "--protocol", "hmd", "--method", "paste", "--method", "warp")
     assert (tmp_path / "hmd.json").read_text() == kept
-    assert not list(tmp_path.glob(".*partial"))
+    assert not list(tmp_path.glob(".*draft"))
 
 
 def test_clips_that_are_too_short_for_a_protocol_are_counted_on_the_page() -> None:

@@ -7,10 +7,7 @@ from what was understood of it.
 from __future__ import annotations
 
 import dataclasses
-import errno
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from edge.profile import SessionProfile
@@ -19,10 +16,9 @@ from edge.profile.document import WrongSchema, from_document, to_document
 from edge.profile.sealing import Damaged, Lock, WrongPassphrase, is_sealed, unseal
 from edge.profile.store import UNFIT, told
 from streaming.errors import UserError
+from streaming.whole_file import PRIVATE, write_whole
 
 SUFFIX = ".unvisor"
-# Of file systems that know no second name of a file, as USB sticks have them.
-WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 MAX_FILE_BYTES = MAX_ARCHIVE_BYTES + (1 << 16)  # sealing adds a header
 
 
@@ -80,34 +76,9 @@ def write_private(path: Path, content: bytes, replace: bool = False) -> None:
     Raises:
         UserError: it cannot be written, or is there already and `replace` is False.
     """
-    path = Path(os.path.realpath(path)) if replace else path
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            if replace:
-                draft.replace(path)
-            else:
-                _put_where_nothing_is(draft, path)
-        finally:
-            with suppress(FileNotFoundError):
-                draft.unlink()
+        write_whole(path, content, PRIVATE, replace=replace)
     except FileExistsError as error:
         raise UserError(f"{path} is there already.", "Add --replace, or name another.") from error
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}.", "Name another place.") from error
-
-
-def _put_where_nothing_is(draft: Path, path: Path) -> None:
-    """Give a file its name; raises FileExistsError when that is taken, unlike a rename."""
-    try:
-        os.link(draft, path)
-    except OSError as error:
-        if error.errno not in WITHOUT_LINKS:
-            raise
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        draft.replace(path)

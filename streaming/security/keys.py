@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import struct
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import zmq
 from zmq.utils import z85
 
 from streaming.errors import UserError
+from streaming.whole_file import PRIVATE, write_whole
 
 LOGGER = logging.getLogger(__name__)
 SERVER_FILE = "server.key"
@@ -148,19 +148,11 @@ class KeyFolder:
         try:
             for folder in (self.path, path.parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(  # 0600
-                "w", encoding="ascii", prefix=".", dir=path.parent, delete=False
-            ) as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft = Path(file.name)
-            if is_first:
-                with suppress(FileExistsError):
-                    path.hardlink_to(draft)
-                draft.unlink()
-            else:
-                draft.replace(path)
+            if not is_first:
+                write_whole(path, text.encode("ascii"), PRIVATE)
+                return
+            with suppress(FileExistsError):
+                write_whole(path, text.encode("ascii"), PRIVATE, replace=False)
         except OSError as error:
             raise UserError(f"Cannot write {path}: {error.strerror}.") from error
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from hmd_capture.headset_render import Headset
 from hmd_capture.simulated import covered
 from models.identity.face_chip import BARE, WIDTH_PX, chip_from_frame
+from streaming.whole_file import PRIVATE, whole_file
 from training.clips.faces import FaceClips
 from training.identity.teacher import teacher_embeddings
 from training.run.checkpoint import CheckpointError
@@ -74,16 +75,11 @@ class PersonFaces:
         Raises:
             CheckpointError: the disk is full, or may not be written to.
         """
-        partial = path.with_suffix(".partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.unlink(missing_ok=True)
-            partial.touch(mode=0o600)
-            with open(partial, "wb") as file:
+            with whole_file(path, PRIVATE) as file:
                 np.savez(file, **vars(self))
-            partial.replace(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise CheckpointError(
                 f"{path} could not be written ({error.strerror}); free disk space and start the "
                 "same command again."

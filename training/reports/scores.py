@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from streaming.errors import UserError
+from streaming.whole_file import write_whole
 from training.clips.faces import ImageU8
 from training.evaluation.metrics import FrameScores, clip_means, summarise
 from training.protocol import ScoredClip
@@ -93,21 +93,11 @@ def write_text(path: Path, text: str) -> None:
         if path.exists() and not path.is_file():  # such as /dev/stdout
             path.write_text(text, encoding="utf-8")
         else:
-            _replace(path, text)
+            write_whole(path, text.encode())
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror}).", "Choose another."
         ) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    path = Path(os.path.realpath(path))  # a symbolic link stays
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_strip(folder: Path, clip: ScoredClip, filled: Mapping[str, ImageU8]) -> None:

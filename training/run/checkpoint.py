@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from streaming.whole_file import whole_file
 
 
 class CheckpointError(Exception):
@@ -16,15 +17,10 @@ class CheckpointError(Exception):
 def save(state: dict[str, Any], path: Path) -> None:
     """Write `state` to `path`; a crash, also of power, or a full disk leaves the previous file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     try:
-        with open(partial, "wb") as file:
+        with whole_file(path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())  # or the new name may come to the disk before the content
-        os.replace(partial, path)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path} could not be saved ({error}); the previous checkpoint is kept. Free disk "
             "space and start the same command again: it resumes."

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from streaming.whole_file import write_whole
 from training.run import checkpoint
 
 CHECKPOINT, BEST, CURVE, SETTINGS = "last.pt", "best.pt", "curve.jsonl", "settings.json"
@@ -108,10 +108,8 @@ def json_like(value: Any) -> Any:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_suffix(".partial")
     with _told(path):
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, text.encode())
 
 
 @contextmanager
