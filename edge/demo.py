@@ -175,6 +175,7 @@ def demo_settings(scene: Scene, out: Path) -> SessionSettings:
             "edge.camera.seconds": camera.seconds,
             "edge.simulation.enabled": True,
             "edge.recording.path": str(out / VIDEO),
+            "edge.recording.overwrite": True,  # demo.json beside it tells of this run, too
             "edge.quality": True,
         },
     )

@@ -6,9 +6,12 @@ counts them, and when the disk fails it says so once and the product goes on wit
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from streaming.closing import Closing
 from streaming.errors import UserError
 from streaming.records import ImageU8
 from streaming.slot import Latest
+from streaming.whole_file import put_where_nothing_is
 
 PANE_HEIGHT_PX = 300
 TITLE_PX = 24
@@ -40,18 +44,31 @@ log = logging.getLogger(__name__)
 
 
 class Recorder(Closing):
-    """A `ViewSink` that writes an H.264 MP4 file, which appears under its name once finished."""
+    """A `ViewSink` that writes an H.264 MP4 file, which appears under its name once finished.
 
-    def __init__(self, path: Path) -> None:
-        """Open a draft beside `path`; raises UserError when nothing can be written there."""
-        self.path = path
+    `path` is then the file's: where a video is already, the next free one of NAME-2.mp4, …
+    """
+
+    def __init__(self, path: Path, overwrite: bool = False) -> None:
+        """Open a draft beside `path`, or beside what it leads to if it is a symbolic link.
+
+        `overwrite` has the finished video take an older one's place.
+
+        Raises:
+            UserError: nothing can be written there.
+        """
+        self.path = Path(os.path.realpath(path))
         self.trouble = ""
         self.frames = 0
-        if path.is_dir():  # else told only at the end, when the draft cannot take its place
+        self._overwrite = overwrite
+        # Else told only at the end, when the draft cannot take its place.
+        if self.path.is_dir():
             raise _unwritable(path, "it is a folder")
-        self._draft = path.with_name(path.name + ".part")
+        if self.path.exists() and not self.path.is_file():
+            raise _unwritable(path, "it is no file that can be replaced")
+        self._draft = self.path.with_name(self.path.name + ".part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._draft.touch(0o600)
             self._draft.chmod(0o600)  # a face: for its owner alone, also where a draft was left
         except OSError as error:
@@ -83,7 +100,7 @@ class Recorder(Closing):
         try:
             self._record()
             if self.frames:
-                os.replace(self._draft, self.path)
+                self._take_place()
         except Exception as error:  # a thread that ends without a word would look like success
             is_expected = isinstance(error, OSError | av.error.FFmpegError)
             self.trouble = f"the recording {self.path} stopped and is not kept: {_why(error)}"
@@ -96,6 +113,20 @@ class Recorder(Closing):
                 pass  # until the slot is closed
         finally:
             self._draft.unlink(missing_ok=True)
+
+    def _take_place(self) -> None:
+        """Give the finished draft its name, or the next free one; an older video stays."""
+        if self._overwrite:
+            os.replace(self._draft, self.path)
+            return
+        wanted = self.path
+        for place in _numbered(wanted):
+            with suppress(FileExistsError):
+                put_where_nothing_is(self._draft, place)
+                self.path = place
+                break
+        if self.path != wanted:
+            log.warning("%s is there already: this recording is %s", wanted, self.path)
 
     def _record(self) -> None:
         first = self._slot.take()
@@ -120,6 +151,13 @@ class Recorder(Closing):
             container.mux(stream.encode(None))
 
 
+def _numbered(path: Path) -> Iterator[Path]:
+    """`path`, then NAME-2.mp4, NAME-3.mp4, …"""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
 def _unwritable(path: Path, reason: str) -> UserError:
     return UserError(
         f"The recording {path} cannot be written: {reason}.",
@@ -136,7 +174,8 @@ def _why(error: Exception) -> str:
 
 def open_recorder(settings: SessionSettings) -> Recorder:
     """Open the recording that the settings ask for (a sink opener)."""
-    return Recorder(Path(settings.edge.recording.path))
+    recording = settings.edge.recording
+    return Recorder(Path(recording.path), recording.overwrite)
 
 
 def compose(view: PipelineView) -> ImageU8:

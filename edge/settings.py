@@ -83,6 +83,7 @@ class RecordingSettings:
     """`[edge.recording]`: side-by-side video of what the preview shows."""
 
     path: str = ""  # mp4 file; empty = no recording
+    overwrite: bool = False  # False: where a video is already, the next becomes NAME-2.mp4, …
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from edge_views import a_view, picture
 
-from edge.recorder import PANE_HEIGHT_PX, STRIP_PX, TITLE_PX, Recorder, compose
+from edge.recorder import PANE_HEIGHT_PX, STRIP_PX, TITLE_PX, Recorder, compose, open_recorder
+from edge.settings import SessionSettings, override
 from edge.sinks import trouble_of
 from streaming.errors import UserError
 
@@ -104,6 +105,50 @@ def test_a_folder_is_told_before_the_start(
     with pytest.raises(UserError, match=r"it is a folder.*\[edge\.recording\]"):
         Recorder(Path(name))
     assert [path.name for path in tmp_path.iterdir()] == ["videos"]
+
+
+def test_the_last_video_stays_and_the_next_gets_a_number(tmp_path: Path) -> None:
+    """A session that was started anew wrote over it."""
+    (tmp_path / "me.mp4").write_bytes(b"the last")
+    (tmp_path / "me-2.mp4").write_bytes(b"the one after")
+    recorder = _record(tmp_path / "me.mp4", [1])
+    assert recorder.path == tmp_path / "me-3.mp4"
+    with av.open(str(recorder.path)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+    kept = {path.name: path.read_bytes()[:13] for path in tmp_path.glob("*")}
+    assert (kept.pop("me.mp4"), kept.pop("me-2.mp4")) == (b"the last", b"the one after")
+    assert list(kept) == ["me-3.mp4"]
+
+
+def test_whoever_says_so_gets_the_video_in_the_place_of_the_last(tmp_path: Path) -> None:
+    path = tmp_path / "me.mp4"
+    path.write_bytes(b"the last")
+    changes = {"edge.recording.path": str(path), "edge.recording.overwrite": True}
+    recorder = open_recorder(override(SessionSettings(), changes))
+    recorder.show(a_view(1))
+    assert path.read_bytes() == b"the last"  # until the new one is whole
+    recorder.close()
+    assert path.stat().st_size > 100
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_link_is_written_through(tmp_path: Path, is_there: bool) -> None:
+    """It was replaced by a file."""
+    disk, link = tmp_path / "disk", tmp_path / "me.mp4"
+    disk.mkdir()
+    link.symlink_to(disk / "anna.mp4")
+    if is_there:
+        (disk / "anna.mp4").write_bytes(b"the last")
+    recorder = _record(link, [1])
+    assert link.is_symlink()
+    assert recorder.path == disk / ("anna-2.mp4" if is_there else "anna.mp4")
+    assert recorder.path.stat().st_size > 100
+
+
+def test_what_is_no_file_is_told_before_the_start() -> None:
+    with pytest.raises(UserError, match=r"/dev/null .*no file that can be replaced"):
+        Recorder(Path("/dev/null"))
 
 
 def test_a_full_disk_ends_the_recording_but_not_the_run(tmp_path: Path) -> None:
