@@ -88,6 +88,31 @@ def test_the_int8_form_is_used_as_its_original_is(
     assert np.corrcoef(fill, wanted)[0, 1] > 0.9  # untrained it hardly says anything
 
 
+def test_ranges_and_judgement_are_of_the_licence_classes_asked_for(
+    peer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was no such option: a network trained on free clips took its ranges from all."""
+    Workshop(monkeypatch, GOOD)
+    rows = [
+        SimpleNamespace(segment=name, frames=40, licence_class=name) for name in ("free", "paid")
+    ]
+    clips = SimpleNamespace(rows=lambda split: rows, frames=lambda *_: None, meshes=lambda *_: None)
+    judged: list[Any] = []
+
+    def judge(*given: Any) -> Parity:
+        judged.append(given[3])
+        return GOOD
+
+    monkeypatch.setattr(quantize_command, "FaceClips", lambda data: clips)
+    monkeypatch.setattr(quantize_command, "check_parity", judge)
+    quantize_command.quantize(peer.parent, peer, None, "cpu", 0, ["free"])
+    assert judged == [[rows[0]]]
+    ranges = load_network(peer.with_name("peer_int8.onnx")).manifest["ranges"]
+    assert (ranges["clips"], ranges["licence_classes"]) == (1, ["free"])
+    with pytest.raises(UserError, match=r"licence class other.*classes are: free, paid"):
+        quantize_command.quantize(peer.parent, peer, None, "cpu", 0, ["other"])
+
+
 def test_clips_that_are_too_short_are_told_in_a_sentence(
     peer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import torch
 import typer
 
 from streaming.errors import UserError
+from training.clips.licences import LicenceClass
 from training.feeding.sources import open_source
 from training.helper_weights import DEFAULT_FOLDER, HelperWeightsError
 from training.inpainting import InpaintingTraining, Setting, worker_count
@@ -64,9 +65,7 @@ def train(
         typer.Option(help="Checkpoint that a new run starts from; last.pt has the adversary, too."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of data order and initial weights.")] = 0,
-    licence_class: Annotated[
-        list[str] | None, typer.Option(help="Only clips of this licence class; repeatable.")
-    ] = None,
+    licence_class: LicenceClass = None,
     helper_weights: Annotated[
         Path, typer.Option(help="Folder of the loss networks.")
     ] = DEFAULT_FOLDER,

@@ -14,13 +14,14 @@ from models.filling import DEFAULT_FILLER
 from streaming.errors import UserError
 from training.bank_protocol import BANK
 from training.clips.faces import FaceClips, ImageU8
+from training.clips.licences import licensed
 from training.detail.report import DETAIL, detail_document, tell_detail
 from training.detail.report import METHODS as DETAIL_METHODS
 from training.evaluation import options, tables
 from training.evaluation.evaluate import METHODS, makers_of
 from training.evaluation.networks import TrainedNetwork
 from training.evaluation.options import OUTPUT, WHAT, progress_bar
-from training.evaluation.plan import PROTOCOLS, licensed
+from training.evaluation.plan import PROTOCOLS
 from training.evaluation.run import Advance, Measures, Request, asked, networks_of, score
 from training.eyes.evaluation import EYES, eyes_document
 from training.eyes.report import tell_eyes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from streaming.errors import UserError
 from training import protocol as protocols
 from training.clips.faces import FaceClip, FaceClips
+from training.clips.licences import licensed
 from training.evaluation import hard_cases
 from training.evaluation.hard_cases import HARD_PROTOCOLS, HardCase
 from training.protocol import ScoredClip
@@ -59,14 +60,3 @@ def takes(
         return [Take(by_name[case.segment], protocol, case) for case in kept], []
     long_enough, short = protocols.eligible(rows, protocol)
     return [Take(row, protocol) for row in long_enough], short
-
-
-def licensed(rows: list[FaceClip], classes: tuple[str, ...]) -> list[FaceClip]:
-    """Those of some licence classes; empty = all. Raises UserError when none is."""
-    kept = [row for row in rows if not classes or row.licence_class in classes]
-    if not kept:
-        known = ", ".join(sorted({row.licence_class or "none" for row in rows}))
-        raise UserError(
-            f"No clip has the licence class {' or '.join(classes)}.", f"The classes are: {known}."
-        )
-    return kept

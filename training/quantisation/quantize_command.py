@@ -26,6 +26,7 @@ from models.shipped import (
 from models.weights_error import WeightsError
 from streaming.errors import UserError
 from training.clips.faces import FaceClip, FaceClips
+from training.clips.licences import LicenceClass, licensed
 from training.feeding.streams import DecodedClip, StreamMaker, StreamSettings
 from training.protocol import HMD, eligible
 from training.quantisation.acceptance import accepted_as, default_place
@@ -56,6 +57,7 @@ def quantize(
     loop_frames: Annotated[
         int, typer.Option(min=0, help="Frames of a looped clip for the drift; 0 = not checked.")
     ] = 3000,
+    licence_class: LicenceClass = None,
 ) -> None:
     """Write the network as INT8 and say what that costs in quality."""
     console = Console(stderr=True, highlight=False)
@@ -65,11 +67,17 @@ def quantize(
     except WeightsError as error:
         raise UserError(str(error)) from error
     clips = FaceClips(data)
-    rows = _some(clips.rows("train"), RANGE_CLIPS)
-    chosen = _some(eligible(clips.rows("val"), HMD)[0], VAL_CLIPS)
+    classes = tuple(licence_class or ())
+    rows = _some(licensed(clips.rows("train"), classes), RANGE_CLIPS)
+    chosen = _some(eligible(licensed(clips.rows("val"), classes), HMD)[0], VAL_CLIPS)
     console.print(f"ranges from {len(rows)} clips of the train split, run online …")
     feeds = range_feeds(OnlineNetwork(weights), _range_clips(clips, rows, network), KEPT_FRAMES)
-    ranges = {"clips": [row.segment for row in rows], "frames": len(feeds), "split": "train"}
+    ranges = {
+        "clips": [row.segment for row in rows],
+        "frames": len(feeds),
+        "split": "train",
+        "licence_classes": list(classes),
+    }
     with accepted_as(out or default_place(weights, chosen_target)) as made:
         quantise(weights, made, feeds, chosen_target)
         console.print("comparing with the original on the val split …")
@@ -130,6 +138,7 @@ def _write_manifest(
         "data": network.manifest.get("data", ""),
         "ranges": {
             "split": ranges["split"],
+            "licence_classes": ranges["licence_classes"],
             "clips": len(ranges["clips"]),
             "frames": ranges["frames"],
             "segments_sha256": hashlib.sha256("\n".join(ranges["clips"]).encode()).hexdigest(),

@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from streaming.errors import UserError
 from training.clips.faces import CLIP_PX, FaceClips
+from training.clips.licences import LicenceClass
 from training.shards.layout import FRAME_FORMATS, ShardIndex
 from training.shards.pack import pack_clips
 
@@ -32,10 +33,7 @@ def pack_clips_command(
     split: Annotated[
         list[str] | None, typer.Option(help="Repeat for several; default: train and val.")
     ] = None,
-    licence_class: Annotated[
-        list[str] | None,
-        typer.Option(help="Only clips of this licence class; repeat for several."),
-    ] = None,
+    licence_class: LicenceClass = None,
     limit_clips: Annotated[
         int, typer.Option(min=0, help="At most so many clips per split; 0 = all.")
     ] = 0,
