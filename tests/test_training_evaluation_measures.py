@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 import torch
 
+from models.face.mediapipe_mesh import _drawn_face
 from training.evaluation import images, metrics, motion
 from training.evaluation.expression import face_boxes
 from training.evaluation.eyes_seen import EyeFinder, add_blinks
@@ -247,3 +248,14 @@ def test_faces_of_one_person_are_near_and_lids_are_seen_to_blink() -> None:
     with EyeFinder() as finder:
         add_blinks(scores, finder.meshes(frames), meshes, meshes[0])
     assert scores.summary()["openness_r"] > 0.95
+
+
+def test_lids_seen_in_a_clip_do_not_depend_on_the_clip_before() -> None:
+    face = _drawn_face()
+    here, there = (np.stack([np.roll(face, x, axis=1)] * 3) for x in (0, 12))
+    with EyeFinder() as finder:
+        alone = finder.meshes(here)
+        finder.meshes(there)
+        after = finder.meshes(here)
+    np.testing.assert_array_equal(after, alone)
+    assert np.isfinite(alone).all()

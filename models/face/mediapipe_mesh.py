@@ -71,6 +71,13 @@ class FaceMesher:
             self._graph.close()
             self._graph = None
 
+    def forget(self) -> None:
+        """Let the next image begin another video: `tracking` would go on from the last one.
+
+        Raises RuntimeError outside the `with` block.
+        """
+        self._opened().reset()
+
     def meshes(self, image: ImageU8) -> list[Float32Array]:
         """Return one (478,3) float32 mesh per face of an (H,W,3) uint8 BGR image, none if none.
 
@@ -81,14 +88,18 @@ class FaceMesher:
             raise ValueError(
                 f"expected an (H,W,3) uint8 BGR image, got {image.shape} {image.dtype}"
             )
-        if self._graph is None:
-            raise RuntimeError("FaceMesher is not open; use it as `with FaceMesher() as mesher:`")
+        graph = self._opened()
         height, width = image.shape[:2]
         if min(height, width) < MIN_SIDE_PX:
             return []
-        found = self._graph.process(_rgb_at_most(image, MAX_SIDE_PX)).multi_face_landmarks
+        found = graph.process(_rgb_at_most(image, MAX_SIDE_PX)).multi_face_landmarks
         scale = np.array([width, height, width], np.float32)  # MediaPipe scales z like x
         return [_points(face.landmark) * scale for face in found or []]
+
+    def _opened(self) -> Any:
+        if self._graph is None:
+            raise RuntimeError("FaceMesher is not open; use it as `with FaceMesher() as mesher:`")
+        return self._graph
 
 
 def _face_mesh_class() -> Any:

@@ -44,6 +44,7 @@ class EyeFinder:
 
     def meshes(self, images: ImageU8) -> Float32Array:
         """(N,478,3) px of the frames (N,S,S,3) of one clip; NaN where no face is seen."""
+        self._mesher.forget()  # else its first frames depend on the clip before
         found = np.full((len(images), 478, 3), np.nan, np.float32)
         scale = max(SEARCH_PX / images.shape[1], 1.0)
         for index, image in enumerate(images):
