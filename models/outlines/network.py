@@ -23,7 +23,7 @@ class OutlineNetSettings(MaskUNetSettings):
     """Widths of the network."""
 
     # Multiples of 16, which is what a processor's vectors hold: fewer cost about as much.
-    channels: tuple[int, ...] = (16, 32, 48, 64)
+    channels: tuple[int, ...] = (16, 48, 64, 96)
     blocks: tuple[int, ...] = (1, 2, 2)
     detail: int = 16
 

@@ -22,7 +22,7 @@ ImageU8 = NDArray[np.uint8]
 MaskU8 = NDArray[np.uint8]
 
 # OutlineNet was taught all that a headset touches; BareLook's outline is a share of coverage.
-FINE = Drawing(level=0.45, most_px=224, radius_share=0.005)
+FINE = Drawing(level=0.55, most_px=224, radius_share=0.005)
 QUICK = Drawing(level=0.375, most_px=192)  # of BareLook alone
 SHIPPED_OUTLINE_NET = WEIGHTS_FOLDER / "outline_net.onnx"
 
