@@ -105,7 +105,7 @@ class EdgeSettings:
     profile: str = ""  # folder of the session profile
     cover: Cover = "headset"  # what hides the face; auto = whichever of the two is worn
     landmarks: Landmarks = "tracker"
-    outline: Outline = "fine"  # by a second network; quick = without, 4 ms of a core less
+    outline: Outline = "fine"  # by a second network; quick = without, 5 ms of a core less
     person: str = "nearest"  # whom to follow: nearest, left, right, or a number from the left
     marker: str = ""  # sticker on the headset: aruco:ID or apriltag:ID; empty = none
     max_eye_age_ms: Milliseconds = 100.0  # older eye observations are not used
