@@ -96,6 +96,18 @@ def test_no_line_shows_where_knowledge_ends_or_has_a_gap(gap_px: int) -> None:
     assert (plate.known.min() > 0.99) == (gap_px == 3)
 
 
+def test_no_line_shows_where_a_crop_ended_that_the_room_was_learned_from() -> None:
+    """Beyond it the plate is black: none of that may be mixed into what is known."""
+    frame = np.full((200, 260, 3), 140, np.uint8)
+    room = learned(frame)
+    further = CROP + np.array([[0, 0, 29.3], [0, 0, 0]], np.float32)
+    plate = room.behind(crop_of(frame), person(8), further)
+    assert plate is not None
+    assert plate.known.max() == 1
+    assert plate.known.min() == 0
+    assert plate.image[plate.known > 0.05].min() > 130
+
+
 def test_a_camera_that_was_moved_is_noticed_without_a_jump_and_the_room_given_up() -> None:
     frame = wall()
     room, elsewhere = learned(frame), wall(seed=1)

@@ -61,7 +61,8 @@ class Room:
         """Begin with a room (h,w,3) that is known where `known` (h,w) is not 0, both to scale."""
         self._mean[:] = room
         self._seen[:] = np.where(known > 0, LEAST_SEEN, 0)
-        self._soften(np.s_[:, :])
+        height, width = self._seen.shape
+        self._soften((slice(0, height), slice(0, width)))
 
     def behind(
         self, crop: ImageU8, is_room: NDArray[np.bool_], frame_from_crop: Float32Array
@@ -130,14 +131,32 @@ class Room:
         self._disagreed = 0 if agrees else self._disagreed + 1
 
     def _soften(self, part: tuple[slice, slice]) -> None:
-        """Let what is known close small gaps and end softly, so that neither shows as a line."""
-        known = (self._seen[part] >= LEAST_SEEN).astype(np.float32)
+        """Let what is known close small gaps and end softly, so that neither shows as a line.
+
+        Also where `part` of the plate ends: beyond it, too, as far as a blur reaches.
+        """
+        changed, around = (self._widened(part, reach * SEAM[0]) for reach in (1, 2))
+        known = (self._seen[around] >= LEAST_SEEN).astype(np.float32)
         near = cv2.blur(known, SEAM)
-        around = cv2.blur(self._mean[part] * known[..., None], SEAM)
-        around = around / np.maximum(near, 1e-6)[..., None]
-        self._shown[part] = np.where(known[..., None] > 0, self._mean[part], around)
+        continued = cv2.blur(self._mean[around] * known[..., None], SEAM)
+        continued = continued / np.maximum(near, 1e-6)[..., None]
+        shown = np.where(known[..., None] > 0, self._mean[around], continued)
         closed = cv2.morphologyEx(known, cv2.MORPH_CLOSE, np.ones(SEAM, np.uint8))
-        self._known[part] = np.minimum(closed, cv2.blur(closed, SEAM))
+        soft = np.minimum(closed, cv2.blur(closed, SEAM))
+        inner = tuple(
+            slice(one.start - all_.start, one.stop - all_.start)
+            for one, all_ in zip(changed, around, strict=True)
+        )
+        self._shown[changed], self._known[changed] = shown[inner], soft[inner]
+
+    def _widened(self, part: tuple[slice, slice], by: int) -> tuple[slice, slice]:
+        """Rows and columns so many px further on all sides, as far as the plate reaches."""
+        height, width = self._seen.shape
+        rows, columns = (
+            slice(max(span.start - by, 0), min(span.stop + by, most))
+            for span, most in zip(part, (height, width), strict=True)
+        )
+        return rows, columns
 
     def _plate_from_crop(self, frame_from_crop: Float32Array) -> Float32Array:
         scale = np.float32(self.scale)
